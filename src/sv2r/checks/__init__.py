@@ -1,0 +1,1 @@
+"""Looks at a picture before it is published: one file, one plugin."""

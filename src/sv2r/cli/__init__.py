@@ -1,0 +1,1 @@
+"""The `sv2r` command: one file per subcommand."""

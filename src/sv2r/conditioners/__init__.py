@@ -1,0 +1,1 @@
+"""Control maps that are made from a frame: one file, one plugin."""

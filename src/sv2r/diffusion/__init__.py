@@ -1,0 +1,1 @@
+"""What the translators share: loading, embeddings, latents."""

@@ -1,0 +1,1 @@
+"""A conversion: config, prompts, seeds, plan, worker, journal, run."""

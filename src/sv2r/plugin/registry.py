@@ -1,0 +1,267 @@
+"""Finds plugins through entry points and keeps what they bring, whole or not at all."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources.abc import Traversable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import pluggy
+
+from sv2r.errors import ConfigError
+from sv2r.plugin import hookspecs
+from sv2r.plugin.options import Options, nearest
+from sv2r.plugin.specs import (
+    AnySpec,
+    CheckSpec,
+    ConditionerSpec,
+    ExecutorSpec,
+    LoaderSpec,
+    TranslatorSpec,
+    WriterSpec,
+)
+
+if TYPE_CHECKING:
+    import click
+
+GROUP = "sv2r"
+DISABLE = "SV2R_DISABLE_PLUGINS"
+NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+Kind = Literal["loader", "conditioner", "translator", "check", "writer", "executor"]
+Stage = Literal["import", "hooks", "call", "type", "name", "clash", "disabled"]
+
+SPECS: Mapping[str, tuple[Kind, type[AnySpec]]] = MappingProxyType(
+    {
+        "sv2r_loaders": ("loader", LoaderSpec),
+        "sv2r_conditioners": ("conditioner", ConditionerSpec),
+        "sv2r_translators": ("translator", TranslatorSpec),
+        "sv2r_checks": ("check", CheckSpec),
+        "sv2r_writers": ("writer", WriterSpec),
+        "sv2r_executors": ("executor", ExecutorSpec),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Where a plugin comes from: its entry point's name and the distribution that has it."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"'{self.plugin}' ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class PluginFailure:
+    """A plugin that was left out: at which stage, and the error in one line."""
+
+    owner: Owner
+    stage: Stage
+    error: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.owner} disabled: {self.stage} failed: {self.error}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that a plugin brought. value: a spec, a preset's file or a command."""
+
+    kind: str
+    name: str
+    owner: Owner
+    value: Any
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All that the working plugins brought, in a stable order, and the failures."""
+
+    entries: tuple[Entry, ...]
+    failures: tuple[PluginFailure, ...] = ()
+    disabled: tuple[Owner, ...] = ()
+    _by_name: Mapping[tuple[str, str], Entry] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        by_name = {(entry.kind, entry.name): entry for entry in self.entries}
+        object.__setattr__(self, "_by_name", by_name)
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """Return the entries of a kind, by name."""
+        found = [entry for entry in self.entries if entry.kind == kind]
+        return sorted(found, key=lambda entry: entry.name)
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """Return an entry.
+
+        Raises:
+            ConfigError: there is none; names the nearest, and the plugins that failed.
+        """
+        if found := self._by_name.get((kind, name)):
+            return found
+        names = [entry.name for entry in self.of_kind(kind)]
+        near = nearest(name, names)
+        hint = f"; did you mean {near}?" if near else f"; there are: {', '.join(names) or 'none'}"
+        raise ConfigError(f"no {kind} '{name}'{hint}{self._perhaps_from_failed(name)}")
+
+    def spec(self, kind: Kind, name: str) -> Any:
+        """Return the spec of a component; raises ConfigError as `entry` does."""
+        return self.entry(kind, name).value
+
+    @property
+    def presets(self) -> dict[str, Traversable]:
+        """Return the preset files by name."""
+        return {entry.name: entry.value for entry in self.of_kind("preset")}
+
+    @property
+    def commands(self) -> dict[str, click.Command]:
+        """Return the plugins' commands by name."""
+        return {entry.name: entry.value for entry in self.of_kind("command")}
+
+    def _perhaps_from_failed(self, name: str) -> str:
+        stem = name.split("-")[0]
+        suspects = [f for f in self.failures if stem in f"{f.owner.plugin} {f.owner.distribution}"]
+        suspects = suspects or list(self.failures)
+        return "".join(f"; {failure}" for failure in suspects)
+
+
+def load_registry(disable: str | None = None) -> Registry:
+    """Return what all installed plugins bring.
+
+    disable: comma-separated plugin (entry point) or distribution names to leave out, "*" for all
+        that are not sv2r's own; by default what SV2R_DISABLE_PLUGINS says.
+    """
+    unwanted = os.environ.get(DISABLE, "") if disable is None else disable
+    words = {word.strip() for word in unwanted.split(",") if word.strip()}
+    entries: list[Entry] = []
+    failures: list[PluginFailure] = []
+    disabled: list[Owner] = []
+    for owner, point in _installed():
+        if _is_disabled(owner, words):
+            disabled.append(owner)
+            continue
+        try:
+            brought = _collect(owner, point)
+            _refuse_clashes(brought, entries)
+        except _Refused as refusal:
+            failures.append(PluginFailure(owner, refusal.stage, refusal.error))
+        else:
+            entries.extend(brought)
+    return Registry(tuple(entries), tuple(failures), tuple(disabled))
+
+
+def third_party_installed() -> bool:
+    """Return whether any distribution but sv2r has plugins, without importing one."""
+    return any(owner.distribution != "sv2r" for owner, _ in _installed())
+
+
+class _Refused(Exception):
+    def __init__(self, stage: Stage, error: str) -> None:
+        super().__init__(error)
+        self.stage = stage
+        self.error = error
+
+
+def _installed() -> list[tuple[Owner, EntryPoint]]:
+    """Return every entry point once, sv2r's own first, else by name: never by install order."""
+    found = {}
+    for point in entry_points(group=GROUP):
+        dist = point.dist
+        name, version = (dist.name, dist.version) if dist else ("unknown", "0")
+        found[Owner(point.name, name, version)] = point
+    order = sorted(found, key=lambda o: (o.distribution != "sv2r", o.distribution, o.plugin))
+    return [(owner, found[owner]) for owner in order]
+
+
+def _is_disabled(owner: Owner, words: set[str]) -> bool:
+    if "*" in words and owner.distribution != "sv2r":
+        return True
+    return owner.plugin in words or owner.distribution in words
+
+
+def _collect(owner: Owner, point: EntryPoint) -> list[Entry]:
+    """Return all that one plugin brings, or raise _Refused; nothing of it is kept before that."""
+    try:
+        module = point.load()
+    except (Exception, SystemExit) as error:
+        raise _Refused("import", _one_line(error)) from error
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except Exception as error:
+        raise _Refused("hooks", _one_line(error)) from error
+    return [entry for hook in _hook_names() for entry in _call(owner, manager, hook)]
+
+
+def _hook_names() -> list[str]:
+    return [*SPECS, "sv2r_presets", "sv2r_commands"]
+
+
+def _call(owner: Owner, manager: pluggy.PluginManager, hook: str) -> Iterator[Entry]:
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        try:
+            items = list(implementation.function())
+        except (Exception, SystemExit) as error:
+            raise _Refused("call", f"{hook}: {_one_line(error)}") from error
+        for item in items:
+            yield _entry(owner, hook, item)
+
+
+def _entry(owner: Owner, hook: str, item: Any) -> Entry:
+    if hook == "sv2r_presets":
+        return _preset_entry(owner, item)
+    if hook == "sv2r_commands":
+        return _command_entry(owner, item)
+    kind, spec_type = SPECS[hook]
+    if not isinstance(item, spec_type):
+        got = type(item).__name__
+        raise _Refused("type", f"{hook} returned {got}, not {spec_type.__name__}")
+    if not (inspect.isclass(item.options) and issubclass(item.options, Options)):
+        raise _Refused("type", f"{kind} '{item.name}': options is not a subclass of Options")
+    return Entry(kind, _good_name(kind, item.name), owner, item)
+
+
+def _preset_entry(owner: Owner, item: Any) -> Entry:
+    if not isinstance(item, Traversable) or not item.name.endswith((".yaml", ".yml")):
+        raise _Refused("type", f"sv2r_presets returned {item!r}, not a YAML file")
+    return Entry("preset", _good_name("preset", item.name.rsplit(".", 1)[0]), owner, item)
+
+
+def _command_entry(owner: Owner, item: Any) -> Entry:
+    import click
+
+    if not isinstance(item, click.Command):
+        raise _Refused("type", f"sv2r_commands returned {type(item).__name__}, not click.Command")
+    return Entry("command", _good_name("command", item.name or ""), owner, item)
+
+
+def _good_name(kind: str, name: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise _Refused("name", f"{kind} name {name!r} does not match [a-z][a-z0-9-]*")
+    return name
+
+
+def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
+    taken = {(entry.kind, entry.name): entry.owner for entry in entries}
+    for entry in brought:
+        key = (entry.kind, entry.name)
+        if key in taken:
+            error = f"{entry.kind} '{entry.name}' is already brought by {taken[key]}"
+            raise _Refused("clash", f"{error}; {entry.owner} is left out")
+        taken[key] = entry.owner
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

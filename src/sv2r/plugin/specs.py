@@ -1,0 +1,192 @@
+"""What a plugin brings: typed, frozen specs, one class per kind of component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from sv2r.plugin.options import Options
+from sv2r.types import (
+    Batch,
+    CheckResult,
+    ControlMap,
+    Dataset,
+    Frame,
+    Match,
+    Published,
+    Record,
+    Sample,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+ComponentT = TypeVar("ComponentT")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a component is built for.
+
+    device: as torch spells it ("cpu", "cuda:0", "mps").
+    dtype: "float32", "bfloat16" or "float16": what models run in.
+    input: the dataset's root. output: the folder a job writes to; a component that only reads
+        (``sv2r plugins show``, a test) may find Path() in both.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    input: Path = Path()
+    output: Path = Path()
+
+
+Loader = Callable[[Path], Dataset]
+Conditioner = Callable[[Frame], ControlMap]
+Check = Callable[[Frame, "Tensor"], CheckResult]
+
+
+class Translator(Protocol):
+    """Makes the pictures. A plain function will do."""
+
+    def __call__(self, batch: Batch, /) -> Sequence[Tensor]:
+        """Return one (3, H, W) uint8 tensor per frame, on any device, H and W the frame's own."""
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """What a translator or conditioner may have besides: an account for the record."""
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what really ran (effective steps, model hash, dtype ...), as JSON values."""
+
+
+@runtime_checkable
+class Buckets(Protocol):
+    """What a translator may have besides: which sizes can share a batch."""
+
+    def bucket(self, height: int, width: int, /) -> Hashable:
+        """Return a key; frames with equal keys go into one batch. Without it: equal sizes do."""
+
+
+class Writer(Protocol):
+    """Puts pictures and labels in place."""
+
+    def target(self, sample: Sample, variant: int, /) -> str:
+        """Return the picture's path under the output folder, before anything is made."""
+
+    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame, /) -> Published:
+        """Write one (3, H, W) uint8 picture, and the labels of this sample alone, atomically."""
+
+    def finish(self, dataset: Dataset, records: Iterable[Record], /) -> Mapping[str, str]:
+        """Write the labels of the whole dataset; return what was verified, for the summary."""
+
+
+class Worker(Protocol):
+    """Makes pictures in this process, one batch after the other."""
+
+    def run(self, tasks: Iterable[Task], /) -> Iterator[Record]:
+        """Yield one record per task, in the order in which they end."""
+
+
+class Work(Protocol):
+    """A planned job as an executor sees it."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved config as plain data: `sv2r.job.worker.open_worker` takes it elsewhere."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that the user asked for, at least one."""
+
+    def worker(self, device: str, /) -> Worker:
+        """Return a worker on a device in this process; loads the models."""
+
+
+class Executor(Protocol):
+    """Runs a job's tasks somewhere."""
+
+    def run(self, work: Work, tasks: Sequence[Task], /) -> Iterator[Record]:
+        """Yield one record per task, in any order; the driver alone writes the journal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginSpec(Generic[OptionsT, ComponentT]):
+    """What all kinds of component have in common.
+
+    name: ``[a-z][a-z0-9-]*``. summary: one line for listings.
+    options: a frozen pydantic model. build: makes the component; heavy imports stand inside it.
+    """
+
+    name: str
+    summary: str
+    options: type[OptionsT]
+    build: Callable[[OptionsT, Runtime], ComponentT]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderSpec(PluginSpec[OptionsT, Loader]):
+    """A dataset format, returned from `sv2r_loaders`.
+
+    detect: says how sure it is that a folder is in this format, looking at little of it.
+    """
+
+    detect: Callable[[Path], Match]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionerSpec(PluginSpec[OptionsT, Conditioner]):
+    """A source of control maps, returned from `sv2r_conditioners`.
+
+    produces: the control's name, what `ControlMap.name` will be.
+    """
+
+    produces: str
+
+
+def _no_controls(options: Any) -> frozenset[str]:
+    return frozenset()
+
+
+def _no_objection(options: Any, sizes: Sequence[tuple[int, int]]) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslatorSpec(PluginSpec[OptionsT, Translator]):
+    """A way of making pictures, returned from `sv2r_translators`.
+
+    controls: the names of the control maps that it needs with these options.
+    preflight: raises ConfigError for options that cannot work on pictures of these sizes
+        (height, width; those known before anything is read), before any weight is read.
+    """
+
+    controls: Callable[[OptionsT], frozenset[str]] = _no_controls
+    preflight: Callable[[OptionsT, Sequence[tuple[int, int]]], None] = _no_objection
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSpec(PluginSpec[OptionsT, Check]):
+    """A look at the picture before it is published, returned from `sv2r_checks`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterSpec(PluginSpec[OptionsT, Writer]):
+    """A way of laying out the result, returned from `sv2r_writers`.
+
+    variants: whether it can hold several pictures per source.
+    """
+
+    variants: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(PluginSpec[OptionsT, Executor]):
+    """A place where workers run, returned from `sv2r_executors`."""
+
+
+AnySpec = PluginSpec[Any, Any]

@@ -1,0 +1,1 @@
+"""Ways of making the pictures: one file, one plugin."""

@@ -1,0 +1,1 @@
+"""Ways of laying out the result: one file, one plugin."""

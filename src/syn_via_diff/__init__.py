@@ -1,0 +1,1 @@
+"""The short folder-to-folder command, on sv2r's engine."""
