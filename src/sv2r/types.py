@@ -213,7 +213,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file that a writer has put in place: its path under the output folder, the SHA-256 of its bytes."""
+    """A file in place: its path under the output folder and the SHA-256 of its bytes."""
 
     path: str
     sha256: str

@@ -1,4 +1,4 @@
-"""One declaration of an option serves the command line, YAML, `sv2r plugins show` and JSON schema."""
+"""One declaration of an option serves command line, YAML, `sv2r plugins show` and JSON schema."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Registry:
         return {entry.name: entry.value for entry in self.of_kind("command")}
 
     def _perhaps_from_failed(self, name: str) -> str:
-        stem = name.split("-")[0]
+        stem = name.split("-", maxsplit=1)[0]
         suspects = [f for f in self.failures if stem in f"{f.owner.plugin} {f.owner.distribution}"]
         suspects = suspects or list(self.failures)
         return "".join(f"; {failure}" for failure in suspects)
@@ -236,7 +236,7 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
 def _preset_entry(owner: Owner, item: Any) -> Entry:
     if not isinstance(item, Traversable) or not item.name.endswith((".yaml", ".yml")):
         raise _Refused("type", f"sv2r_presets returned {item!r}, not a YAML file")
-    return Entry("preset", _good_name("preset", item.name.rsplit(".", 1)[0]), owner, item)
+    return Entry("preset", _good_name("preset", item.name.rsplit(".", maxsplit=1)[0]), owner, item)
 
 
 def _command_entry(owner: Owner, item: Any) -> Entry:

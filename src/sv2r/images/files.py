@@ -1,0 +1,127 @@
+"""Paths that stay inside their root, and files that are never seen half-written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from sv2r.errors import SampleError, StorageError
+
+# What the operating system says when the output can take no more bytes.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+# A killed run leaves at most such files behind; the next run over the folder removes them.
+TEMPORARY = ".sv2r-tmp-"
+
+# mkstemp makes files that only their owner can read; a dataset is for the whole team. The umask can
+# be read only by setting it, which is safe while no thread runs.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
+
+def safe_relative(name: str) -> PurePosixPath:
+    """Return a name from a data file as a relative path, or say why it is not one.
+
+    Raises:
+        SampleError: it is empty, absolute or climbs out by "..".
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not name or not path.parts:
+        raise SampleError("the file name is empty; name a file inside the input folder")
+    if path.is_absolute() or PureWindowsPath(name).drive:
+        raise SampleError(f"{name}: the path is absolute; make it relative to the input folder")
+    if ".." in path.parts:
+        raise SampleError(f"{name}: the path climbs out by '..'; keep it inside the input folder")
+    if "\0" in name:
+        raise SampleError(f"{name!r}: the path holds a NUL character; rename the file")
+    return path
+
+
+def inside(root: Path, name: str) -> Path:
+    """Return root/name, made sure to lie inside root also when links are followed.
+
+    Raises:
+        SampleError: as `safe_relative`, or a link on the way leads out of root.
+    """
+    path = root / safe_relative(name)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise SampleError(
+            f"{name}: a link leads out of the input folder; put the file itself there"
+        )
+    return path
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> str:
+    """Write a file in one step and return the SHA-256 of its bytes.
+
+    Folders are made as needed. Whoever looks sees the old file or the new one, whole, and a crash
+    of the machine does not change that.
+
+    Raises:
+        StorageError: the output can take no more bytes.
+        SampleError: the file cannot be written for another reason.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def copy_atomically(source: Path, target: Path) -> str:
+    """Copy a file's bytes in one step and return the SHA-256 of the copy, read back from disk.
+
+    Raises:
+        StorageError: the output can take no more bytes.
+        SampleError: the source cannot be read, or the copy differs from it.
+    """
+    digest = hashlib.sha256()
+    with replacing(target) as temporary:
+        with source.open("rb") as reader, temporary.open("wb") as writer:
+            while chunk := reader.read(1 << 20):
+                digest.update(chunk)
+                writer.write(chunk)
+        if sha256_file(temporary) != digest.hexdigest():
+            raise SampleError(f"{target}: the copy differs from {source}; check the disk")
+    return digest.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside path that takes its place when the block ends well."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o666 & ~_UMASK)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+    except OSError as error:
+        if error.errno in _FULL:
+            mend = "free some space, then run the same command again"
+            raise StorageError(f"{path}: {str(error.strerror).lower()}; {mend}") from error
+        raise SampleError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
