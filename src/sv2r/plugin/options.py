@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
@@ -19,7 +19,19 @@ from sv2r.errors import ConfigError
 class Options(BaseModel):
     """The options of one plugin: a frozen pydantic model in which every field has a description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a bool for a number: pydantic would read ``strength: true`` as 1.0."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and _without_none(annotation) in (int, float):
+            kind = "whole number" if _without_none(annotation) is int else "number"
+            raise ValueError(f"must be a {kind}, not {str(value).lower()}")
+        return value
 
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
@@ -44,6 +56,10 @@ class OptionField:
     boolean: bool
 
 
+_LISTS = (list, tuple, set, frozenset, Sequence)
+_CHOICES = (typing.Union, types.UnionType)
+
+
 def option_fields(options: type[BaseModel]) -> list[OptionField]:
     """Return the options of a model in the order in which it declares them."""
     return [_option_field(name, info) for name, info in options.model_fields.items()]
@@ -63,7 +79,30 @@ def validate_options(
     try:
         return options.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors()[0], options, where, listing)) from None
+        raise ConfigError(_explain(error.errors(), options, where, listing)) from None
+
+
+def read_texts(
+    options: type[BaseModel], name: str, texts: typing.Sequence[str], *, where: str
+) -> Any:
+    """Return an option's value from how often and with what the command line gave it.
+
+    A mapping's texts are KEY=VALUE; where none has a "=", the plain list is handed to the model.
+    An unknown name is returned as text, for `validate_options` to refuse.
+
+    Raises:
+        ConfigError: some texts of a mapping are KEY=VALUE and some are not.
+    """
+    info = options.model_fields.get(name)
+    known = _option_field(name, info) if info else None
+    if known is None or not known.repeatable:
+        return texts[-1]
+    if not known.mapping or not any("=" in text for text in texts):
+        return list(texts)
+    if not all("=" in text for text in texts):
+        plain = next(text for text in texts if "=" not in text)
+        raise ConfigError(f"{where}.{name}: write {plain} as KEY=VALUE, like the others")
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
 
 
 def nearest(word: str, known: typing.Iterable[str]) -> str:
@@ -72,25 +111,104 @@ def nearest(word: str, known: typing.Iterable[str]) -> str:
     return found[0] if found else ""
 
 
-def _explain(detail: ErrorDetails, options: type[BaseModel], where: str, listing: str) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
-    name = f"{where}.{key}" if where and key else where or key
+# What pydantic calls a wrong type, in a user's words; the rest of its messages need little.
+_WORDS: Mapping[str, str] = types.MappingProxyType(
+    {
+        "int_parsing": "a whole number",
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_parsing": "a number",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+        "bool_parsing": "true or false",
+        "bool_type": "true or false",
+        "string_type": "text",
+        "path_type": "a path",
+        "dict_type": "names with values (name=value)",
+        "model_type": "names with values (name=value)",
+        "tuple_type": "a list",
+        "list_type": "a list",
+    }
+)
+
+
+def _explain(
+    details: list[ErrorDetails], options: type[BaseModel], where: str, listing: str
+) -> str:
+    """Return one line on one error: an unknown name first, since it explains a missing one."""
+    detail = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
+    location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
-        near = nearest(str(detail["loc"][-1]), options.model_fields)
-        hint = f"; did you mean {where}.{near}?" if where else f"; did you mean {near}?"
-        return (
-            f"no option {name}{hint if near else ''}{f' ({listing} lists all)' if listing else ''}"
-        )
+        return _unknown(location, options, where, listing)
+    field = options.model_fields.get(location[0]) if location else None
+    if field and _is_choice(field.annotation):
+        return _wrong_choice(details, field, _spell(where, location[:1]))
+    name = _spell(where, location)
     if detail["type"] == "missing":
-        return f"{name} is missing{_purpose(options, detail)}"
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    given = "" if detail["type"] == "value_error" else f", not {detail['input']!r}"
-    return f"{name}: {message[:1].lower()}{message[1:]}{given}"
+        purpose = f": {field.description}" if field and len(location) == 1 else ""
+        return f"{name} is missing{purpose}"
+    if detail["type"] in ("value_error", "assertion_error"):
+        message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        return f"{name} {message}" if message.startswith("must ") else f"{name}: {message}"
+    demand = _demand(detail)
+    return f"{name} {demand}" if ", not " in demand else f"{name} {demand}, not {detail['input']!r}"
 
 
-def _purpose(options: type[BaseModel], detail: ErrorDetails) -> str:
-    info = options.model_fields.get(str(detail["loc"][0]))
-    return f": {info.description}" if info and info.description else ""
+def _wrong_choice(details: list[ErrorDetails], field: FieldInfo, name: str) -> str:
+    """Return one line where no type of a choice fits: on the type that fits but for its bounds."""
+    own = [detail for detail in details if detail["loc"][0] == details[0]["loc"][0]]
+    bound = next((d for d in own if d["type"] not in {*_WORDS, "literal_error"}), None)
+    demand = _demand(bound) if bound else f"must be {type_name(field.annotation)}"
+    return f"{name} {demand.replace(' | ', ' or ')}, not {own[0]['input']!r}"
+
+
+def _demand(detail: ErrorDetails) -> str:
+    if word := _WORDS.get(detail["type"]):
+        return f"must be {word}"
+    message = detail["msg"]
+    for theirs, ours in (
+        (" should ", " must "),
+        ("greater than or equal to", "at least"),
+        ("less than or equal to", "at most"),
+        (" after validation", ""),
+    ):
+        message = message.replace(theirs, ours)
+    return message[message.find("must ") :] if "must " in message else f"is wrong ({message})"
+
+
+def _unknown(location: list[str], options: type[BaseModel], where: str, listing: str) -> str:
+    *parents, word = location
+    near = nearest(word, _fields_at(options, parents))
+    hint = f"; did you mean {_spell(where, [*parents, near])}?" if near else ""
+    return f"no option {_spell(where, location)}{hint}{f' ({listing} lists all)' * bool(listing)}"
+
+
+def _spell(where: str, location: list[str]) -> str:
+    return ".".join([*([where] if where else []), *location])
+
+
+def _fields_at(options: type[BaseModel], location: list[str]) -> Mapping[str, FieldInfo]:
+    """Return the fields of the model that stands at a location inside of options."""
+    fields: Mapping[str, FieldInfo] = options.model_fields
+    for part in location:
+        if part in fields:
+            inner = _model_in(fields[part].annotation)
+            fields = inner.model_fields if inner else {}
+    return fields
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that an annotation holds, also inside of ``dict[str, ...]`` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(arg) for arg in typing.get_args(annotation))
+    return next((model for model in found if model), None)
+
+
+def _is_choice(annotation: Any) -> bool:
+    """Return whether an annotation is a choice between simple types: ``int | Literal["auto"]``."""
+    origin = typing.get_origin(_without_none(annotation))
+    return origin in _CHOICES and _model_in(annotation) is None
 
 
 def _option_field(name: str, info: FieldInfo) -> OptionField:
@@ -102,7 +220,7 @@ def _option_field(name: str, info: FieldInfo) -> OptionField:
         default=_default_text(info),
         bounds=_bounds(info),
         description=info.description or "",
-        repeatable=mapping or origin in (list, tuple, set, frozenset),
+        repeatable=mapping or origin in _LISTS,
         mapping=mapping,
         boolean=_without_none(info.annotation) is bool,
     )
@@ -114,20 +232,19 @@ def type_name(annotation: Any) -> str:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " | ".join(str(arg) for arg in args)
+    if origin in _CHOICES:
+        return " | ".join(type_name(arg) for arg in args if arg is not type(None))
     if origin in (dict, Mapping):
         return f"name={type_name(args[1])}"
-    if origin in (list, tuple, set, frozenset):
-        return type_name(args[0])
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(type_name(arg) for arg in args)
-    if origin is typing.Annotated:
-        return type_name(args[0])
+    if origin in _LISTS or origin is typing.Annotated:
+        fixed = origin is tuple and args[-1] is not ...
+        return " ".join(type_name(arg) for arg in args) if fixed else type_name(args[0])
     names = {int: "int", float: "number", str: "text", bool: "true | false"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 
 
 def _without_none(annotation: Any) -> Any:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+    if typing.get_origin(annotation) in _CHOICES:
         rest = [arg for arg in typing.get_args(annotation) if arg is not type(None)]
         if len(rest) == 1:
             return rest[0]
@@ -138,7 +255,7 @@ def _default_text(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     default = info.get_default(call_default_factory=True, validated_data={})
-    if default is PydanticUndefined or default is None or default in ((), {}, []):
+    if default is PydanticUndefined or default is None or default in ((), {}, [], frozenset()):
         return ""
     if isinstance(default, bool):
         return str(default).lower()
@@ -150,12 +267,26 @@ def _default_text(info: FieldInfo) -> str:
 
 
 def _bounds(info: FieldInfo) -> str:
-    limits = {
-        name: getattr(item, name)
-        for item in info.metadata
-        for name in ("gt", "ge", "lt", "le")
-        if getattr(item, name, None) is not None
-    }
+    limits = _limits(info.metadata) or _item_limits(info.annotation)
     low = next((f"{limits[k]} {s} " for k, s in (("gt", "<"), ("ge", "<=")) if k in limits), "")
     high = next((f" {s} {limits[k]}" for k, s in (("lt", "<"), ("le", "<=")) if k in limits), "")
     return f"{low}x{high}" if low or high else ""
+
+
+def _limits(metadata: typing.Iterable[Any]) -> dict[str, Any]:
+    return {
+        name: getattr(item, name)
+        for item in metadata
+        for name in ("gt", "ge", "lt", "le")
+        if getattr(item, name, None) is not None
+    }
+
+
+def _item_limits(annotation: Any) -> dict[str, Any]:
+    """Return the limits of a collection's items: ``dict[str, Annotated[float, Field(ge=0)]]``."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        metadata = typing.get_args(annotation)[1:]
+        inner = [part for item in metadata for part in getattr(item, "metadata", [item])]
+        return _limits(inner)
+    found = (_item_limits(arg) for arg in typing.get_args(annotation))
+    return next((limits for limits in found if limits), {})

@@ -114,6 +114,22 @@ class Registry:
         hint = f"; did you mean {near}?" if near else f"; there are: {', '.join(names) or 'none'}"
         raise ConfigError(f"no {kind} '{name}'{hint}{self._perhaps_from_failed(name)}")
 
+    def named(self, name: str) -> list[Entry]:
+        """Return the entries of a name, whatever their kind; "writer:coco" asks for one kind.
+
+        Raises:
+            ConfigError: there is none; names the nearest, and the plugins that failed.
+        """
+        kind, _, bare = name.rpartition(":")
+        fitting = [entry for entry in self.entries if not kind or entry.kind == kind]
+        if found := [entry for entry in fitting if entry.name == bare]:
+            return found
+        near = nearest(bare, {entry.name for entry in fitting})
+        hint = f"did you mean {near}?" if near else "`sv2r plugins` lists all"
+        raise ConfigError(
+            f"no {kind or 'component'} '{bare}'; {hint}{self._perhaps_from_failed(bare)}"
+        )
+
     def spec(self, kind: Kind, name: str) -> Any:
         """Return the spec of a component; raises ConfigError as `entry` does."""
         return self.entry(kind, name).value
@@ -177,7 +193,8 @@ def _installed() -> list[tuple[Owner, EntryPoint]]:
     found = {}
     for point in entry_points(group=GROUP):
         dist = point.dist
-        name, version = (dist.name, dist.version) if dist else ("unknown", "0")
+        # A damaged METADATA has neither name nor version.
+        name, version = (dist and dist.name) or "unknown", (dist and dist.version) or "?"
         found[Owner(point.name, name, version)] = point
     order = sorted(found, key=lambda o: (o.distribution != "sv2r", o.distribution, o.plugin))
     return [(owner, found[owner]) for owner in order]
@@ -195,14 +212,29 @@ def _collect(owner: Owner, point: EntryPoint) -> list[Entry]:
         module = point.load()
     except (Exception, SystemExit) as error:
         raise _Refused("import", _one_line(error)) from error
+    manager = _manager(module)
+    return [entry for hook in _hook_names() for entry in _call(owner, manager, hook)]
+
+
+def _manager(module: Any) -> pluggy.PluginManager:
+    """Return a plugin manager that knows this one plugin, every hook of which is one of ours."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(module)
-        manager.check_pending()
     except Exception as error:
         raise _Refused("hooks", _one_line(error)) from error
-    return [entry for hook in _hook_names() for entry in _call(owner, manager, hook)]
+    hooks = manager.get_hookcallers(module)
+    if not hooks:
+        mend = f"put @hookimpl on a function named {', '.join(_hook_names())}"
+        raise _Refused("hooks", f"it implements no hook; {mend}")
+    for hook in hooks:
+        # optionalhook=True is how a plugin also serves a newer sv2r that has more hooks.
+        if not hook.has_spec() and not all(i.optionalhook for i in hook.get_hookimpls()):
+            near = nearest(hook.name, _hook_names())
+            hint = f"did you mean {near}?" if near else f"there are: {', '.join(_hook_names())}"
+            raise _Refused("hooks", f"no hook {hook.name}; {hint}")
+    return manager
 
 
 def _hook_names() -> list[str]:
@@ -212,9 +244,12 @@ def _hook_names() -> list[str]:
 def _call(owner: Owner, manager: pluggy.PluginManager, hook: str) -> Iterator[Entry]:
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            items = list(implementation.function())
+            returned = implementation.function()
+            items = list(returned) if isinstance(returned, Iterable) else None
         except (Exception, SystemExit) as error:
             raise _Refused("call", f"{hook}: {_one_line(error)}") from error
+        if items is None:
+            raise _Refused("type", f"{hook} returned {type(returned).__name__}, not a list")
         for item in items:
             yield _entry(owner, hook, item)
 
@@ -230,6 +265,11 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
         raise _Refused("type", f"{hook} returned {got}, not {spec_type.__name__}")
     if not (inspect.isclass(item.options) and issubclass(item.options, Options)):
         raise _Refused("type", f"{kind} '{item.name}': options is not a subclass of Options")
+    try:
+        # An annotation imported under TYPE_CHECKING alone would fail later, when a job starts.
+        item.options.model_rebuild()
+    except Exception as error:
+        raise _Refused("type", f"{kind} '{item.name}': options: {_one_line(error)}") from error
     return Entry(kind, _good_name(kind, item.name), owner, item)
 
 
