@@ -197,6 +197,17 @@ class Batch:
         return len(self.frames)
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a translator may return in place of a picture that must not be published.
+
+    reason: one line. failed: whether it is an error to mend rather than a verdict on the picture.
+    """
+
+    reason: str
+    failed: bool = False
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """What a check says of one picture.
@@ -231,7 +242,7 @@ class Task:
 class Record:
     """One line of the journal: what became of one task, and what really ran.
 
-    sample: the sample's id. variant: 0 to variants - 1.
+    sample: the sample's id. variant: 0 to variants - 1, or below 0 for a `Problem`.
     seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
     drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).

@@ -17,6 +17,7 @@ from sv2r.types import (
     Match,
     Published,
     Record,
+    Refusal,
     Sample,
     Task,
 )
@@ -52,8 +53,11 @@ Check = Callable[[Frame, "Tensor"], CheckResult]
 class Translator(Protocol):
     """Makes the pictures. A plain function will do."""
 
-    def __call__(self, batch: Batch, /) -> Sequence[Tensor]:
-        """Return one (3, H, W) uint8 tensor per frame, on any device, H and W the frame's own."""
+    def __call__(self, batch: Batch, /) -> Sequence[Tensor | Refusal]:
+        """Return one (3, H, W) uint8 tensor per frame, on any device, H and W the frame's own.
+
+        A Refusal stands in place of a picture that must not be published.
+        """
 
 
 @runtime_checkable
@@ -110,8 +114,11 @@ class Work(Protocol):
 class Executor(Protocol):
     """Runs a job's tasks somewhere."""
 
-    def run(self, work: Work, tasks: Sequence[Task], /) -> Iterator[Record]:
-        """Yield one record per task, in any order; the driver alone writes the journal."""
+    def run(self, work: Work, tasks: Iterable[Task], /) -> Iterator[Record]:
+        """Yield one record per task, in any order; the driver alone writes the journal.
+
+        The tasks end early where the user interrupts the run: those begun are to be finished.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

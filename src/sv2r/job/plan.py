@@ -1,0 +1,175 @@
+"""Which pictures are still to be made, and what stands in the way, before any model loads."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.images.files import TEMPORARY
+from sv2r.job.config import Config
+from sv2r.job.journal import FOLDER, Journal
+from sv2r.plugin.options import nearest
+from sv2r.plugin.registry import Registry
+from sv2r.plugin.specs import Writer
+from sv2r.types import Dataset, Record, Task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job before it runs.
+
+    indices: positions of the selected samples. tasks: to do now, of these.
+    problems: records of inputs that could not become samples. restored: tasks settled before.
+    inputs: pictures to make and problems, all in all.
+    """
+
+    indices: tuple[int, ...]
+    tasks: tuple[Task, ...]
+    problems: tuple[Record, ...]
+    inputs: int
+    restored: int
+
+
+def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal | None) -> Plan:
+    """Return what is to be done for the selected samples.
+
+    Raises:
+        ConfigError: the selection holds nothing.
+    """
+    chosen = tuple(selected(config, dataset))
+    problems = list(_problem_records(config, dataset))
+    if not chosen and not problems:
+        raise ConfigError(_nothing(config, dataset))
+    settled = journal.settled() if journal else set()
+    variants = range(config.job.variants)
+    tasks = [Task(i, v) for i in chosen for v in variants if (dataset.ids[i], v) not in settled]
+    inputs = len(chosen) * config.job.variants + len(problems)
+    restored = len(chosen) * config.job.variants - len(tasks)
+    if tasks:
+        tasks, clashes = _without_clashes(dataset, writer, tasks)
+        problems += clashes
+    return Plan(chosen, tuple(tasks), tuple(problems), inputs, restored)
+
+
+def check_folders(source: Path, output: Path) -> None:
+    """Raise ConfigError where the input is no folder, or one folder lies inside the other."""
+    if not source.is_dir():
+        raise ConfigError(f"{source}: no such folder; give the dataset's folder with --input")
+    inner, outer = output.resolve(), source.resolve()
+    if inner.is_relative_to(outer):
+        raise ConfigError(f"{output}: lies inside the input {source}; give a folder outside of it")
+    if outer.is_relative_to(inner):
+        raise ConfigError(f"{output}: holds the input {source}; give a folder of its own")
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"{output}: is not a folder; give another --output")
+
+
+def check_space(output: Path, size: tuple[int, int]) -> None:
+    """Raise ConfigError where the disk cannot take even one picture of size (height, width)."""
+    place = next(p for p in (output, *output.parents) if p.exists())
+    need = size[0] * size[1] * 3
+    free = shutil.disk_usage(place).free
+    if free < need:
+        raise ConfigError(f"{output}: {free:,} bytes are free, one picture needs {need:,}")
+
+
+def check_controls(config: Config, registry: Registry) -> None:
+    """Raise ConfigError where the translator needs a control map that no conditioner makes."""
+    spec = registry.spec("translator", config.translator.name)
+    needed = spec.controls(config.translator.options)
+    made = {registry.spec("conditioner", c.name).produces for c in config.conditioners}
+    for control in sorted(needed - made):
+        makers = [e.name for e in registry.of_kind("conditioner") if e.value.produces == control]
+        name = makers[0] if makers else nearest(control, made)
+        mend = f"add --conditioner {name}" if makers else "no plugin makes one"
+        raise ConfigError(f"{config.translator.name} needs a control '{control}'; {mend}")
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove the temporary files that a killed run left under the output folder."""
+    for path in output.rglob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+def selected(config: Config, dataset: Dataset) -> Iterator[int]:
+    """Yield the positions of the samples that `only` and `limit` leave."""
+    left = config.job.limit if config.job.limit is not None else len(dataset.ids)
+    for index, id_ in enumerate(dataset.ids):
+        if left == 0:
+            return
+        if _wanted(id_, config.job.only):
+            left -= 1
+            yield index
+
+
+def _problem_records(config: Config, dataset: Dataset) -> Iterator[Record]:
+    """Yield a record per problem; its variant is below 0, so that it is no sample's."""
+    count: Counter[str] = Counter()
+    for problem in dataset.problems:
+        if _wanted(problem.id, config.job.only):
+            count[problem.id] += 1
+            yield Record(problem.id, -count[problem.id], "failed", error=problem.message)
+
+
+def _wanted(id_: str, patterns: tuple[str, ...]) -> bool:
+    return not patterns or any(fnmatchcase(id_, pattern) for pattern in patterns)
+
+
+def _nothing(config: Config, dataset: Dataset) -> str:
+    if config.job.only and dataset.ids:
+        patterns = " ".join(config.job.only)
+        return f"--only {patterns}: no sample matches; the first one is {dataset.ids[0]}"
+    return f"{config.job.input}: the {config.loader.name} loader finds no picture in it"
+
+
+def _without_clashes(
+    dataset: Dataset, writer: Writer, tasks: list[Task]
+) -> tuple[list[Task], list[Record]]:
+    """Return the tasks that have a file of their own, and a failed record for each of the others.
+
+    The whole dataset is looked at, so that a selection gives the same answer. Names are compared
+    without case: what is two files here is one on many other file systems.
+    """
+    taken: dict[str, int] = {}
+    failed: list[Record] = []
+    wanted = set(tasks)
+    variants = sorted({task.variant for task in tasks})
+    for task in (Task(i, v) for i in range(len(dataset.ids)) for v in variants):
+        error = _objection(dataset, writer, task, taken)
+        if error and task in wanted:
+            wanted.discard(task)
+            failed.append(Record(dataset.ids[task.index], task.variant, "failed", error=error))
+    return [task for task in tasks if task in wanted], failed
+
+
+def _objection(dataset: Dataset, writer: Writer, task: Task, taken: dict[str, int]) -> str | None:
+    id_ = dataset.ids[task.index]
+    try:
+        target = writer.target(dataset.samples[task.index], task.variant)
+    except SampleError as error:
+        return str(error)
+    first = taken.setdefault(target.casefold(), task.index)
+    if first != task.index:
+        return (
+            f"{id_}: would write the same file as {dataset.ids[first]} ({target}); "
+            "rename one of them"
+        )
+    if target.casefold().startswith(f"{FOLDER}/"):
+        return f"{target}: '{FOLDER}/' in the output is the job's own; rename the folder"
+    return None
+
+
+def known_sizes(dataset: Dataset, indices: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the distinct sizes of samples, of those whose size is known before they are read."""
+    sizes: dict[tuple[int, int], None] = {}
+    for index in indices:
+        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
+            if size := dataset.samples[index].size:
+                sizes[size] = None
+    return list(sizes)

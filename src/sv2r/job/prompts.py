@@ -1,0 +1,139 @@
+"""The prompt of each picture: a template over what its labels and attributes say."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pydantic import Field, field_validator
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.job.seeds import draw
+from sv2r.plugin.options import Options, nearest
+from sv2r.types import Instances, Sample
+
+# What every sample can fill in; attributes and `vary` names come on top.
+FIELDS = ("categories", "count")
+
+
+class PromptOptions(Options):
+    """How a picture's prompt is made."""
+
+    template: str = Field(
+        "a photo of {categories}",
+        description="The prompt. {categories}: what the labels show, most area first; {count}: how "
+        "many instances; {NAME}: an attribute of the sample or one of the `vary` lists.",
+    )
+    negative: str = Field("", description="The negative prompt, a template like the prompt.")
+    vary: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="NAME=a|b|c: {NAME} becomes one of these, drawn per picture and variant.",
+    )
+    words: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="CATEGORY=WORDS: what a category is called in a prompt; empty leaves it out.",
+    )
+    unlabelled: str = Field(
+        "a scene", description="What {categories} says of a picture in which nothing is labelled."
+    )
+
+    @field_validator("vary", mode="before")
+    @classmethod
+    def _split_lists(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: tuple(v.split("|")) if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("vary")
+    @classmethod
+    def _not_empty(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for name, choices in value.items():
+            if not choices or not name.isidentifier() or name in FIELDS:
+                raise ValueError(f"'{name}' needs a plain name of its own and at least one choice")
+        return value
+
+    @field_validator("template", "negative")
+    @classmethod
+    def _well_formed(cls, value: str) -> str:
+        for _, field, _, _ in string.Formatter().parse(value):
+            if field is not None and not field.isidentifier():
+                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
+        return value
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A picture's prompt, its negative prompt, and what the `vary` lists gave."""
+
+    text: str
+    negative: str
+    drawn: Mapping[str, str]
+
+
+def write_prompt(options: PromptOptions, sample: Sample, instances: Instances, seed: int) -> Prompt:
+    """Return the prompt of one picture.
+
+    Raises:
+        SampleError: the template names a field that this sample does not have.
+    """
+    drawn = {name: draw(seed, name, choices) for name, choices in options.vary.items()}
+    values = {
+        **sample.attributes,
+        **drawn,
+        "categories": describe_categories(instances, options.words) or options.unlabelled,
+        "count": str(len(instances.table)),
+    }
+    return Prompt(
+        _fill(options.template, values, sample),
+        _fill(options.negative, values, sample),
+        MappingProxyType(drawn),
+    )
+
+
+def check_template(options: PromptOptions, attributes: Mapping[str, str]) -> None:
+    """Raise ConfigError where the template names a field that a first sample does not have."""
+    known = {*FIELDS, *options.vary, *attributes}
+    for text in (options.template, options.negative):
+        for _, field, _, _ in string.Formatter().parse(text):
+            if field is not None and field not in known:
+                near = nearest(field, known)
+                there = ", ".join(f"{{{name}}}" for name in sorted(known))
+                hint = f"did you mean {{{near}}}?" if near else f"there are {there}"
+                raise ConfigError(f"prompt: no field {{{field}}}; {hint}")
+
+
+def describe_categories(instances: Instances, words: Mapping[str, str]) -> str:
+    """Return what the labels show in plain words: "table, mug and bowl", most area first."""
+    areas: Counter[str] = Counter()
+    for id_, area in instances.areas().items():
+        areas[instances.table[id_].category] += area
+    named = [words.get(category, plain_words(category)) for category, _ in areas.most_common()]
+    unique = list(dict.fromkeys(name for name in named if name))
+    if len(unique) < 2:
+        return "".join(unique)
+    return f"{', '.join(unique[:-1])} and {unique[-1]}"
+
+
+def plain_words(category: str) -> str:
+    """Return a category's name as words: "SM_CoffeeMug-02" gives "coffee mug"."""
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", category)
+    text = re.sub(r"[_\-.:/\\]+", " ", text)
+    kept = [word for word in text.split() if not _is_noise(word)]
+    return " ".join(kept).lower() or category
+
+
+def _is_noise(word: str) -> bool:
+    # Asset prefixes and running numbers of game engines; a name of digits alone is kept whole.
+    return word in {"SM", "SK", "BP", "prop", "geo"} or bool(re.fullmatch(r"\d{2,}", word))
+
+
+def _fill(template: str, values: Mapping[str, str], sample: Sample) -> str:
+    try:
+        return template.format_map(values)
+    except KeyError as missing:
+        name = missing.args[0]
+        raise SampleError(f"{sample.id}: the prompt names {{{name}}}, which it lacks") from None

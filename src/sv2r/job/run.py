@@ -1,0 +1,348 @@
+"""A conversion from its config to its summary: open, plan, run, finish."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.images.files import replacing, write_atomically
+from sv2r.job.config import Config, Layer, read_layers, resolve
+from sv2r.job.contact_sheet import write_contact_sheet
+from sv2r.job.journal import FOLDER, Journal, line_of
+from sv2r.job.plan import (
+    Plan,
+    check_controls,
+    check_folders,
+    check_space,
+    known_sizes,
+    make_plan,
+    remove_leftovers,
+    selected,
+)
+from sv2r.job.prompts import check_template
+from sv2r.job.strict_yaml import write_yaml
+from sv2r.job.work import LocalWork, find_devices
+from sv2r.plugin.registry import Registry, load_registry
+from sv2r.plugin.specs import Runtime, Writer
+from sv2r.types import Dataset, Record
+
+CONTACT_SHEET = "contact-sheet.png"
+# How many samples are looked at for their size before anything is read.
+_LOOKED_AT = 1000
+# How many failed and rejected records a summary holds; samples.jsonl has them all.
+_SHOWN = 100
+
+
+class Watcher(Protocol):
+    """Someone who looks on while a job runs."""
+
+    def opened(self, job: OpenJob, plan: Plan) -> None:
+        """Everything is checked and planned; nothing has run."""
+
+    def said(self, line: str) -> None:
+        """Something the user should know, in one line."""
+
+    def recorded(self, record: Record) -> None:
+        """One more task has ended."""
+
+
+class Silence:
+    """A watcher that keeps it to itself."""
+
+    def opened(self, job: OpenJob, plan: Plan) -> None:
+        """Do nothing."""
+
+    def said(self, line: str) -> None:
+        """Do nothing."""
+
+    def recorded(self, record: Record) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A config whose dataset has been opened and whose options have been held against it."""
+
+    config: Config
+    registry: Registry
+    dataset: Dataset
+    writer: Writer
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a job ended.
+
+    inputs: pictures to make that the selection held, and inputs that could not become samples.
+    done, rejected, failed: of the inputs, this run's and those restored from earlier ones.
+    restored: how many of them earlier runs had settled. left: not made when the run was stopped.
+    troubles: the first rejected and failed records. verified: what was checked of the labels.
+    """
+
+    output: Path
+    inputs: int
+    done: int
+    rejected: int
+    failed: int
+    restored: int
+    left: int = 0
+    seconds: float = 0.0
+    troubles: tuple[Record, ...] = ()
+    verified: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 where all inputs are done, 130 where the run was stopped, else 1."""
+        if self.left:
+            return 130
+        return 0 if self.done == self.inputs else 1
+
+
+def convert(
+    config: Config | Mapping[str, Any] | str | Path,
+    *,
+    overwrite: bool = False,
+    fail_fast: bool = False,
+    registry: Registry | None = None,
+    watch: Watcher | None = None,
+) -> Summary:
+    """Run a job and return how it ended; what `sv2r convert` does.
+
+    config: resolved, or a mapping as it stands in YAML, or the path of a YAML file.
+    overwrite: forget an earlier run into the same folder. fail_fast: stop after the first failure.
+
+    Raises:
+        ConfigError: the job cannot start; nothing has been written.
+        StorageError: the output takes no more bytes; what is there can be resumed.
+    """
+    registry = registry or load_registry()
+    watch = watch or Silence()
+    start = time.monotonic()
+    job = open_job(as_config(config, registry), registry)
+    output = job.config.job.output
+    with Journal(output) as journal:
+        _resume(job.config, journal, overwrite=overwrite)
+        plan = make_plan(job.config, job.dataset, job.writer, journal)
+        watch.opened(job, plan)
+        stop = threading.Event()
+        changed = _note_problems(plan, journal, watch)
+        if plan.tasks:
+            remove_leftovers(output)
+            _write_run_file(job.config)
+            journal.keep("complete", value=False)
+            with _first_interrupt_sets(stop, watch):
+                _run(job, plan, journal, stop, watch, fail_fast=fail_fast)
+            changed = True
+        verified = _finish(job, journal, changed=changed, stopped=stop.is_set())
+        return _summary(job, plan, journal, verified, time.monotonic() - start)
+
+
+def as_config(config: Config | Mapping[str, Any] | str | Path, registry: Registry) -> Config:
+    """Return a resolved config from any form that `convert` takes."""
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return resolve(registry, [Layer("config", config)])
+    return resolve(registry, read_layers(registry, files=[Path(config)]))
+
+
+def open_job(config: Config, registry: Registry) -> OpenJob:
+    """Return the job with its dataset opened, refused where it cannot work.
+
+    No model is loaded and nothing is written.
+
+    Raises:
+        ConfigError: the first thing that is wrong, in one line.
+    """
+    check_folders(config.job.input, config.job.output)
+    check_controls(config, registry)
+    writer_spec = registry.spec("writer", config.writer.name)
+    if config.job.variants > 1 and not writer_spec.variants:
+        several = [e.name for e in registry.of_kind("writer") if e.value.variants]
+        mend = f"choose --writer {' or '.join(several)}"
+        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {mend}")
+    _preflight(config, registry, [])
+    runtime = Runtime(input=config.job.input, output=config.job.output)
+    loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
+    dataset = loader(config.job.input)
+    job = OpenJob(config, registry, dataset, writer_spec.build(config.writer.options, runtime))
+    _check_samples(job)
+    return job
+
+
+def _check_samples(job: OpenJob) -> None:
+    """Hold the options against what is known of the samples before any is read."""
+    config, dataset = job.config, job.dataset
+    first = list(islice(selected(config, dataset), _LOOKED_AT))
+    sizes = known_sizes(dataset, first)
+    _preflight(config, job.registry, sizes)
+    check_space(config.job.output, max(sizes, default=(1, 1)))
+    if first:
+        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
+            check_template(config.prompt, dataset.samples[first[0]].attributes)
+
+
+def _preflight(config: Config, registry: Registry, sizes: Sequence[tuple[int, int]]) -> None:
+    spec = registry.spec("translator", config.translator.name)
+    spec.preflight(config.translator.options, sizes)
+
+
+def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
+    """Refuse a journal of other settings, or forget it and its pictures; then claim the folder."""
+    output, identity = config.job.output, config.identity()
+    if overwrite:
+        for record in journal.records():
+            if record.output:
+                (output / record.output).unlink(missing_ok=True)
+        journal.clear()
+    before = journal.get("identity")
+    if before is not None and before != identity:
+        raise ConfigError(f"{output}: {_difference(before, identity)}")
+    journal.keep("identity", identity)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    changed = [
+        f"{key} was {before.get(key, 'not set')!r}, now {now.get(key, 'not set')!r}"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    mend = "choose another --output, the old settings, or --overwrite"
+    return f"made with other settings ({'; '.join(changed[:3])}{more}); {mend}"
+
+
+def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
+    """Keep the inputs that could not become samples; return whether they are other ones than before."""
+    changed = journal.replace_problems(plan.problems)
+    for record in plan.problems:
+        watch.recorded(record)
+    return changed
+
+
+def _run(
+    job: OpenJob,
+    plan: Plan,
+    journal: Journal,
+    stop: threading.Event,
+    watch: Watcher,
+    *,
+    fail_fast: bool,
+) -> None:
+    """Run the plan's tasks and keep a record of each as it ends."""
+    config = job.config
+    batch_size = journal.get("batch_size") if config.job.batch_size == "auto" else None
+    work = LocalWork(
+        config,
+        job.registry,
+        job.dataset,
+        devices=find_devices(config.job.device),
+        batch_size=batch_size or config.job.batch_size,
+        model=journal.get("model"),
+        stop=stop,
+        say=watch.said,
+    )
+    executor = job.registry.spec("executor", config.executor.name).build(
+        config.executor.options, Runtime(input=config.job.input, output=config.job.output)
+    )
+    for record in executor.run(work, _until(stop, plan.tasks)):
+        _keep_settings(record, journal)
+        journal.add(record)
+        watch.recorded(record)
+        if fail_fast and record.status == "failed":
+            stop.set()
+
+
+def _keep_settings(record: Record, journal: Journal) -> None:
+    """Keep what a resumed run must share with this one and only the worker knows."""
+    for key, name in (("batch_size", "batch_size"), ("model", "model_sha256")):
+        value = record.settings.get(name)
+        if value is not None and journal.get(key) != value:
+            journal.keep(key, value)
+
+
+def _until(stop: threading.Event, tasks: Iterable[Any]) -> Iterator[Any]:
+    for task in tasks:
+        if stop.is_set():
+            return
+        yield task
+
+
+@contextmanager
+def _first_interrupt_sets(stop: threading.Event, watch: Watcher) -> Iterator[None]:
+    """Let the first Ctrl-C set stop, and the second one interrupt as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def drain(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.set()
+        watch.said("stopping: finishing what is begun; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, drain)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> Mapping[str, str]:
+    """Write the labels of the whole dataset, samples.jsonl and the contact sheet; say what held."""
+    output = job.config.job.output
+    if not changed and journal.get("complete"):
+        return dict(journal.get("verified") or {})
+    journal.commit()
+    with (
+        replacing(output / FOLDER / "samples.jsonl") as temporary,
+        temporary.open("w", encoding="utf-8") as stream,
+    ):
+        stream.writelines(line_of(record) for record in journal.records())
+    if stopped:
+        return {}
+    verified = job.writer.finish(job.dataset, journal.records())
+    write_contact_sheet(job.dataset, journal.records("done"), output / FOLDER / CONTACT_SHEET)
+    journal.keep("verified", dict(verified))
+    journal.keep("complete", value=True)
+    return verified
+
+
+def _write_run_file(config: Config) -> None:
+    head = "# What ran. Again: sv2r convert --config run.yaml\n"
+    path = config.job.output / FOLDER / "run.yaml"
+    write_atomically(path, (head + write_yaml(config.as_data())).encode())
+
+
+def _summary(
+    job: OpenJob, plan: Plan, journal: Journal, verified: Mapping[str, str], seconds: float
+) -> Summary:
+    """Count the records of the selection, so that their sum can be held against the inputs."""
+    counts: Counter[str] = Counter()
+    troubles: list[Record] = []
+    selected_ids = {job.dataset.ids[index] for index in plan.indices}
+    for sample, variant, status in journal.statuses():
+        if variant < 0 or (sample in selected_ids and variant < job.config.job.variants):
+            counts[status] += 1
+            if status != "done" and len(troubles) < _SHOWN:
+                troubles.append(journal.record(sample, variant))
+    return Summary(
+        output=job.config.job.output,
+        inputs=plan.inputs,
+        done=counts["done"],
+        rejected=counts["rejected"],
+        failed=counts["failed"],
+        restored=plan.restored,
+        left=plan.inputs - counts.total(),
+        seconds=seconds,
+        troubles=tuple(troubles),
+        verified=verified,
+    )

@@ -1,0 +1,114 @@
+"""A planned job as an executor sees it, and where its models run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Event
+from typing import Any
+
+from sv2r.errors import ConfigError
+from sv2r.job.config import Config
+from sv2r.job.worker import LocalWorker, build_parts
+from sv2r.plugin.registry import Registry
+from sv2r.plugin.specs import Describes, Runtime
+from sv2r.types import Dataset
+
+
+class LocalWork:
+    """The work of one job.
+
+    batch_size: pictures per batch. model: the model's hash in an earlier part of this job, or None.
+    stop: once set, nothing new is begun. say: takes one line for the user.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        dataset: Dataset,
+        *,
+        devices: tuple[str, ...],
+        batch_size: int,
+        model: str | None,
+        stop: Event,
+        say: Callable[[str], None],
+    ) -> None:
+        self.stop = stop
+        self.say = say
+        self._config = config
+        self._registry = registry
+        self._dataset = dataset
+        self._devices = devices
+        self._batch_size = batch_size
+        self._model = model
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the resolved config as plain data."""
+        return self._config.as_data()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices to run on, at least one."""
+        return self._devices
+
+    def worker(self, device: str) -> LocalWorker:
+        """Return a worker on a device in this process, its models loaded.
+
+        Raises:
+            ConfigError: a component cannot be built, or the model is another one than before.
+        """
+        job = self._config.job
+        runtime = Runtime(device, choose_dtype(job.dtype, device), job.input, job.output)
+        parts = build_parts(self._registry, self._config, runtime)
+        if isinstance(parts.translator, Describes):
+            _require_model(self._model, parts.translator.settings().get("model_sha256"))
+        return LocalWorker(
+            self._config,
+            self._dataset,
+            parts,
+            batch_size=self._batch_size,
+            stop=self.stop,
+            say=self.say,
+        )
+
+
+def find_devices(asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the devices to run on, "auto" resolved.
+
+    Raises:
+        ConfigError: one of them does not exist here.
+    """
+    import torch
+
+    if asked == ("auto",):
+        if torch.cuda.is_available():
+            return ("cuda:0",)
+        return ("mps",) if torch.backends.mps.is_available() else ("cpu",)
+    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    names = [part for name in asked for part in name.split(",") if part]
+    devices = tuple("cuda:0" if name == "cuda" else name for name in names)
+    for name in devices:
+        if name not in there:
+            raise ConfigError(
+                f"--device {name}: not on this machine; there are: {', '.join(there)}"
+            )
+    return devices
+
+
+def choose_dtype(asked: str, device: str) -> str:
+    """Return what models compute in: as asked, or the best that the device does well."""
+    import torch
+
+    if asked != "auto":
+        return asked
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return "float16" if device == "mps" else "float32"
+
+
+def _require_model(before: str | None, now: object) -> None:
+    if before and now and before != now:
+        mend = "choose another --output, the old weights, or --overwrite"
+        raise ConfigError(f"the model's weights are others than when this run began; {mend}")
