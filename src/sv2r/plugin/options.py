@@ -237,8 +237,8 @@ def type_name(annotation: Any) -> str:
     if origin in (dict, Mapping):
         return f"name={type_name(args[1])}"
     if origin in _LISTS or origin is typing.Annotated:
-        fixed = origin is tuple and args[-1] is not ...
-        return " ".join(type_name(arg) for arg in args) if fixed else type_name(args[0])
+        times = f", {len(args)} times" if origin is tuple and args[-1] is not ... else ""
+        return f"{type_name(args[0])}{times}"
     names = {int: "int", float: "number", str: "text", bool: "true | false"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 

@@ -115,14 +115,17 @@ class Registry:
         raise ConfigError(f"no {kind} '{name}'{hint}{self._perhaps_from_failed(name)}")
 
     def named(self, name: str) -> list[Entry]:
-        """Return the entries of a name, whatever their kind; "writer:coco" asks for one kind.
+        """Return the entries of a name, whatever their kind; or all that a plugin brings.
+
+        "writer:coco" asks for one kind.
 
         Raises:
             ConfigError: there is none; names the nearest, and the plugins that failed.
         """
         kind, _, bare = name.rpartition(":")
         fitting = [entry for entry in self.entries if not kind or entry.kind == kind]
-        if found := [entry for entry in fitting if entry.name == bare]:
+        own = [entry for entry in fitting if entry.name == bare]
+        if found := own or [entry for entry in fitting if entry.owner.plugin == bare]:
             return found
         near = nearest(bare, {entry.name for entry in fitting})
         hint = f"did you mean {near}?" if near else "`sv2r plugins` lists all"
@@ -147,8 +150,12 @@ class Registry:
     def _perhaps_from_failed(self, name: str) -> str:
         stem = name.split("-", maxsplit=1)[0]
         suspects = [f for f in self.failures if stem in f"{f.owner.plugin} {f.owner.distribution}"]
-        suspects = suspects or list(self.failures)
-        return "".join(f"; {failure}" for failure in suspects)
+        if suspects or len(self.failures) == 1:
+            return "".join(f"; {failure}" for failure in suspects or self.failures)
+        names = ", ".join(f"'{failure.owner.plugin}'" for failure in self.failures)
+        return f"; perhaps a plugin that failed brings it ({names}): see `sv2r plugins`" * bool(
+            names
+        )
 
 
 def load_registry(disable: str | None = None) -> Registry:

@@ -1,0 +1,133 @@
+"""The contract of writers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sv2r.images.files import TEMPORARY, sha256_file
+from sv2r.plugin.options import Options
+from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.testing.contract import Subject, built, check_options, subject_of
+from sv2r.testing.makers import as_uint8, make_dataset, read_frame
+from sv2r.testing.tree import difference, must_be_safe, tree
+from sv2r.types import Dataset, Published, Record, Sample
+
+Given = Options | Mapping[str, Any] | None
+
+
+def check_writer(
+    spec: WriterSpec[Any], options: Given = None, *, dataset: Dataset | None = None
+) -> None:
+    """Raise ContractError unless a writer keeps its promises.
+
+    Targets are distinct and inside the output; each published file is there, of its frame's height
+    and width, with the hash that was told; nothing but the output is touched and no temporary file
+    stays; another order of publishing, a second publishing and a second finish give the same
+    bytes; a sample that failed does not keep the others from being finished.
+
+    dataset: a small one with 8-bit RGB pictures; three made pictures otherwise.
+    """
+    check_options(spec)
+    subject = subject_of(spec)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        given = make_dataset(folder / "input") if dataset is None else dataset
+        before = tree(given.root)
+        once = _Writing(subject, spec, options, given, folder / "once")
+        records = once.publish(once.jobs)
+        once.finish(records)
+        written = tree(once.output)
+        once.finish(once.publish(once.jobs[:1]) + records[1:])
+        seen = difference(written, tree(once.output))
+        subject.must(not seen, "write the same bytes when a run is resumed", seen)
+        other = _Writing(subject, spec, options, given, folder / "other")
+        other.finish(other.publish(other.jobs[::-1])[::-1])
+        seen = difference(written, tree(other.output))
+        subject.must(not seen, "write the same bytes in another order", seen)
+        partial = _Writing(subject, spec, options, given, folder / "partial")
+        missing = [partial.missing(record) for record in records[:1]]
+        partial.finish(missing + partial.publish(partial.jobs[1:]))
+        outside = {path.name for path in folder.iterdir()} - {"input", "once", "other", "partial"}
+        subject.must(not outside, "write inside its output alone", f"it made {outside}")
+        subject.must(tree(given.root) == before, "leave its input as it was", "a file changed")
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """One output folder being filled by a writer of its own."""
+
+    subject: Subject
+    spec: WriterSpec[Any]
+    options: Given
+    dataset: Dataset
+    output: Path
+
+    def __post_init__(self) -> None:
+        self.output.mkdir()
+
+    @property
+    def jobs(self) -> list[tuple[Sample, int]]:
+        variants = range(2 if self.spec.variants else 1)
+        return [(sample, variant) for sample in self.dataset.samples for variant in variants]
+
+    @property
+    def writer(self) -> Writer:
+        """Return a writer made afresh, as each worker and the driver have their own."""
+        runtime = Runtime(input=self.dataset.root, output=self.output)
+        return built(self.spec, self.options, runtime)
+
+    def publish(self, jobs: Sequence[tuple[Sample, int]]) -> list[Record]:
+        writer = self.writer
+        records = [self._publish(writer, sample, variant) for sample, variant in jobs]
+        targets = [str(record.output).casefold() for record in records]
+        seen = f"{len(targets)} pictures, {len(set(targets))} targets"
+        self.subject.must(len(set(targets)) == len(targets), "give distinct targets", seen)
+        return records
+
+    def _publish(self, writer: Writer, sample: Sample, variant: int) -> Record:
+        with self.subject.managing_to(f"publish {sample.id}"):
+            frame = read_frame(sample)
+            target = writer.target(sample, variant)
+            published = writer.publish(sample, variant, as_uint8(frame.image), frame)
+        self._must_be_in_place(published, target, frame.size)
+        return Record(
+            sample=sample.id,
+            variant=variant,
+            status="done",
+            seed=1,
+            prompt="a photo",
+            input_sha256=frame.sha256,
+            output=published.path,
+            output_sha256=published.sha256,
+        )
+
+    def _must_be_in_place(self, published: Published, target: str, size: tuple[int, int]) -> None:
+        from PIL import Image
+
+        same = published.path == target
+        self.subject.must(same, "publish at its target", f"{published.path}, not {target}")
+        path = must_be_safe(self.subject, self.output, target)
+        self.subject.must(path.is_file(), "publish at its target", f"no file {target}")
+        true = sha256_file(path) == published.sha256
+        self.subject.must(true, "tell the hash of the published bytes", f"another for {target}")
+        with Image.open(path) as picture:
+            width, height = picture.size
+        seen = f"{target} is {height}x{width}, its frame {size[0]}x{size[1]}"
+        self.subject.must((height, width) == size, "keep the frame's height and width", seen)
+
+    def missing(self, record: Record) -> Record:
+        return replace(
+            record, status="failed", output=None, output_sha256=None, error="it is truncated"
+        )
+
+    def finish(self, records: Sequence[Record]) -> None:
+        with self.subject.managing_to("finish"):
+            told = self.writer.finish(self.dataset, records)
+            verified = all(isinstance(text, str) for pair in told.items() for text in pair)
+        self.subject.must(verified, "tell in words what was verified", repr(told))
+        left = [path for path in tree(self.output) if TEMPORARY in path]
+        self.subject.must(not left, "leave no temporary file", f"{left}")
