@@ -24,8 +24,10 @@ class _ListByDefault(click.Group):
     """A group that runs `list` where no subcommand is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if own else ["list", *args])
+        names_none = not args or args[0].startswith("-")
+        asks_for_help = bool(args) and args[0] in ctx.help_option_names
+        prefix = ["list"] if names_none and not asks_for_help else []
+        return super().parse_args(ctx, [*prefix, *args])
 
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, option schemas too.")
@@ -112,7 +114,8 @@ def _page(entry: Entry) -> str:
     """Return all there is to say of one component."""
     head = f"{entry.kind} {entry.name} · from plugin {entry.owner}\n{_summary(entry)}"
     if entry.kind == "preset":
-        return f"{head}\n\n  --preset {entry.name}\n\n{entry.value.read_text().rstrip()}"
+        text = entry.value.read_text(encoding="utf-8").rstrip()
+        return f"{head}\n\n  --preset {entry.name}\n\n{text}"
     if entry.kind == "command":
         return f"{head}\n\n  sv2r {entry.name} --help"
     if isinstance(entry.value, ConditionerSpec):

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
+from pydantic.errors import PydanticUndefinedAnnotation
 
 from sv2r.errors import ConfigError
 from sv2r.plugin import hookspecs
@@ -70,7 +71,8 @@ class PluginFailure:
     error: str
 
     def __str__(self) -> str:
-        return f"plugin {self.owner} disabled: {self.stage} failed: {self.error}"
+        broke = f"{self.stage} failed" if self.stage in ("import", "call") else self.stage
+        return f"plugin {self.owner} disabled: {broke}: {self.error}"
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,7 @@ class Registry:
         if suspects or len(self.failures) == 1:
             return "".join(f"; {failure}" for failure in suspects or self.failures)
         names = ", ".join(f"'{failure.owner.plugin}'" for failure in self.failures)
-        return f"; perhaps a plugin that failed brings it ({names}): see `sv2r plugins`" * bool(
-            names
-        )
+        return f"; perhaps one that failed has it: {names} (see `sv2r plugins`)" if names else ""
 
 
 def load_registry(disable: str | None = None) -> Registry:
@@ -273,10 +273,11 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
     if not (inspect.isclass(item.options) and issubclass(item.options, Options)):
         raise _Refused("type", f"{kind} '{item.name}': options is not a subclass of Options")
     try:
-        # An annotation imported under TYPE_CHECKING alone would fail later, when a job starts.
+        # Left alone, this would fail only when a job starts.
         item.options.model_rebuild()
-    except Exception as error:
-        raise _Refused("type", f"{kind} '{item.name}': options: {_one_line(error)}") from error
+    except PydanticUndefinedAnnotation as error:
+        what = f"{error.message}; import it outside of TYPE_CHECKING"
+        raise _Refused("type", f"{kind} '{item.name}': options: {what}") from error
     return Entry(kind, _good_name(kind, item.name), owner, item)
 
 
@@ -305,8 +306,7 @@ def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
     for entry in brought:
         key = (entry.kind, entry.name)
         if key in taken:
-            error = f"{entry.kind} '{entry.name}' is already brought by {taken[key]}"
-            raise _Refused("clash", f"{error}; {entry.owner} is left out")
+            raise _Refused("clash", f"{entry.kind} '{entry.name}' is brought by {taken[key]}")
         taken[key] = entry.owner
 
 
