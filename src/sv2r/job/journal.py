@@ -126,18 +126,19 @@ class Journal:
         query = "SELECT sample, variant, status FROM records ORDER BY status, sample, variant"
         yield from self._db.execute(query)
 
-    def replace_problems(self, records: Sequence[Record]) -> bool:
-        """Keep these records in place of all problems kept before; return whether they differ."""
-        query = "SELECT data FROM records WHERE variant < 0 ORDER BY sample, variant"
-        before = [data for (data,) in self._db.execute(query)]
-        ordered = sorted(records, key=lambda r: (r.sample, r.variant))
-        if before == [_to_json(record) for record in ordered]:
-            return False
-        self._write("DELETE FROM records WHERE variant < 0", ())
-        for record in records:
+    def keep_problems(self, records: Sequence[Record]) -> bool:
+        """Keep these records in place of the problems kept before; return whether any differs."""
+        texts = {(r.sample, r.variant): _to_json(r) for r in records}
+        query = "SELECT sample, variant, data FROM records WHERE status = 'failed'"
+        before = {(sample, variant): data for sample, variant, data in self._db.execute(query)}
+        gone = [key for key in before if key[1] < 0 and key not in texts]
+        fresh = [r for r in records if before.get((r.sample, r.variant)) != _to_json(r)]
+        for key in gone:
+            self._write("DELETE FROM records WHERE sample = ? AND variant = ?", key)
+        for record in fresh:
             self.add(record)
         self.commit()
-        return True
+        return bool(gone or fresh)
 
     def clear(self) -> None:
         """Forget every record and value."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import replacing, write_atomically
 from sv2r.job.config import Config, Layer, read_layers, resolve
-from sv2r.job.contact_sheet import write_contact_sheet
+from sv2r.job.contact_sheet import ROWS, write_contact_sheet
 from sv2r.job.journal import FOLDER, Journal, line_of
 from sv2r.job.plan import (
     Plan,
@@ -222,8 +222,8 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
-    """Keep the inputs that could not become samples; return whether they are other ones than before."""
-    changed = journal.replace_problems(plan.problems)
+    """Keep the inputs that cannot even be read; return whether that changes the journal."""
+    changed = journal.keep_problems(plan.problems)
     for record in plan.problems:
         watch.recorded(record)
     return changed
@@ -240,13 +240,13 @@ def _run(
 ) -> None:
     """Run the plan's tasks and keep a record of each as it ends."""
     config = job.config
-    batch_size = journal.get("batch_size") if config.job.batch_size == "auto" else None
+    asked = config.job.batch_size
     work = LocalWork(
         config,
         job.registry,
         job.dataset,
         devices=find_devices(config.job.device),
-        batch_size=batch_size or config.job.batch_size,
+        batch_size=journal.get("batch_size") if asked == "auto" else asked,
         model=journal.get("model"),
         stop=stop,
         say=watch.said,
@@ -310,10 +310,18 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     if stopped:
         return {}
     verified = job.writer.finish(job.dataset, journal.records())
-    write_contact_sheet(job.dataset, journal.records("done"), output / FOLDER / CONTACT_SHEET)
+    write_contact_sheet(job.dataset, _spread(journal), output, output / FOLDER / CONTACT_SHEET)
     journal.keep("verified", dict(verified))
     journal.keep("complete", value=True)
     return verified
+
+
+def _spread(journal: Journal) -> list[Record]:
+    """Return some records that are done, evenly spread over all of them."""
+    done = [(sample, variant) for sample, variant, status in journal.statuses() if status == "done"]
+    step = max(1, len(done) / ROWS)
+    picked = [done[int(i * step)] for i in range(min(ROWS, len(done)))]
+    return [journal.record(*key) for key in picked]
 
 
 def _write_run_file(config: Config) -> None:

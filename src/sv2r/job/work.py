@@ -17,7 +17,8 @@ from sv2r.types import Dataset
 class LocalWork:
     """The work of one job.
 
-    batch_size: pictures per batch. model: the model's hash in an earlier part of this job, or None.
+    batch_size: pictures per batch, or None: the worker finds out.
+    model: the model's hash in an earlier part of this job, or None.
     stop: once set, nothing new is begun. say: takes one line for the user.
     """
 
@@ -28,7 +29,7 @@ class LocalWork:
         dataset: Dataset,
         *,
         devices: tuple[str, ...],
-        batch_size: int,
+        batch_size: int | None,
         model: str | None,
         stop: Event,
         say: Callable[[str], None],

@@ -49,7 +49,7 @@ class Piece:
 class Parts:
     """The components of a job, built for one device."""
 
-    conditioners: tuple[Conditioner, ...]
+    conditioners: tuple[tuple[str, Conditioner], ...]
     translator: Translator
     checks: tuple[tuple[str, Check], ...]
     writer: Writer
@@ -80,7 +80,7 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
             ) from error
 
     return Parts(
-        tuple(build("conditioner", c.name, c.options) for c in config.conditioners),
+        tuple((c.name, build("conditioner", c.name, c.options)) for c in config.conditioners),
         build("translator", config.translator.name, config.translator.options),
         tuple((c.name, build("check", c.name, c.options)) for c in config.checks),
         build("writer", config.writer.name, config.writer.options),
@@ -90,7 +90,8 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
 class LocalWorker:
     """A worker in this process.
 
-    batch_size: pictures per batch. stop: once set, what is not yet in a batch is left undone.
+    batch_size: pictures per batch, or None: found out with the first picture.
+    stop: once set, what is not yet in a batch is left undone.
     say: takes one line for the user ("out of memory ...").
     """
 
@@ -100,14 +101,14 @@ class LocalWorker:
         dataset: Dataset,
         parts: Parts,
         *,
-        batch_size: int,
+        batch_size: int | None,
         stop: Event,
         say: Callable[[str], None],
     ) -> None:
         self._config = config
         self._dataset = dataset
         self._parts = parts
-        self._batch_size = batch_size
+        self._batch_size = batch_size or 1
         self._stop = stop
         self._say = say
         self._buckets: dict[Hashable, deque[Piece]] = {}
@@ -137,15 +138,15 @@ class LocalWorker:
             frame = read_frame(self._dataset, task.index)
             seed = picture_seed(self._config.job.seed, id_, task.variant)
             prompt = write_prompt(self._config.prompt, frame.sample, frame.instances, seed)
-            maps = [_condition(make, frame) for make in self._parts.conditioners]
+            maps = [_condition(make, frame) for _, make in self._parts.conditioners]
         except SampleError as error:
             return Record(id_, task.variant, "failed", error=str(error))
-        except Exception as error:  # noqa: BLE001  # a plugin's bug fails its sample, not the job
+        except Exception as error:  # a plugin's bug fails its sample, not the job
             return Record(id_, task.variant, "failed", error=_unexpected(id_, error))
         return Piece(task, frame, {m.name: m.image for m in maps}, prompt, seed)
 
     def _add(self, piece: Piece, writers: ThreadPoolExecutor) -> Iterator[Record]:
-        """Put a picture into its bucket; run the bucket when it is full, the oldest when many wait."""
+        """Put a picture into its bucket; run a full bucket, or the oldest when many wait."""
         key = self._bucket_of(piece)
         self._buckets.setdefault(key, deque()).append(piece)
         waiting = sum(map(len, self._buckets.values()))
@@ -173,7 +174,7 @@ class LocalWorker:
         start = time.monotonic()
         try:
             images = self._translate(pieces)
-        except Exception as error:  # noqa: BLE001  # whatever a translator raises, its pictures fail
+        except Exception as error:  # whatever a translator raises, its pictures fail
             if _is_out_of_memory(error) and self._batch_size > 1:
                 self._halve(pieces)
                 return
@@ -197,22 +198,16 @@ class LocalWorker:
         """Go on with half the batch size; the pictures that did not fit come first."""
         self._batch_size //= 2
         _free_memory()
-        self._buckets = {
-            self._bucket_of(pieces[0]): deque(pieces),
-            **{k: v for k, v in self._buckets.items() if k != self._bucket_of(pieces[0])},
-        }
+        key = self._bucket_of(pieces[0])
+        waiting = self._buckets.pop(key, ())
+        self._buckets = {key: deque([*pieces, *waiting]), **self._buckets}
         self._say(f"out of memory: going on with batches of {self._batch_size}, nothing is lost")
 
     def _settings(self) -> Mapping[str, Any]:
         translator = self._parts.translator
         own = translator.settings() if isinstance(translator, Describes) else {}
-        controls = {
-            chosen.name: component.settings()
-            for chosen, component in zip(
-                self._config.conditioners, self._parts.conditioners, strict=True
-            )
-            if isinstance(component, Describes)
-        }
+        parts: Sequence[tuple[str, object]] = self._parts.conditioners
+        controls = {name: c.settings() for name, c in parts if isinstance(c, Describes)}
         return {
             **own,
             "batch_size": self._batch_size,

@@ -1,0 +1,78 @@
+"""`sv2r convert`: the main job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+import click
+
+from sv2r.cli.dotted import DottedCommand, job_options, read_request
+from sv2r.cli.progress import watcher
+from sv2r.job.config import Config
+from sv2r.job.journal import line_of
+from sv2r.job.run import Summary
+from sv2r.job.run import convert as run
+from sv2r.plugin.registry import Registry
+
+
+@click.command(cls=DottedCommand, no_args_is_help=True)
+@click.option("--dry-run", is_flag=True, help="Check everything, print the plan, make nothing.")
+@click.option("--overwrite", is_flag=True, help="Forget an earlier run into the same folder.")
+@click.option("--fail-fast", is_flag=True, help="Stop after the first failed sample.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
+@click.pass_context
+def convert(
+    ctx: click.Context,
+    /,
+    dry_run: bool,
+    overwrite: bool,
+    fail_fast: bool,
+    as_json: bool,
+    **values: Any,
+) -> int:
+    r"""Convert a labelled dataset: realistic pictures out, labels untouched.
+
+    Only INPUT is read and only OUTPUT is written. The same command again goes on where an earlier
+    run stopped. Options of plugins have a dot in them, such as --translator.strength: name the
+    plugins beside --help to see theirs, as in
+
+    \b
+      sv2r convert --translator controlnet --conditioner canny --help
+
+    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing was begun, 130 interrupted.
+    """
+    request = read_request(ctx, values)
+    config = request.config()
+    if dry_run:
+        return _dry_run(config, request.registry, as_json=as_json)
+    with watcher() as watch:
+        summary = run(
+            config, overwrite=overwrite, fail_fast=fail_fast, registry=request.registry, watch=watch
+        )
+    if as_json:
+        click.echo(json.dumps({**_plain(summary), "exit_code": summary.exit_code}, default=str))
+    else:
+        watch.summarise(summary)
+    return summary.exit_code
+
+
+job_options(convert)
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    troubles = [json.loads(line_of(record)) for record in summary.troubles]
+    return {**{f.name: getattr(summary, f.name) for f in fields(summary)}, "troubles": troubles}
+
+
+def _dry_run(config: Config, registry: Registry, *, as_json: bool) -> int:
+    """Print what a run would do; no model is loaded and nothing is written."""
+    from sv2r.job.preview import preview
+
+    found = preview(config, registry)
+    if as_json:
+        click.echo(json.dumps(asdict(found), default=str))
+    else:
+        click.echo("\n".join(found.lines))
+    return 1 if found.problems else 0

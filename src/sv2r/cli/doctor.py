@@ -1,0 +1,123 @@
+"""`sv2r doctor`: what this machine has."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sv2r.plugin.registry import load_registry
+
+_LIBRARIES = (
+    *("sv2r", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors"),
+    *("kornia", "numpy", "pillow", "isal", "pycocotools", "pluggy", "pydantic", "click"),
+)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def doctor(as_json: bool) -> int:
+    """Say what this machine has: versions, devices, plugins, caches.
+
+    Exit code 1 where a plugin failed.
+    """
+    found: dict[str, Any] = {
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "devices": _devices(),
+        "plugins": _plugins(),
+        "caches": _caches(),
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    return 1 if found["plugins"]["failed"] else 0
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _devices() -> list[dict[str, Any]]:
+    import torch
+
+    processor = platform.processor() or platform.machine()
+    cpu = {"name": "cpu", "what": f"{os.cpu_count()} cores, {processor}", "dtype": "float32"}
+    gpus = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        memory = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        name = torch.cuda.get_device_name(index)
+        gpus.append({"name": f"cuda:{index}", "what": f"{name}, {memory}", "dtype": dtype})
+    if torch.backends.mps.is_available():
+        gpus.append({"name": "mps", "what": "Apple GPU", "dtype": "float16"})
+    return [*gpus, cpu]
+
+
+def _plugins() -> dict[str, Any]:
+    registry = load_registry()
+    kinds = (
+        "loader",
+        "conditioner",
+        "translator",
+        "check",
+        "writer",
+        "executor",
+        "preset",
+        "command",
+    )
+    working = {kind: [entry.name for entry in registry.of_kind(kind)] for kind in kinds}
+    failed = [str(failure) for failure in registry.failures]
+    return {"working": working, "failed": failed, "off": [str(o) for o in registry.disabled]}
+
+
+def _caches() -> list[dict[str, Any]]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    from sv2r.loaders.coco_cache import cache_folder
+
+    return [_cache("hub", Path(HF_HUB_CACHE)), _cache("coco index", cache_folder())]
+
+
+def _cache(what: str, path: Path) -> dict[str, Any]:
+    files = [file for file in path.rglob("*") if file.is_file() and not file.is_symlink()]
+    size = sum(file.stat().st_size for file in files)
+    place = next(p for p in (path, *path.parents) if p.exists())
+    return {
+        "what": what,
+        "path": str(path),
+        "bytes": size,
+        "free_bytes": shutil.disk_usage(place).free,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    click.echo(f"python      {found['python']}")
+    for name, text in found["versions"].items():
+        click.echo(f"{name:<13} {text}")
+    for device in found["devices"]:
+        click.echo(f"device      {device['name']}: {device['what']}, computes in {device['dtype']}")
+    for kind, names in found["plugins"]["working"].items():
+        click.echo(f"{kind + 's':<13} {', '.join(names) or 'none'}")
+    for line in (
+        *found["plugins"]["failed"],
+        *(f"{o} is turned off" for o in found["plugins"]["off"]),
+    ):
+        click.echo(f"warning     {line}")
+    for cache in found["caches"]:
+        used, free = cache["bytes"] / 2**30, cache["free_bytes"] / 2**30
+        click.echo(
+            f"cache       {cache['what']}: {cache['path']}, {used:.2f} GiB ({free:.0f} GiB free)"
+        )

@@ -1,0 +1,106 @@
+"""The `sv2r` command. Its subcommands are imported when they are named, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+import click
+
+from sv2r.errors import ConfigError, Sv2rError
+
+# name -> one line of help; the command is the object of that name in the module of that name.
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "convert": "Convert a labelled dataset: realistic pictures, labels untouched.",
+        "config": "List, show and copy presets; show what a config comes to.",
+        "plugins": "List what is installed and what failed; show a plugin's options.",
+        "doctor": "Say what this machine has: versions, devices, plugins, caches.",
+    }
+)
+
+
+class _Commands(click.Group):
+    """sv2r's own commands by name, then those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(_plugin_commands().keys() - COMMANDS.keys())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            command = getattr(import_module(f"sv2r.cli.{cmd_name}"), cmd_name)
+            return command if isinstance(command, click.Command) else None
+        return _plugin_commands().get(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = [(n, c.get_short_help_str()) for n, c in sorted(_plugin_commands().items())]
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items(), *others])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise ConfigError(_unknown(args[0], self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+
+def _plugin_commands() -> Mapping[str, click.Command]:
+    """Return the plugins' commands; nothing is loaded where no plugin but sv2r's own is there."""
+    from importlib.metadata import entry_points
+
+    if all(point.dist and point.dist.name == "sv2r" for point in entry_points(group="sv2r")):
+        return {}
+    from sv2r.plugin.registry import load_registry
+
+    return load_registry().commands
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    return f"no command '{name}'; {hint}"
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sv2r")
+def cli() -> None:
+    """Turn a labelled synthetic dataset into one that looks like real photographs.
+
+    Labels go through byte for byte; only pixels change, and every picture is checked before it is
+    published. Start with: sv2r convert --help
+    """
+
+
+def main() -> None:
+    """Run `sv2r` and exit with its code."""
+    sys.exit(run_command(cli))
+
+
+def run_command(command: click.Command) -> int:
+    """Return a command's exit code; a user's mistake is one line on stderr, never a traceback."""
+    try:
+        code = command.main(standalone_mode=False)
+    except click.ClickException as error:
+        return _failed(f"Error: {error.format_message()}", 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("stopped; the same command goes on where it was", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except Sv2rError as error:
+        return _failed(f"Error: {error}", 2 if isinstance(error, ConfigError) else 1)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(line: str, code: int) -> int:
+    click.echo(line, err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What a person sees while a job runs, on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import click
+
+from sv2r.job.describe import header_lines, summary_lines
+from sv2r.job.plan import Plan
+from sv2r.job.run import OpenJob, Summary
+from sv2r.types import Record
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+# Seconds between two lines where there is no terminal to redraw.
+_EVERY = 10.0
+
+
+class Progress:
+    """Counts, and prints lines on stderr; what both kinds of output share."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._ended = 0
+        self._troubled = 0
+        self._start = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def opened(self, job: OpenJob, plan: Plan) -> None:
+        """Say what is about to run."""
+        for line in header_lines(job, plan):
+            self.said(line)
+        self._total = len(plan.tasks)
+        self._start = time.monotonic()
+
+    def said(self, line: str) -> None:
+        """Print a line."""
+        click.echo(line, err=True)
+
+    def recorded(self, record: Record) -> None:
+        """Count a record; a failed or rejected one is told at once."""
+        if record.variant >= 0:
+            self._ended += 1
+        if record.status != "done":
+            self._troubled += 1
+            self.said(f"{record.status:<11} {record.error}")
+
+    def summarise(self, summary: Summary) -> None:
+        """Print how the job ended."""
+        for line in summary_lines(summary):
+            click.echo(line)
+
+
+def watcher() -> Progress:
+    """Return what fits stderr: a bar on a terminal, lines elsewhere."""
+    return Screen() if sys.stderr.isatty() else Plain()
+
+
+class Plain(Progress):
+    """A line now and then: for logs and pipes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = time.monotonic()
+
+    def recorded(self, record: Record) -> None:
+        """Count a record; every few seconds say how far the job is."""
+        super().recorded(record)
+        now = time.monotonic()
+        if now - self._told >= _EVERY and self._ended:
+            self._told = now
+            rate = self._ended / max(now - self._start, 1e-9)
+            left = (self._total - self._ended) / rate
+            self.said(
+                f"converting  {self._ended:,}/{self._total:,}  {rate:.2g} pictures/s  "
+                f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
+            )
+
+
+class Screen(Progress):
+    """A bar with rate and time left: for terminals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def opened(self, job: OpenJob, plan: Plan) -> None:
+        """Say what is about to run and show the bar."""
+        super().opened(job, plan)
+        if not plan.tasks:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("converting "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[notes]}"),
+            console=Console(stderr=True),
+        )
+        restored = f"{plan.restored:,} restored" if plan.restored else ""
+        self._task = self._bar.add_task("", total=len(plan.tasks), rate="", notes=restored)
+        self._bar.start()
+
+    def said(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            super().said(line)
+        else:
+            self._bar.console.print(line, markup=False, highlight=False)
+
+    def recorded(self, record: Record) -> None:
+        """Move the bar."""
+        super().recorded(record)
+        if self._bar is not None and self._task is not None and record.variant >= 0:
+            rate = self._ended / max(time.monotonic() - self._start, 1e-9)
+            notes = f"{self._troubled:,} failed or rejected" if self._troubled else ""
+            self._bar.update(self._task, advance=1, rate=f"{rate:.3g} pictures/s", notes=notes)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

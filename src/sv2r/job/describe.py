@@ -1,0 +1,73 @@
+"""A job in words: what is about to run, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sv2r.job.journal import FOLDER
+from sv2r.job.plan import Plan
+from sv2r.job.run import CONTACT_SHEET, OpenJob, Summary
+
+# How many troubled samples are named at the end; samples.jsonl has all.
+_NAMED = 10
+
+
+def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
+    """Yield what is about to run: the loader, the translator, and what is missing or odd."""
+    config, dataset = job.config, job.dataset
+    counts = f"{len(dataset.ids):,} pictures · {len(dataset.categories):,} categories"
+    yield _titled("loader", f"{config.loader.name} · {counts}")
+    for note in dataset.notes:
+        yield _titled("", note)
+    options = config.translator.options.model_dump(mode="json", exclude_defaults=True)
+    shown = [f"{name} {_brief(value)}" for name, value in options.items()]
+    conditioners = [c.name for c in config.conditioners]
+    controls = [f"conditioners {', '.join(conditioners)}"] if conditioners else []
+    yield _titled("translator", " · ".join([config.translator.name, *shown, *controls]))
+    for failure in job.registry.failures:
+        yield _titled("warning", str(failure))
+    todo = f"{len(plan.tasks):,} of {plan.inputs:,} to do"
+    restored = f" · {plan.restored:,} restored from an earlier run" if plan.restored else ""
+    yield _titled("plan", f"{todo}{restored} · output {config.job.output}")
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Yield how a job ended: the counts, what went wrong, where to look."""
+    counts = f"done {summary.done:,} · rejected {summary.rejected:,} · failed {summary.failed:,}"
+    left = f" · not begun {summary.left:,}" if summary.left else ""
+    yield f"{counts}{left} · {_duration(summary.seconds)}{_verified(summary)}"
+    for record in summary.troubles[:_NAMED]:
+        yield _titled(record.status, str(record.error))
+    more = summary.rejected + summary.failed - _NAMED
+    if more > 0:
+        yield _titled("", f"and {more:,} more in {summary.output / FOLDER / 'samples.jsonl'}")
+    if summary.left:
+        yield _titled("again", "the same command goes on where it stopped")
+    elif summary.done:
+        yield _titled("look", str(summary.output / FOLDER / CONTACT_SHEET))
+        yield _titled("again", f"sv2r convert --config {summary.output / FOLDER / 'run.yaml'}")
+
+
+def _titled(title: str, text: str) -> str:
+    return f"{title:<11} {text}"
+
+
+def _verified(summary: Summary) -> str:
+    files = len(summary.verified)
+    if not files:
+        return ""
+    return f" · labels verified: {files:,} file{'s' if files > 1 else ''}"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"

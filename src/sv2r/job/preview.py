@@ -1,0 +1,61 @@
+"""What a job would do, without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sv2r.errors import SampleError
+from sv2r.job.config import Config
+from sv2r.job.describe import header_lines
+from sv2r.job.plan import Plan, make_plan
+from sv2r.job.prompts import write_prompt
+from sv2r.job.run import OpenJob, open_job
+from sv2r.job.seeds import picture_seed
+from sv2r.plugin.registry import Registry
+from sv2r.types import Record
+
+# Samples whose labels are read to show what their prompts will be.
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan in words. problems: inputs that are known to fail; an earlier run is not looked at."""
+
+    lines: tuple[str, ...]
+    config: Mapping[str, Any]
+    pictures: int
+    problems: tuple[Record, ...]
+    prompts: Mapping[str, str]
+
+
+def preview(config: Config, registry: Registry) -> Preview:
+    """Return what a job would do; no model is loaded and nothing is written.
+
+    Raises:
+        ConfigError: the job could not start.
+    """
+    job = open_job(config, registry)
+    plan = make_plan(config, job.dataset, job.writer, None)
+    prompts = dict(_prompts(job, plan))
+    lines = [
+        *header_lines(job, plan),
+        *(f"{'prompt':<11} {id_}: {text}" for id_, text in prompts.items()),
+        *(f"{'failed':<11} {record.error}" for record in plan.problems),
+        "dry run: nothing was written",
+    ]
+    return Preview(tuple(lines), config.as_data(), len(plan.tasks), plan.problems, prompts)
+
+
+def _prompts(job: OpenJob, plan: Plan) -> Iterator[tuple[str, str]]:
+    for task in islice(plan.tasks, _EXAMPLES):
+        id_ = job.dataset.ids[task.index]
+        seed = picture_seed(job.config.job.seed, id_, task.variant)
+        try:
+            sample = job.dataset.samples[task.index]
+            yield id_, write_prompt(job.config.prompt, sample, sample.load_instances(), seed).text
+        except SampleError as error:
+            yield id_, f"fails: {error}"

@@ -1,0 +1,145 @@
+"""Exports any dataset as COCO: pictures, and one JSON with pixel-exact RLE masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from sv2r.images.files import replacing, sha256_file
+from sv2r.images.rle import encode_instances
+from sv2r.plugin.hookspecs import hookimpl
+from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
+from sv2r.writers.encoding import (
+    EncodingOptions,
+    Format,
+    in_format,
+    publish_picture,
+    variant_path,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ANNOTATIONS = "annotations.json"
+
+
+class CocoWriterOptions(EncodingOptions):
+    """Options of the COCO exporter."""
+
+    format: Format = Field("same", description="The pictures' format; same keeps the input's.")
+
+
+class CocoWriter:
+    """Writes images/ and annotations.json."""
+
+    def __init__(self, options: CocoWriterOptions, runtime: Runtime) -> None:
+        self._options = options
+        self._output = runtime.output
+
+    def target(self, sample: Sample, variant: int) -> str:
+        """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
+        path = variant_path(PurePosixPath("images") / sample.id, variant)
+        return str(in_format(path, self._options.format))
+
+    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+        """Put the picture in place; the labels follow in `finish`."""
+        return publish_picture(self._output, self.target(sample, variant), image, self._options)
+
+    def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
+        """Write the JSON of all pictures that are done; return its SHA-256."""
+        path = self._output / ANNOTATIONS
+        places = {id_: index for index, id_ in enumerate(dataset.ids)}
+        done = (r for r in records if r.status == "done" and r.sample in places)
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(_document(dataset, places, done))
+        return {ANNOTATIONS: sha256_file(path)}
+
+
+def _document(
+    dataset: Dataset, places: Mapping[str, int], records: Iterable[Record]
+) -> Iterator[str]:
+    """Yield the JSON in pieces, so that memory does not grow with the dataset."""
+    category_ids = _category_ids(dataset)
+    categories = [{"id": id_, "name": name} for name, id_ in category_ids.items()]
+    images: list[str] = []
+    ids = count(1)
+    yield '{"info": {"description": "made by sv2r"},\n"annotations": ['
+    separator = "\n"
+    for image_id, record in enumerate(records, 1):
+        instances = dataset.samples[places[record.sample]].load_instances()
+        images.append(_dump(_image(image_id, record, instances)))
+        for annotation in _annotations(image_id, instances, category_ids):
+            yield f"{separator}{_dump({'id': next(ids), **annotation})}"
+            separator = ",\n"
+    yield '\n],\n"images": [\n'
+    yield from chain.from_iterable((",\n" if i else "", image) for i, image in enumerate(images))
+    yield f'\n],\n"categories": {_dump(categories)}}}\n'
+
+
+def _image(image_id: int, record: Record, instances: Instances) -> dict[str, Any]:
+    """Return an image's entry; pictures of one source share group_id: split by it."""
+    height, width = instances.size
+    return {
+        "id": image_id,
+        "file_name": record.output,
+        "width": width,
+        "height": height,
+        "group_id": record.sample,
+        "variant": record.variant,
+    }
+
+
+def _annotations(
+    image_id: int, instances: Instances, category_ids: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
+    for rle in encode_instances(instances):
+        instance = instances.table[rle.id]
+        yield {
+            "image_id": image_id,
+            "category_id": category_ids[instance.category],
+            "segmentation": {"size": list(rle.size), "counts": rle.counts},
+            "area": rle.area,
+            "bbox": list(rle.bbox),
+            "iscrowd": int(instance.crowd),
+            "instance_id": instance.source_id or instance.id,
+        }
+
+
+def _category_ids(dataset: Dataset) -> dict[str, int]:
+    """Return the dataset's own category ids, and free ones for categories that have none."""
+    ids = {
+        name: dataset.category_ids[name]
+        for name in dataset.categories
+        if name in dataset.category_ids
+    }
+    free = (n for n in count(1) if n not in set(ids.values()))
+    return {name: ids.get(name) or next(free) for name in dataset.categories}
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def build(options: CocoWriterOptions, runtime: Runtime) -> Writer:
+    """Return the writer."""
+    return CocoWriter(options, runtime)
+
+
+@hookimpl
+def sv2r_writers() -> Iterable[WriterSpec[Any]]:
+    """Return the COCO exporter."""
+    return [
+        WriterSpec(
+            name="coco",
+            summary="COCO: images/ and annotations.json with pixel-exact RLE masks.",
+            options=CocoWriterOptions,
+            build=build,
+            variants=True,
+        )
+    ]

@@ -1,0 +1,71 @@
+"""How all writers encode a picture and put it in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from sv2r.images.encode import JPEG_QUALITY, encode_picture
+from sv2r.images.files import write_atomically
+from sv2r.images.png import FILTER, LEVEL, RowFilter
+from sv2r.plugin.options import Options
+from sv2r.types import Published
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Format = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
+
+# Suffixes that already are a format.
+_ALIKE: Mapping[str, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
+
+
+class EncodingOptions(Options):
+    """Options that all writers share."""
+
+    jpeg_quality: int = Field(
+        JPEG_QUALITY,
+        ge=1,
+        le=100,
+        description="JPEG quality; the colour is always kept at full size (4:4:4).",
+    )
+    png_level: int = Field(
+        LEVEL, ge=0, le=3, description="PNG compression: 0 is fastest, 3 makes the smallest files."
+    )
+    png_filter: RowFilter = Field(
+        FILTER, description="PNG row filter; adaptive tries all on each row: slowest, smallest."
+    )
+
+
+def in_format(path: PurePosixPath, wanted: Format) -> PurePosixPath:
+    """Return the path with the suffix of a format, unchanged where it has one already."""
+    if wanted == "same" or path.suffix.lower() in _ALIKE.get(wanted, (f".{wanted}",)):
+        return path
+    return path.with_suffix(f".{wanted}")
+
+
+def publish_picture(
+    output: Path, target: str, image: Tensor, options: EncodingOptions
+) -> Published:
+    """Write a (3, H, W) uint8 picture under the output folder, in the format of target's suffix.
+
+    Raises:
+        SampleError: the format cannot hold it. StorageError: the output takes no more bytes.
+    """
+    pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
+    data = encode_picture(
+        pixels,
+        PurePosixPath(target).suffix,
+        jpeg_quality=options.jpeg_quality,
+        png_level=options.png_level,
+        png_filter=options.png_filter,
+    )
+    return Published(target, write_atomically(output / target, data))
+
+
+def variant_path(path: PurePosixPath, variant: int) -> PurePosixPath:
+    """Return the path of a variant: the first one's is plain, others have _v1, _v2 ... in it."""
+    return path.with_name(f"{path.stem}_v{variant}{path.suffix}") if variant else path

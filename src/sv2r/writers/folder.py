@@ -1,0 +1,134 @@
+"""Exports any dataset as pictures and 16-bit id masks with the same stem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from sv2r.images.files import replacing, sha256_file, write_atomically
+from sv2r.images.label_image import encode_label_png
+from sv2r.plugin.hookspecs import hookimpl
+from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
+from sv2r.writers.encoding import (
+    EncodingOptions,
+    Format,
+    in_format,
+    publish_picture,
+    variant_path,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+TABLE = "instances.jsonl"
+_LARGEST = 65535
+
+
+class FolderWriterOptions(EncodingOptions):
+    """Options of the folder exporter."""
+
+    format: Format = Field("same", description="The pictures' format; same keeps the input's.")
+
+
+class FolderWriter:
+    """Writes images/, masks/ and instances.jsonl."""
+
+    def __init__(self, options: FolderWriterOptions, runtime: Runtime) -> None:
+        self._options = options
+        self._output = runtime.output
+
+    def target(self, sample: Sample, variant: int) -> str:
+        """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
+        path = variant_path(PurePosixPath("images") / sample.id, variant)
+        return str(in_format(path, self._options.format))
+
+    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+        """Write the mask, then the picture, so that no picture is ever without one."""
+        values = mask_values(frame.instances)
+        mask = encode_label_png(_renumbered(frame.instances, values))
+        target = self.target(sample, variant)
+        write_atomically(self._output / _mask_of(target), mask)
+        return publish_picture(self._output, target, image, self._options)
+
+    def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
+        """Write a line per picture that is done: what each value of its mask is."""
+        path = self._output / TABLE
+        places = {id_: index for index, id_ in enumerate(dataset.ids)}
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+            for record in records:
+                if record.status == "done" and record.sample in places:
+                    instances = dataset.samples[places[record.sample]].load_instances()
+                    stream.write(_line(record, instances))
+        return {TABLE: sha256_file(path)}
+
+
+def mask_values(instances: Instances) -> dict[int, int]:
+    """Return each instance's value in the mask: its id where all fit 16 bits, else 1 to n."""
+    if all(id_ <= _LARGEST for id_ in instances.table):
+        return {id_: id_ for id_ in instances.table}
+    return {id_: value for value, id_ in enumerate(sorted(instances.table), 1)}
+
+
+def _renumbered(instances: Instances, values: Mapping[int, int]) -> NDArray[np.int32]:
+    if all(id_ == value for id_, value in values.items()):
+        return instances.labels
+    ids = np.array([0, *sorted(values)])
+    targets = np.array([0, *(values[id_] for id_ in sorted(values))], np.int32)
+    return targets[np.searchsorted(ids, instances.labels)]
+
+
+def _mask_of(target: str) -> str:
+    inner = PurePosixPath(target).relative_to("images")
+    return str(PurePosixPath("masks") / inner.with_suffix(".png"))
+
+
+def _line(record: Record, instances: Instances) -> str:
+    """Return a line of instances.jsonl; pictures of one source share group_id.
+
+    hidden: pixels of the instance that others cover, which a mask of ids cannot show.
+    """
+    values = mask_values(instances)
+    rows = [
+        {
+            "value": values[i.id],
+            "id": i.source_id or i.id,
+            "category": i.category,
+            "crowd": i.crowd,
+            "hidden": len(instances.overlaps.get(i.id, ())),
+        }
+        for i in instances.table.values()
+    ]
+    line = {
+        "image": record.output,
+        "mask": _mask_of(str(record.output)),
+        "group_id": record.sample,
+        "variant": record.variant,
+        "instances": rows,
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def build(options: FolderWriterOptions, runtime: Runtime) -> Writer:
+    """Return the writer."""
+    return FolderWriter(options, runtime)
+
+
+@hookimpl
+def sv2r_writers() -> Iterable[WriterSpec[Any]]:
+    """Return the folder exporter."""
+    return [
+        WriterSpec(
+            name="folder",
+            summary="Pictures and 16-bit id masks: images/, masks/ and instances.jsonl.",
+            options=FolderWriterOptions,
+            build=build,
+            variants=True,
+        )
+    ]

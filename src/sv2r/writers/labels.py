@@ -1,0 +1,53 @@
+"""Carries label files over: their bytes as they are, and at most the names in them mended."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePosixPath
+
+from sv2r.errors import SampleError
+from sv2r.images.files import copy_atomically, sha256_file, write_atomically
+
+_FILE_NAME = re.compile(rb'("file_name"\s*:\s*)("(?:[^"\\]|\\.)*")')
+
+
+def copy_labels(source: Path, target: Path) -> str:
+    """Copy a label file and return the SHA-256 that both files have.
+
+    A copy that is there already, and equal, is left alone.
+
+    Raises:
+        SampleError: the source cannot be read, or the copy differs from it.
+    """
+    try:
+        digest = sha256_file(source)
+    except OSError as error:
+        raise SampleError(f"{source}: {str(error.strerror).lower()}") from error
+    if target.is_file() and sha256_file(target) == digest:
+        return digest
+    if copy_atomically(source, target) != digest:
+        raise SampleError(f"{source}: changed while it was copied; run the same command again")
+    return digest
+
+
+def rewrite_file_names(
+    source: Path,
+    target: Path,
+    pictures: Collection[str],
+    rename: Callable[[PurePosixPath], PurePosixPath],
+) -> str:
+    """Copy a COCO JSON with its pictures' file_names renamed; return the SHA-256 of the copy.
+
+    pictures: base names of the pictures; any other file_name (a panoptic mask's) stays. Every byte
+    outside of those names stays as it is.
+    """
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        name = PurePosixPath(json.loads(match[2]))
+        if name.name not in pictures:
+            return match[0]
+        return match[1] + json.dumps(str(rename(name)), ensure_ascii=False).encode()
+
+    return write_atomically(target, _FILE_NAME.sub(replaced, source.read_bytes()))

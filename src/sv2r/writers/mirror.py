@@ -1,0 +1,98 @@
+"""The input's tree again: the same names and formats, labels byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from sv2r.errors import SampleError
+from sv2r.plugin.hookspecs import hookimpl
+from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.types import Dataset, Frame, Published, Record, Sample
+from sv2r.writers.encoding import EncodingOptions, Format, in_format, publish_picture
+from sv2r.writers.labels import copy_labels, rewrite_file_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MirrorOptions(EncodingOptions):
+    """Options of the mirror writer."""
+
+    format: Format = Field(
+        "same",
+        description="The pictures' format; another one than the input's changes their names, and "
+        "the file_name entries of COCO files with them.",
+    )
+    relocate: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="FOLDER=PLACE: label files in FOLDER go to PLACE under the output. Needed for "
+        "labels that lie outside of the input folder.",
+    )
+
+
+class Mirror:
+    """Writes pictures under their own relative paths and copies the labels."""
+
+    def __init__(self, options: MirrorOptions, runtime: Runtime) -> None:
+        self._options = options
+        self._input = runtime.input
+        self._output = runtime.output
+
+    def target(self, sample: Sample, variant: int) -> str:
+        """Return the sample's own path, its suffix changed where another format was asked for."""
+        return str(self._renamed(PurePosixPath(sample.id)))
+
+    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+        """Copy the sample's own labels, then put the picture in place."""
+        for file in (*sample.annotation_files, *sample.channels.values()):
+            copy_labels(file, self._output / self._place(file))
+        return publish_picture(self._output, self.target(sample, variant), image, self._options)
+
+    def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
+        """Copy the whole dataset's labels; return the SHA-256 of each copy by its place."""
+        verified = {}
+        for file in dataset.annotation_files:
+            place = self._place(file)
+            if self._options.format != "same" and file.suffix.lower() == ".json":
+                pictures = {PurePosixPath(id_).name for id_ in dataset.ids}
+                target = self._output / place
+                verified[place] = rewrite_file_names(file, target, pictures, self._renamed)
+            else:
+                verified[place] = copy_labels(file, self._output / place)
+        return verified
+
+    def _renamed(self, path: PurePosixPath) -> PurePosixPath:
+        return in_format(path, self._options.format)
+
+    def _place(self, file: Path) -> str:
+        """Return where a label file goes, relative to the output."""
+        for folder, place in self._options.relocate.items():
+            base = self._input / folder
+            if file.is_relative_to(base):
+                return str(PurePosixPath(place) / file.relative_to(base).as_posix())
+        if not file.is_relative_to(self._input):
+            mend = f"say where it goes with --writer.relocate {file.parent}=masks"
+            raise SampleError(f"{file}: lies outside of the input folder; {mend}")
+        return file.relative_to(self._input).as_posix()
+
+
+def build(options: MirrorOptions, runtime: Runtime) -> Writer:
+    """Return the writer."""
+    return Mirror(options, runtime)
+
+
+@hookimpl
+def sv2r_writers() -> Iterable[WriterSpec[Any]]:
+    """Return the writer that changes nothing but pixels."""
+    return [
+        WriterSpec(
+            name="mirror",
+            summary="The input's tree: same names and formats, labels byte for byte.",
+            options=MirrorOptions,
+            build=build,
+        )
+    ]

@@ -1,0 +1,80 @@
+"""The short command: a folder of pictures and a folder of masks in, the same two out.
+
+    python -m syn_via_diff.pipeline --input-dir data/synthetic_dataset \
+        --mask-dir data/synthetic_dataset/masks --output-dir data/realistic_dataset \
+        --config configs/default.yaml
+
+The engine, the config files and the dotted options are those of `sv2r convert`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sv2r.cli.dotted import Asked, DottedCommand
+from sv2r.cli.main import run_command
+from sv2r.cli.progress import watcher
+from sv2r.errors import ConfigError
+from sv2r.job.config import Layer, read_layers, resolve
+from sv2r.job.run import convert
+
+
+@click.command(cls=DottedCommand, no_args_is_help=True)
+@click.option("--input-dir", required=True, type=click.Path(path_type=Path), help="The pictures.")
+@click.option(
+    "--mask-dir", required=True, type=click.Path(path_type=Path), help="The masks, same stems."
+)
+@click.option(
+    "--output-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Pictures go here under their own relative paths, masks to its masks/.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A YAML config, such as configs/default.yaml.",
+)
+@click.option("--model", help="A diffusers checkpoint: folder, hub id or .safetensors file.")
+@click.pass_context
+def pipeline(
+    ctx: click.Context,
+    /,
+    input_dir: Path,
+    mask_dir: Path,
+    output_dir: Path,
+    config_file: Path,
+    model: str | None,
+) -> int:
+    """Convert a folder of pictures with a folder of masks; labels stay as they are.
+
+    Options of sv2r's plugins can be given too, such as --translator.strength 0.3.
+    """
+    asked: Asked = ctx.obj
+    if not mask_dir.is_dir():
+        raise ConfigError(f"{mask_dir}: no such folder; give the masks' folder with --mask-dir")
+    masks = mask_dir.absolute()
+    values: dict[str, Any] = {
+        "input": str(input_dir),
+        "output": str(output_dir),
+        "loader": {"name": "folder", "images": ".", "masks": str(masks)},
+        "writer": {"name": "mirror", "relocate": {str(masks): "masks"}},
+    }
+    layers = [*read_layers(asked.registry, files=[config_file]), Layer("command line", values)]
+    if model:
+        layers.append(Layer("command line", {"translator": {"model": model}}))
+    config = resolve(asked.registry, layers, asked.texts)
+    with watcher() as watch:
+        summary = convert(config, registry=asked.registry, watch=watch)
+    watch.summarise(summary)
+    return summary.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(pipeline))
