@@ -1,0 +1,182 @@
+"""Makes pictures from batches with a diffusers pipeline: latents in, latents out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sv2r.diffusion.families import Family
+from sv2r.diffusion.fitting import Fitting, Size
+from sv2r.diffusion.latents import Latents
+from sv2r.diffusion.loading import quiet
+from sv2r.diffusion.prompts import Prompts
+from sv2r.types import Batch, Refusal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+class LatentEngine:
+    """A translator around a pipeline that takes latents and hands latents back.
+
+    The pictures are those that the pipeline makes when it is called with each prompt, picture and
+    ``torch.Generator().manual_seed(seed)`` by itself; only the way there is shorter.
+
+    pipe: on its device. call: what it is called with besides pictures, prompts and generators.
+    controls: the control maps' names, in the order of the pipeline's ControlNets.
+    facts: what is known of it beforehand, for `settings`.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        family: Family,
+        *,
+        fitting: Fitting,
+        prompts: Prompts,
+        latents: Latents,
+        call: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        device: str,
+        controls: tuple[str, ...] = (),
+        checks_safety: bool = False,
+    ) -> None:
+        self._pipe = pipe
+        self._family = family
+        self._fitting = fitting
+        self._prompts = prompts
+        self._latents = latents
+        self._call = dict(call)
+        self._facts = dict(facts)
+        self._device = device
+        self._controls = controls
+        self._checks_safety = checks_safety
+
+    def __call__(self, batch: Batch) -> Sequence[Tensor | Refusal]:
+        """Return one (3, H, W) uint8 picture on the CPU per frame, or why there is none."""
+        import torch
+
+        sizes = [frame.size for frame in batch.frames]
+        generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+        with torch.no_grad(), quiet(), repeatable(self._device):
+            try:
+                pictures = self._pictures(batch, generators)
+            except torch.OutOfMemoryError:
+                self._prompts.release()
+                raise
+            refusals = self._refusals(pictures)
+            levels = to_levels(pictures, sizes, self._fitting)
+        return [refusals.get(i, level) for i, level in enumerate(levels)]
+
+    def bucket(self, height: int, width: int) -> Hashable:
+        """Return the size that a model sees for a picture of this size; equal ones go together."""
+        return self._fitting.outer((height, width))
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return what really ran, as JSON values."""
+        ran = getattr(self._pipe, "_num_timesteps", None)
+        difference = self._latents.difference
+        return {
+            **self._facts,
+            **({"effective_steps": ran} if ran is not None else {}),
+            "vae_dtype": self._latents.dtype,
+            **({"vae_sliced": True} if self._latents.sliced else {}),
+            **({"vae_difference": [round(d, 2) for d in difference]} if difference else {}),
+        }
+
+    def _pictures(self, batch: Batch, generators: list[torch.Generator]) -> Tensor:
+        """Return the (B, 3, h, w) float32 pictures in [0, 1] at the size that the model sees."""
+        pixels = self._enter([frame.image for frame in batch.frames])
+        maps = [self._enter(batch.controls[name]) for name in self._controls]
+        call = dict(self._call)
+        if maps:
+            call["control_image"] = maps[0] if len(maps) == 1 else maps
+        if self._family.sized:
+            call["height"], call["width"] = pixels.shape[-2:]
+        texts = self._prompts.embed(
+            batch.prompts, batch.negative_prompts, guided=self._call["guidance_scale"] > 1
+        )
+        latents = self._latents.encode(pixels, generators)
+        made = self._pipe(
+            image=latents,
+            generator=generators,
+            output_type="latent",
+            return_dict=False,
+            **texts,
+            **call,
+        )[0]
+        if made.ndim == 3:
+            made = self._pipe._unpack_latents(made, *pixels.shape[-2:], self._pipe.vae_scale_factor)
+        return self._latents.decode(made)
+
+    def _enter(self, images: Sequence[Tensor]) -> Tensor:
+        """Return (3, H, W) images in [0, 1] as one batch on the device, as the model sees them."""
+        import torch
+
+        batch = torch.stack([self._fitting.enter(image) for image in images])
+        if self._device.startswith("cuda"):
+            batch = batch.pin_memory()
+        return batch.to(self._device, non_blocking=True)
+
+    def _refusals(self, pictures: Tensor) -> dict[int, Refusal]:
+        """Return the pictures that must not be published, by place: why."""
+        found = not_a_number(pictures)
+        if self._checks_safety:
+            copy = pictures.clone()  # the checker blackens what it flags
+            flags = self._pipe.run_safety_checker(copy, pictures.device, self._latents_dtype())[1]
+            found |= {i: FLAGGED for i, flag in enumerate(flags or ()) if flag and i not in found}
+        return found
+
+    def _latents_dtype(self) -> torch.dtype:
+        return next(self._pipe.safety_checker.parameters()).dtype
+
+
+FLAGGED = Refusal("the model's safety checker flagged it")
+
+
+def not_a_number(pictures: Tensor) -> dict[int, Refusal]:
+    """Return a refusal for every picture of a (B, 3, H, W) batch that has NaN or infinity in it."""
+    finite = pictures.isfinite().flatten(1).all(1).tolist()
+    refusal = Refusal("the model gave NaN, which is no picture; another dtype may help")
+    return {i: refusal for i, good in enumerate(finite) if not good}
+
+
+def to_levels(pictures: Tensor, sizes: Sequence[Size], fitting: Fitting) -> list[Tensor]:
+    """Return (3, H, W) uint8 pictures on the CPU, each of its own size.
+
+    pictures: (B, 3, h, w) float32 in [0, 1], clamped, at the size that the model sees. Rounded and
+    made uint8 on their device; where nothing is resized they are copied over in one piece.
+    """
+    import torch
+
+    if fitting.mode == "scale":
+        whole = [fitting.leave(p, size) for p, size in zip(pictures, sizes, strict=True)]
+        return [(255 * picture).round().to(torch.uint8).cpu() for picture in whole]
+    levels = _to_cpu((255 * pictures).round().to(torch.uint8))
+    cut = zip(levels, sizes, strict=True)
+    return [level[:, :height, :width].contiguous() for level, (height, width) in cut]
+
+
+def _to_cpu(levels: Tensor) -> Tensor:
+    """Return a copy on the CPU, by way of pinned memory where there is a GPU."""
+    import torch
+
+    if levels.device.type != "cuda":
+        return levels.cpu()
+    pinned = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True)
+    return pinned.copy_(levels)
+
+
+@contextmanager
+def repeatable(device: str) -> Iterator[None]:
+    """Let cuDNN choose the same algorithms every time while this lasts."""
+    import torch
+
+    if not device.startswith("cuda"):
+        yield
+        return
+    allowed = torch.backends.cudnn.allow_tf32
+    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=allowed):
+        yield

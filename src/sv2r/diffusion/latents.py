@@ -1,0 +1,143 @@
+"""Pictures to latents and back, a whole batch in one call of the VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sv2r.diffusion.families import Family
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# A VAE in half precision is kept where, over the first batch, what it makes of the pictures differs
+# from what it makes in float32 by no more than this, in levels of 255.
+LARGEST_DIFFERENCE = 16.0
+MEAN_DIFFERENCE = 1.5
+
+
+class Latents:
+    """Encodes and decodes with a pipeline's VAE as that pipeline would, sliced when memory asks.
+
+    model_dtype: of the network that the latents are for. vae_dtype: "auto" or a torch dtype's name.
+    """
+
+    def __init__(
+        self, vae: Any, family: Family, *, model_dtype: torch.dtype, vae_dtype: str = "auto"
+    ) -> None:
+        import torch
+
+        self._vae = vae
+        self._family = family
+        self._model_dtype = model_dtype
+        self._dtype = model_dtype if vae_dtype == "auto" else getattr(torch, vae_dtype)
+        wary = bool(getattr(vae.config, "force_upcast", False)) and family.latents == "mean-std"
+        self._checks = wary and vae_dtype == "auto" and model_dtype != torch.float32
+        if self._checks:
+            self._dtype = torch.bfloat16
+        self._noise_dtype = torch.float32 if wary else model_dtype
+        self._sliced = False
+        self.difference: tuple[float, float] | None = None
+        self._use(self._dtype)
+
+    @property
+    def dtype(self) -> str:
+        """Return what the VAE computes in, as torch names it."""
+        return str(self._dtype).removeprefix("torch.")
+
+    @property
+    def sliced(self) -> bool:
+        """Return whether memory asked for one picture at a time."""
+        return self._sliced
+
+    def encode(self, pixels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+        """Return the latents of a (B, 3, H, W) batch in [0, 1], drawn from the VAE's posterior.
+
+        generators: one per picture, on the CPU; each is advanced by one draw, as the pipeline
+        does it when it encodes by itself.
+        """
+        pixels = 2 * pixels - 1
+        if self._checks:
+            self._check(pixels)
+        moments = self._run(self._moments, pixels)
+        moments = moments.to(self._noise_dtype)
+        latents = _posterior(moments).sample(list(generators)).to(self._model_dtype)
+        shift, scale = self._shift_and_scale(latents)
+        return (latents - shift) * scale
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the (B, 3, H, W) float32 pictures in [0, 1]; NaN where the model gave NaN."""
+        shift, scale = self._shift_and_scale(latents)
+        pixels = self._run(self._pixels, latents / scale + shift)
+        return (pixels.float() / 2 + 0.5).clamp(0, 1)
+
+    def _moments(self, pixels: Tensor) -> Tensor:
+        return self._vae.encode(pixels.to(self._dtype)).latent_dist.parameters
+
+    def _pixels(self, latents: Tensor) -> Tensor:
+        return self._vae.decode(latents.to(self._dtype), return_dict=False)[0]
+
+    def _run(self, step: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        """Return the step's result for a batch: at once, or picture by picture where that fits."""
+        import torch
+
+        if not self._sliced:
+            try:
+                return step(batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                self._sliced = True
+        if batch.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return torch.cat([step(one[None]) for one in batch])
+
+    def _shift_and_scale(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Return (shift, scale) with model latents = (VAE latents - shift) * scale."""
+        config = self._vae.config
+        if self._family.latents == "shift":
+            return config.shift_factor or 0.0, config.scaling_factor
+        mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+        if self._family.latents == "mean-std" and mean is not None and std is not None:
+            return _channels(mean, like), config.scaling_factor / _channels(std, like)
+        return 0.0, config.scaling_factor
+
+    def _use(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        if next(self._vae.parameters()).dtype != dtype:
+            self._vae.to(dtype=dtype)
+
+    def _check(self, pixels: Tensor) -> None:
+        """Keep half precision where it is near float32 on these pictures, else take float32."""
+        import torch
+
+        self._checks = False
+        half = self._dtype
+        cheap = self._reconstruct(pixels)
+        self._use(torch.float32)
+        difference = (cheap - self._reconstruct(pixels)).abs() * 127.5
+        self.difference = (float(difference.max()), float(difference.mean()))
+        if self.difference[0] <= LARGEST_DIFFERENCE and self.difference[1] <= MEAN_DIFFERENCE:
+            self._use(half)
+
+    def _reconstruct(self, pixels: Tensor) -> Tensor:
+        """Return what the VAE makes of pictures without noise, float32 in [-1, 1]."""
+        import torch
+
+        one_by_one = (
+            self._pixels(_posterior(self._moments(one[None])).mode()).float() for one in pixels
+        )
+        return torch.cat(list(one_by_one)).clamp(-1, 1)
+
+
+def _posterior(moments: Tensor) -> Any:
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    return DiagonalGaussianDistribution(moments)
+
+
+def _channels(values: Sequence[float], like: Tensor) -> Tensor:
+    import torch
+
+    return torch.tensor(values, device=like.device, dtype=like.dtype).view(1, -1, 1, 1)

@@ -1,0 +1,156 @@
+"""What cannot work is said before any weight is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sv2r.diffusion.families import Family, family_of, latent_factor
+from sv2r.diffusion.fitting import Fitting
+from sv2r.diffusion.options import DiffusionOptions
+from sv2r.diffusion.pipelines import call_parameters, image_to_image_class
+from sv2r.diffusion.schedulers import find_scheduler, require_compatible
+from sv2r.diffusion.source import Source, find_pipeline, lora_file
+from sv2r.errors import ConfigError
+
+Size = tuple[int, int]
+
+
+def find_model(options: DiffusionOptions) -> Source:
+    """Return the source of the model that the options name.
+
+    Raises:
+        ConfigError: see `find_pipeline`.
+    """
+    return find_pipeline(
+        options.model, revision=options.revision, variant=options.variant, config=options.config
+    )
+
+
+def fitting_of(options: DiffusionOptions, source: Source, family: Family | None) -> Fitting:
+    """Return how pictures meet the sizes that this model can take."""
+    multiple = family.multiple(source.configs) if family else 2 * latent_factor(source.configs)
+    trained = family.trained_size(source.configs) if family else 1024
+    return Fitting(options.fit, multiple, options.resolution or trained)
+
+
+def check_options(options: DiffusionOptions) -> None:
+    """Raise ConfigError for what cannot work with any model."""
+    if int(options.steps * options.strength) < 1:
+        raise ConfigError(
+            f"steps {options.steps} x strength {options.strength} is less than one step; give more "
+            f"of one of them"
+        )
+    if options.scheduler:
+        find_scheduler(options.scheduler)
+    for path in options.lora:
+        lora_file(path)
+    if options.compile:
+        require_compiler()
+
+
+def require_compiler() -> None:
+    """Raise ConfigError where torch.compile would find no C++ compiler."""
+    names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
+    if not any(shutil.which(name) for name in names):
+        raise ConfigError(
+            "compile needs a C++ compiler and none is on the path; install g++ or leave "
+            "--translator.compile out"
+        )
+
+
+def check_model(
+    options: DiffusionOptions,
+    source: Source,
+    family: Family | None,
+    sizes: Iterable[Size],
+) -> None:
+    """Raise ConfigError for what cannot work with this model and pictures of these sizes."""
+    own = (source.index.get("scheduler") or [None, None])[1]
+    if options.scheduler and isinstance(own, str):
+        require_compatible(options.scheduler, own)
+    if options.safety_checker:
+        _require_safety_checker(source)
+    if family is None:
+        return
+    _require_plain_core(source, family)
+    fitting = fitting_of(options, source, family)
+    for size in sizes:
+        _require_size(fitting, source, size)
+
+
+def check_image_to_image(
+    options: DiffusionOptions, sizes: Sequence[Size], *, controlled: bool = False
+) -> Source:
+    """Return the source of a model that makes pictures from pictures at a strength.
+
+    controlled: whether ControlNets are used as well.
+
+    Raises:
+        ConfigError: the options, the model or the pictures' sizes cannot work.
+    """
+    check_options(options)
+    source = find_model(options)
+    family = family_of(source.class_name)
+    if controlled and (family is None or family.controlnet is None):
+        raise ConfigError(
+            f"--translator.model {source.asked} is a {source.class_name}; controlnet takes Stable "
+            f"Diffusion 1.x, 2.x and XL, sdedit others"
+        )
+    if family is None:
+        pipeline = image_to_image_class(source.class_name)
+        refuse_unused(options, pipeline, call_parameters(pipeline))
+    check_model(options, source, family, sizes)
+    return source
+
+
+def refuse_unused(
+    options: DiffusionOptions, pipeline: str, takes: Mapping[str, Any], more: Sequence[str] = ()
+) -> None:
+    """Raise ConfigError for an option that was given and that a pipeline's call does not take.
+
+    more: options besides the common ones that are handed to the call by their own name.
+    """
+    for name, parameter in (
+        *(("strength", "strength"), ("steps", "num_inference_steps")),
+        *(("guidance_scale", "guidance_scale"), *((each, each) for each in more)),
+    ):
+        if name in options.model_fields_set and parameter not in takes:
+            if getattr(options, name) is None:
+                continue
+            raise ConfigError(f"{pipeline} takes no {name}; leave --translator.{name} out")
+    if options.fit == "tile":
+        raise ConfigError(f"{pipeline} cannot be run in tiles; choose fit native or scale")
+
+
+def _require_safety_checker(source: Source) -> None:
+    entry = source.index.get("safety_checker")
+    if source.file is not None or not entry or entry[0] is None:
+        raise ConfigError(
+            f"--translator.model {source.asked} has no safety checker; leave "
+            f"--translator.safety_checker out"
+        )
+
+
+def _require_plain_core(source: Source, family: Family) -> None:
+    channels = source.configs.get("unet", {}).get("in_channels", 4)
+    if family.core == "unet" and channels != 4:
+        raise ConfigError(
+            f"--translator.model {source.asked}: its UNet takes {channels} channels, which is for "
+            f"inpainting or depth; choose a plain model of that kind"
+        )
+
+
+def _require_size(fitting: Fitting, source: Source, size: Size) -> None:
+    patches = source.configs.get("transformer", {}).get("pos_embed_max_size")
+    if not patches:
+        return
+    outer = fitting.outer(size)
+    largest = patches * fitting.multiple
+    if max(fitting.tile(outer) or outer) > largest:
+        raise ConfigError(
+            f"pictures of {size[1]} x {size[0]} are larger than {source.asked} can take ({largest} "
+            f"pixels a side) with fit {fitting.mode}; choose fit scale or tile and a resolution"
+        )
