@@ -140,7 +140,7 @@ class LocalWorker:
             prompt = write_prompt(self._config.prompt, frame.sample, frame.instances, seed)
             maps = [_condition(make, frame) for _, make in self._parts.conditioners]
         except SampleError as error:
-            return Record(id_, task.variant, "failed", error=str(error))
+            return Record(id_, task.variant, "failed", error=_named(id_, error))
         except Exception as error:  # a plugin's bug fails its sample, not the job
             return Record(id_, task.variant, "failed", error=_unexpected(id_, error))
         return Piece(task, frame, {m.name: m.image for m in maps}, prompt, seed)
@@ -232,7 +232,7 @@ class LocalWorker:
                 )
             published = self._parts.writer.publish(sample, piece.task.variant, image, frame)
         except SampleError as error:
-            return replace(record, status="failed", error=str(error))
+            return replace(record, status="failed", error=_named(sample.id, error))
         return replace(record, output=published.path, output_sha256=published.sha256)
 
     def _collect(self, limit: int) -> Iterator[Record]:
@@ -259,7 +259,7 @@ def read_frame(dataset: Dataset, index: int) -> Frame:
                 f"{sample.id}: the picture is {width}×{height}, its {what} {size[1]}×{size[0]}; "
                 "render both at one size"
             )
-    image = torch.from_numpy(picture.pixels).permute(2, 0, 1).float().div_(255)
+    image = torch.tensor(picture.pixels).permute(2, 0, 1).float().div_(255)
     return Frame(sample, image, instances, picture.normalised, picture.sha256)
 
 
@@ -334,6 +334,10 @@ def _scores(results: Mapping[str, Any]) -> dict[str, Any]:
         for name, result in results.items()
         if result.picture or result.instances
     }
+
+
+def _named(id_: str, error: SampleError) -> str:
+    return str(error) if id_ in str(error) else f"{id_}: {error}"
 
 
 def _unexpected(id_: str, error: BaseException) -> str:

@@ -19,6 +19,7 @@ from sv2r.writers.encoding import (
     EncodingOptions,
     Format,
     in_format,
+    picture_path,
     publish_picture,
     variant_path,
 )
@@ -44,7 +45,7 @@ class CocoWriter:
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
-        path = variant_path(PurePosixPath("images") / sample.id, variant)
+        path = variant_path(PurePosixPath("images") / picture_path(sample), variant)
         return str(in_format(path, self._options.format))
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:

@@ -12,7 +12,7 @@ from sv2r.images.encode import JPEG_QUALITY, encode_picture
 from sv2r.images.files import write_atomically
 from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
-from sv2r.types import Published
+from sv2r.types import Published, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,12 @@ def in_format(path: PurePosixPath, wanted: Format) -> PurePosixPath:
     if wanted == "same" or path.suffix.lower() in _ALIKE.get(wanted, (f".{wanted}",)):
         return path
     return path.with_suffix(f".{wanted}")
+
+
+def picture_path(sample: Sample) -> str:
+    """Return the sample's id with the suffix of its picture."""
+    suffix = sample.image.suffix
+    return sample.id if sample.id.lower().endswith(suffix.lower()) else f"{sample.id}{suffix}"
 
 
 def publish_picture(

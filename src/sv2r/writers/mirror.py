@@ -12,7 +12,7 @@ from sv2r.errors import SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-from sv2r.writers.encoding import EncodingOptions, Format, in_format, publish_picture
+from sv2r.writers.encoding import EncodingOptions, Format, in_format, picture_path, publish_picture
 from sv2r.writers.labels import copy_labels, rewrite_file_names
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ class Mirror:
         self._output = runtime.output
 
     def target(self, sample: Sample, variant: int) -> str:
-        """Return the sample's own path, its suffix changed where another format was asked for."""
-        return str(self._renamed(PurePosixPath(sample.id)))
+        """Return the picture's own path, its suffix changed where another format was asked for."""
+        image = sample.image
+        inside = image.is_relative_to(self._input)
+        own = image.relative_to(self._input).as_posix() if inside else picture_path(sample)
+        return str(self._renamed(PurePosixPath(own)))
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Copy the sample's own labels, then put the picture in place."""
@@ -58,7 +61,7 @@ class Mirror:
         for file in dataset.annotation_files:
             place = self._place(file)
             if self._options.format != "same" and file.suffix.lower() == ".json":
-                pictures = {PurePosixPath(id_).name for id_ in dataset.ids}
+                pictures = {sample.image.name for sample in dataset.samples}
                 target = self._output / place
                 verified[place] = rewrite_file_names(file, target, pictures, self._renamed)
             else:
