@@ -1,0 +1,164 @@
+"""Reads a renderer's depth: a grey picture (PNG, TIFF), OpenEXR or .npy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sv2r.errors import SampleError
+from sv2r.images import opening
+
+Values = NDArray[Any]
+
+# What renderers write where a ray hits nothing, besides infinity and NaN: Blender's 1e10, the
+# largest float32 (both above any distance), the largest half.
+_BEYOND = 1e9
+_LARGEST_HALF = 65504
+
+_DEPTH_PARTS = ("Z", "V", "Y", "R", "X", "DEPTH")
+_PLAIN_NAMES = ("Z", "DEPTH", "V", "Y")
+_SAVE = "save distances as 16-bit grey PNG, EXR or .npy"
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """A renderer's depth as its file has it.
+
+    values: (H, W) float32, in the file's own unit. Read-only.
+    nothing: (H, W), True where the file says that nothing was hit: infinity, NaN, 1e9 and more, the
+        largest half (65504), and in 16-bit integers the largest one.
+    shades: whether these are 8-bit shades, too coarse to be distances.
+    """
+
+    values: NDArray[np.float32]
+    nothing: NDArray[np.bool_]
+    shades: bool
+
+    def __post_init__(self) -> None:
+        self.values.setflags(write=False)
+        self.nothing.setflags(write=False)
+
+
+def read_depth(path: Path, name: str) -> DepthMap:
+    """Return the depth in a file; its suffix tells EXR and .npy, all else is read as a picture.
+
+    Of an EXR the only channel is taken, else one that is called depth, else Z, V or Y, else red
+    where green and blue equal it. EXR needs the ``exr`` extra.
+
+    Args:
+        path: the file.
+        name: how an error calls it.
+
+    Raises:
+        SampleError: missing, damaged, not one channel, empty, not of numbers.
+    """
+    readers = {".exr": _read_exr, ".npy": _read_npy}
+    stored = readers.get(path.suffix.lower(), _read_picture)(path, name)
+    if stored.ndim != 2 or not stored.size:
+        raise SampleError(f"{name}: its shape is {stored.shape}, not (height, width); {_SAVE}")
+    if stored.dtype.kind not in "fiu":
+        raise SampleError(f"{name}: holds {stored.dtype} values, not numbers; {_SAVE}")
+    with np.errstate(over="ignore"):
+        values = stored.astype(np.float32)
+    shades, integers = stored.dtype == np.uint8, stored.dtype.kind in "iu"
+    largest = np.iinfo(np.uint16).max if integers else _LARGEST_HALF
+    # NaN compares false: not below is what it is.
+    nothing = ~(np.abs(values) < _BEYOND) | (values == largest)
+    return DepthMap(values, nothing, shades)
+
+
+def _read_picture(path: Path, name: str) -> Values:
+    """Return the samples of a grey picture; RGB passes where its channels are equal."""
+    with opening.opened(path, name) as stream:
+        source = opening.open_image(stream, name)
+        with opening.one_line(name, source.format):
+            image, _ = opening.load_raw(source, name)
+            mode, samples = image.mode, np.asarray(image)
+    if mode in ("RGB", "RGBA", "LA") and not source.raw_mode.endswith("16B"):
+        colours = 1 if mode == "LA" else 3
+        samples = _one_of_equal([samples[..., channel] for channel in range(colours)], name)
+    elif mode not in ("L", "F", "I") and not mode.startswith("I;16"):
+        raise SampleError(f"{name}: a {mode} picture, not one grey channel; {_SAVE}")
+    return samples
+
+
+def _one_of_equal(channels: Sequence[Values], name: str) -> Values:
+    first, *others = channels
+    if not all(np.array_equal(first, other, equal_nan=first.dtype.kind == "f") for other in others):
+        raise SampleError(f"{name}: a colour picture, whose channels differ; {_SAVE}")
+    return first
+
+
+def _read_npy(path: Path, name: str) -> Values:
+    with opening.opened(path, name), _damage(name, "NumPy array"):
+        # Mapped: a header that promises more than the file holds is met before memory is taken, and
+        # pickled objects are refused.
+        stored: Values = np.lib.format.open_memmap(path, mode="r")
+        if stored.ndim == 3 and stored.shape[2] == 1:
+            stored = stored[..., 0]
+        return np.array(stored)
+
+
+def _read_exr(path: Path, name: str) -> Values:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        mend = "pip install sv2r[exr]"
+        raise SampleError(f"{name}: reading EXR needs the OpenEXR package; {mend}") from error
+
+    with opening.opened(path, name), _damage(name, "EXR"):
+        headers = OpenEXR.File(str(path), header_only=True).parts
+        pixels = sum(part.width() * part.height() for part in headers)
+        if pixels > opening.MAX_PIXELS:
+            raise ValueError(f"{pixels:,} pixels are more than {opening.MAX_PIXELS:,}")
+        parts = OpenEXR.File(str(path), separate_channels=True).parts
+        # OpenEXR leaves out what it cannot decode, and says so on stderr alone.
+        if len(parts) != len(headers):
+            raise ValueError("its pixels are truncated or damaged")
+        channels = {
+            f"{part.name()}.{key}" if len(parts) > 1 else key: channel.pixels
+            for part in parts
+            for key, channel in part.channels.items()
+        }
+        return _depth_channel(channels, name)
+
+
+def _depth_channel(channels: Mapping[str, Values], name: str) -> Values:
+    """Return the channel with the depth among those of an EXR, told by their names."""
+    if len(channels) == 1:
+        return next(iter(channels.values()))
+    split = {key: key.upper().split(".") for key in channels}
+    named = [key for key, parts in split.items() if any("DEPTH" in part for part in parts[:-1])]
+    for last in _DEPTH_PARTS:
+        for key in named:
+            if split[key][-1] == last:
+                return channels[key]
+    for plain in _PLAIN_NAMES:
+        for key, parts in split.items():
+            if parts == [plain]:
+                return channels[key]
+    if {"R", "G", "B"} <= set(channels):
+        return _one_of_equal([channels[key] for key in "RGB"], name)
+    raise SampleError(
+        f"{name}: none of its channels {', '.join(sorted(channels))} is called depth, Z, V or Y;"
+        " write the renderer's depth pass alone"
+    )
+
+
+@contextmanager
+def _damage(name: str, kind: str) -> Iterator[None]:
+    """Turn what a reader raises for a broken file into one SampleError."""
+    try:
+        yield
+    except SampleError:
+        raise
+    except (OSError, ValueError, RuntimeError, MemoryError, TypeError, EOFError) as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        mend = "render it again, then run the same command"
+        raise SampleError(f"{name}: cannot be read as {kind} ({detail}); {mend}") from error
