@@ -41,6 +41,15 @@ class Mine(Options):
 def sv2r_checks():
     return [{_check(options="Mine")}]
 """
+NO_SCHEMA = f"""
+from collections.abc import Callable
+{HEAD}
+class Mine(Options):
+    key: Callable[[int], int] = abs
+@hookimpl
+def sv2r_checks():
+    return [{_check(options="Mine")}]
+"""
 
 # What is wrong with a plugin -> the stage that its failure names, and the error, whole.
 BROKEN: dict[str, tuple[str, str, str]] = {
@@ -97,6 +106,11 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         _hook("return ['a.yaml']", "sv2r_presets"),
         "type",
         "sv2r_presets returned 'a.yaml', not a YAML file",
+    ),
+    "options-without-schema": (
+        NO_SCHEMA,
+        "type",
+        "check 'brought': options: Cannot generate a JsonSchema for core_schema.CallableSchema",
     ),
     "unfinished-options": (
         UNFINISHED,

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
-from pydantic.errors import PydanticUserError
 
 from sv2r.plugin.options import OptionField, option_fields
 from sv2r.plugin.registry import Entry, PluginFailure, Registry, load_registry
@@ -86,7 +85,7 @@ def _order(entry: Entry) -> int:
 
 def _exit_when_failed(registry: Registry, strict: bool) -> None:
     if strict and registry.failures:
-        sys.exit(1)
+        click.get_current_context().exit(1)
 
 
 def _print_table(entries: Iterable[Entry]) -> None:
@@ -126,13 +125,18 @@ def _page(entry: Entry) -> str:
 
 
 def _option(entry: Entry, field: OptionField) -> str:
-    again = "may be repeated" if field.repeatable and not field.type.endswith(" times") else ""
-    facts = [field.type, field.bounds, again]
+    facts = [field.type, field.bounds, _repetition(field)]
     if field.default:
         facts.append("required" if field.default == "required" else f"default {field.default}")
     head = f"  {_spelled(entry, field.name)}  {' · '.join(fact for fact in facts if fact)}"
     text = textwrap.fill(field.description, 88, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"{head}\n{text}"
+
+
+def _repetition(field: OptionField) -> str:
+    if field.times:
+        return f"give it {field.times} times"
+    return "may be repeated" if field.repeatable else ""
 
 
 def _use(entry: Entry) -> str:
@@ -188,16 +192,7 @@ def _as_data(entry: Entry) -> dict[str, Any]:
         }
         for f in fields
     ]
-    return {**data, "options": options, "schema": _schema(entry.value)}
-
-
-def _schema(spec: PluginSpec[Any, Any]) -> dict[str, Any] | None:
-    try:
-        schema: dict[str, Any] = spec.options.model_json_schema()
-    except PydanticUserError:
-        # One plugin's odd type must not hide the others; check_options names it to its author.
-        return None
-    return schema
+    return {**data, "options": options, "schema": entry.value.options.model_json_schema()}
 
 
 def _failure_as_data(failure: PluginFailure) -> dict[str, str]:

@@ -43,6 +43,7 @@ class OptionField:
 
     type: "int", "number", "text", "a | b", "key=value" ... bounds: "0 < x <= 1" or "".
     repeatable: whether it may be given several times on the command line.
+    times: how often it must be given where that is fixed (three numbers), else 0.
     mapping: whether each value is KEY=VALUE.
     """
 
@@ -54,6 +55,7 @@ class OptionField:
     repeatable: bool
     mapping: bool
     boolean: bool
+    times: int = 0
 
 
 _LISTS = (list, tuple, set, frozenset, Sequence)
@@ -212,7 +214,8 @@ def _is_choice(annotation: Any) -> bool:
 
 
 def _option_field(name: str, info: FieldInfo) -> OptionField:
-    origin = typing.get_origin(_without_none(info.annotation))
+    annotation = _without_none(info.annotation)
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     mapping = origin in (dict, Mapping)
     return OptionField(
         name=name,
@@ -222,7 +225,8 @@ def _option_field(name: str, info: FieldInfo) -> OptionField:
         description=info.description or "",
         repeatable=mapping or origin in _LISTS,
         mapping=mapping,
-        boolean=_without_none(info.annotation) is bool,
+        boolean=annotation is bool,
+        times=len(args) if origin is tuple and args[-1] is not ... else 0,
     )
 
 
@@ -237,8 +241,7 @@ def type_name(annotation: Any) -> str:
     if origin in (dict, Mapping):
         return f"name={type_name(args[1])}"
     if origin in _LISTS or origin is typing.Annotated:
-        times = f", {len(args)} times" if origin is tuple and args[-1] is not ... else ""
-        return f"{type_name(args[0])}{times}"
+        return type_name(args[0])
     names = {int: "int", float: "number", str: "text", bool: "true | false"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)).lower())
 

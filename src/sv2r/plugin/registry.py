@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
-from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from sv2r.errors import ConfigError
 from sv2r.plugin import hookspecs
@@ -275,8 +275,12 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
     try:
         # Left alone, this would fail only when a job starts.
         item.options.model_rebuild()
+        item.options.model_json_schema()
     except PydanticUndefinedAnnotation as error:
         what = f"{error.message}; import it outside of TYPE_CHECKING"
+        raise _Refused("type", f"{kind} '{item.name}': options: {what}") from error
+    except PydanticUserError as error:
+        what = error.message.partition("\n")[0]
         raise _Refused("type", f"{kind} '{item.name}': options: {what}") from error
     return Entry(kind, _good_name(kind, item.name), owner, item)
 

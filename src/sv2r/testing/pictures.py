@@ -147,8 +147,6 @@ def _condition_keeps(
     before = frame.image.clone()
     with subject.managing_to(f"condition a {height}x{width} frame"):
         control = condition(frame)
-        torch.manual_seed(1)
-        again = condition(frame)
     returned = isinstance(control, ControlMap)
     subject.must(returned, "return a ControlMap", f"a {type(control).__name__}")
     named = control.name == spec.produces
@@ -157,8 +155,13 @@ def _condition_keeps(
     low, high = float(control.image.min()), float(control.image.max())
     # A NaN fails this comparison too, as it should.
     subject.must(low >= 0 and high <= 1, "stay in [0, 1]", f"{low:g} to {high:g}")
-    _must_equal(subject, "give the same map twice", [again.image], [control.image])
     _must_equal(subject, "leave the frame as it was", [frame.image], [before])
+    kept = control.image.clone()
+    torch.manual_seed(1)
+    again = condition(frame)
+    _must_equal(subject, "give the same map twice", [again.image], [kept])
+    condition(replace(frame, image=1 - frame.image))
+    _must_equal(subject, "leave an earlier map as it was", [control.image], [kept])
 
 
 def _refused(
@@ -180,7 +183,8 @@ def _translation_keeps(subject: Subject, translate: Translator, batch: Batch) ->
     before = [frame.image.clone() for frame in batch.frames]
     controls = {name: [m.clone() for m in maps] for name, maps in batch.controls.items()}
     torch.manual_seed(0)
-    pictures = _translated(subject, translate, batch)
+    returned = _translated(subject, translate, batch)
+    pictures = [picture.cpu().clone() for picture in returned]
     _must_equal(subject, "leave the frames as they were", [f.image for f in batch.frames], before)
     for name, maps in batch.controls.items():
         _must_equal(subject, f"leave the control '{name}' as it was", maps, controls[name])
@@ -193,6 +197,8 @@ def _translation_keeps(subject: Subject, translate: Translator, batch: Batch) ->
     ):
         moved = _translated(subject, translate, _picked(batch, order))
         _must_equal(subject, promise, moved, [pictures[place] for place in order])
+    # They are still being written behind when the next batch runs.
+    _must_equal(subject, "leave the pictures of an earlier batch as they were", returned, pictures)
     _must_share_buckets(subject, translate, batch.frames[0].size)
     return pictures
 
@@ -211,7 +217,7 @@ def _translated(subject: Subject, translate: Translator, batch: Batch) -> list[T
         if isinstance(picture, Refusal):
             raise ContractError(f"{subject} must translate a plain frame: {picture.reason}")
         _must_fit(subject, picture, frame, torch.uint8)
-        kept.append(picture.cpu().clone())
+        kept.append(picture)
     return kept
 
 
@@ -275,6 +281,8 @@ def _must_equal(
 ) -> None:
     """Raise ContractError unless tensors are equal bit for bit."""
     for place, (one, other) in enumerate(zip(got, expected, strict=True)):
+        shapes = f"picture {place + 1} is {tuple(one.shape)}, not {tuple(other.shape)}"
+        subject.must(one.shape == other.shape, promise, shapes)
         # "Not equal" counts NaN, which equals nothing; a map with NaN was refused before.
         differing = int((one.cpu() != other.cpu()).sum())
         seen = f"picture {place + 1} of {len(got)} differs in {differing} of {one.numel()} values"
