@@ -7,9 +7,9 @@ from threading import Event
 from typing import Any
 
 from sv2r.errors import ConfigError
-from sv2r.job.config import Config
+from sv2r.job.config import Config, Layer, resolve
 from sv2r.job.worker import LocalWorker, build_parts
-from sv2r.plugin.registry import Registry
+from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Describes, Runtime
 from sv2r.types import Dataset
 
@@ -40,8 +40,8 @@ class LocalWork:
         self._registry = registry
         self._dataset = dataset
         self._devices = devices
-        self._batch_size = batch_size
-        self._model = model
+        self.batch_size = batch_size
+        self.model = model
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -53,6 +53,10 @@ class LocalWork:
         """Return the devices to run on, at least one."""
         return self._devices
 
+    def sample_id(self, index: int) -> str:
+        """Return the id of the sample at a position of the dataset."""
+        return self._dataset.ids[index]
+
     def worker(self, device: str) -> LocalWorker:
         """Return a worker on a device in this process, its models loaded.
 
@@ -63,15 +67,43 @@ class LocalWork:
         runtime = Runtime(device, choose_dtype(job.dtype, device), job.input, job.output)
         parts = build_parts(self._registry, self._config, runtime)
         if isinstance(parts.translator, Describes):
-            _require_model(self._model, parts.translator.settings().get("model_sha256"))
+            _require_model(self.model, parts.translator.settings().get("model_sha256"))
         return LocalWorker(
             self._config,
             self._dataset,
             parts,
-            batch_size=self._batch_size,
+            batch_size=self.batch_size,
             stop=self.stop,
             say=self.say,
         )
+
+
+def open_work(
+    config: Mapping[str, Any],
+    devices: tuple[str, ...],
+    batch_size: int | None,
+    model: str | None,
+    say: Callable[[str], None],
+) -> LocalWork:
+    """Return the work of a job in another process than the driver's, from its config as data.
+
+    Raises:
+        ConfigError: the dataset has changed so that it cannot be opened any more.
+    """
+    registry = load_registry()
+    resolved = resolve(registry, [Layer("the driver", config)])
+    runtime = Runtime(input=resolved.job.input, output=resolved.job.output)
+    loader = registry.spec("loader", resolved.loader.name).build(resolved.loader.options, runtime)
+    return LocalWork(
+        resolved,
+        registry,
+        loader(resolved.job.input),
+        devices=devices,
+        batch_size=batch_size,
+        model=model,
+        stop=Event(),
+        say=say,
+    )
 
 
 def find_devices(asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from sv2r.plugin.options import Options
@@ -101,11 +102,26 @@ class Work(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The resolved config as plain data: `sv2r.job.worker.open_worker` takes it elsewhere."""
+        """The resolved config as plain data, for `sv2r.job.work.open_work` in another process."""
 
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices that the user asked for, at least one."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pictures per batch, or None: each worker finds out."""
+
+    @property
+    def model(self) -> str | None:
+        """The model's hash in an earlier part of this job, or None."""
+
+    @property
+    def stop(self) -> Event:
+        """Set once the user wants to stop: nothing new is to be begun."""
+
+    def say(self, line: str, /) -> None:
+        """Tell the user something in one line."""
 
     def worker(self, device: str, /) -> Worker:
         """Return a worker on a device in this process; loads the models."""

@@ -1,0 +1,86 @@
+"""A run that is killed anywhere, or that the disk leaves in the lurch, can be resumed."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+import running
+from conftest import make_coco
+from PIL import Image
+
+from test_convert import config_of, files_of
+
+from sv2r.images.files import TEMPORARY
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, toy_sd15):
+    """Return (renders, what an uninterrupted run makes of them)."""
+    root = tmp_path_factory.mktemp("whole")
+    renders = make_coco(root / "renders")
+    assert running.run(running.convert, config_of(renders, root / "out", toy_sd15)) == 0
+    return renders, files_of(root / "out")
+
+
+def _without_run_yaml(files):
+    return {name: data for name, data in files.items() if name != "sv2r/run.yaml"}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6, 7, 9, 12, 16, 20, 24])
+def test_killed_at_a_change_of_a_file_and_resumed_ends_with_the_same_bytes(
+    uninterrupted, tmp_path, toy_sd15, step
+):
+    renders, whole = uninterrupted
+    config = config_of(renders, tmp_path / "out", toy_sd15)
+    assert running.run(running.convert_and_die, config, tmp_path / "out", step) == -9
+    for path in (tmp_path / "out").rglob("*.png"):
+        if not path.name.startswith(TEMPORARY):
+            Image.open(path).load()
+    assert running.run(running.convert, config) == 0
+    assert _without_run_yaml(files_of(tmp_path / "out")) == _without_run_yaml(whole)
+
+
+def test_killed_at_random_moments_and_resumed_ends_with_the_same_bytes(
+    uninterrupted, tmp_path, toy_sd15
+):
+    renders, whole = uninterrupted
+    config = config_of(renders, tmp_path / "out", toy_sd15)
+    chance = random.Random(7)
+    for _ in range(4):
+        process = running.start(running.convert, config)
+        time.sleep(chance.uniform(0.05, 1.5))
+        process.kill()
+        process.join()
+    assert running.run(running.convert, config) == 0
+    assert _without_run_yaml(files_of(tmp_path / "out")) == _without_run_yaml(whole)
+
+
+def test_a_full_disk_leaves_no_half_file_and_a_run_that_can_be_resumed(tmp_path, toy_sd15):
+    renders = make_coco(tmp_path / "renders", ("a.png", "b.png", "z.png"))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    Image.fromarray(noise).save(renders / "z.png")
+    text = (renders / "annotations.json").read_text()
+    (renders / "annotations.json").write_text(_resized(text, "z.png", 300))
+    config = config_of(renders, tmp_path / "out", toy_sd15, batch_size=1)
+    assert running.run(running.convert_with_small_files, config, 150_000) == 3
+    error = (tmp_path / "error.txt").read_text()
+    assert error.startswith("StorageError: ")
+    assert "free some space, then run the same command again" in error
+    names = set(files_of(tmp_path / "out"))
+    assert "z.png" not in names
+    assert not [name for name in names if TEMPORARY in name]
+    assert running.run(running.convert, config) == 0
+    assert Image.open(tmp_path / "out" / "z.png").size == (300, 300)
+
+
+def _resized(text: str, name: str, size: int) -> str:
+    import json
+
+    data = json.loads(text)
+    for image in data["images"]:
+        if image["file_name"] == name:
+            image.update(height=size, width=size)
+    return json.dumps(data)

@@ -1,0 +1,65 @@
+"""Runs a conversion in a process of its own, to be killed or starved there.
+
+The processes are forked from a server that has imported torch and diffusers but computed nothing.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def start(target: Any, *args: Any) -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "diffusers", "transformers", "sv2r.job.run"])
+    process = context.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def run(target: Any, *args: Any) -> int:
+    process = start(target, *args)
+    process.join(120)
+    assert process.exitcode is not None, "the run hangs"
+    return process.exitcode
+
+
+def convert(config: dict[str, Any]) -> None:
+    import sv2r
+
+    sys.exit(sv2r.convert(config).exit_code)
+
+
+def convert_and_die(config: dict[str, Any], output: Path, step: int) -> None:
+    """Convert, but SIGKILL oneself at the step-th change of a file under output."""
+    seen = 0
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal seen
+        changes = event in ("os.rename", "os.chmod", "os.remove") or (
+            event == "open" and isinstance(args[1], str) and "w" in args[1]
+        )
+        if changes and str(args[0]).startswith(str(output)) and "journal" not in str(args[0]):
+            seen += 1
+            if seen == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    convert(config)
+
+
+def convert_with_small_files(config: dict[str, Any], limit: int) -> None:
+    """Convert where no file may grow over limit bytes; exit 3 with the error's text in a file."""
+    from sv2r.errors import Sv2rError
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        convert(config)
+    except Sv2rError as error:
+        Path(config["output"]).with_name("error.txt").write_text(f"{type(error).__name__}: {error}")
+        sys.exit(3)
