@@ -1,0 +1,165 @@
+"""What the index of a COCO file takes from each of its objects, right or wrong as they may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+import numpy as np
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.images.files import safe_relative
+from sv2r.loaders.coco_index import Key, as_key, parse_leniently
+from sv2r.loaders.coco_scan import Elements
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Names that `safe_relative` would return as they are: it takes longer than all else per picture.
+_PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
+
+# The number of an id that is missing, and those that stand for themselves.
+NO_KEY = -(2**63)
+_LARGEST_KEY = 2**62
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class ImageEntry(msgspec.Struct, gc=False):
+    """What the index takes from an element of 'images'; None where it is missing or wrong."""
+
+    id: Key | None = None
+    file_name: str | None = None
+    height: int | None = None
+    width: int | None = None
+
+
+class AnnotationEntry(msgspec.Struct, gc=False):
+    """What the index takes from an element of 'annotations'; None where it is missing or wrong."""
+
+    image_id: Key | None = None
+    # The parts stay undecoded: this tells only empty and missing ones from the others.
+    segmentation: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
+
+
+class Keys:
+    """Numbers for ids: a number stands for itself, anything else for one that no id has."""
+
+    def __init__(self) -> None:
+        self._others: dict[Key, int] = {}
+
+    def number(self, key: Key | None) -> int:
+        """Return the number of one id, NO_KEY for none."""
+        if key is None:
+            return NO_KEY
+        if isinstance(key, int) and -_LARGEST_KEY < key < _LARGEST_KEY:
+            return key
+        return self._others.setdefault(key, -_LARGEST_KEY - len(self._others))
+
+    def numbers(self, keys: Sequence[Key | None]) -> NDArray[np.int64]:
+        """Return the numbers of many ids."""
+        if set(map(type, keys)) == {int} and max(map(abs, keys)) < _LARGEST_KEY:
+            return np.array(keys, np.int64)
+        return np.fromiter(map(self.number, keys), np.int64, len(keys))
+
+
+class Reader(Generic[StructT]):
+    """Decodes elements: all at once where they are as they should be, else one by one.
+
+    lenient: makes the struct from an object that is none of it, with None for what is wrong.
+    """
+
+    def __init__(
+        self, struct: type[StructT], lenient: Callable[[dict[str, Any]], StructT], name: str
+    ) -> None:
+        self._all: msgspec.json.Decoder[list[StructT]] = msgspec.json.Decoder(list[struct])
+        self._one = msgspec.json.Decoder(struct)
+        self._lenient, self._name = lenient, name
+
+    def read(self, part: Elements) -> list[StructT]:
+        """Return a struct per element.
+
+        Raises:
+            ConfigError: an element is no JSON object, even where NaN and Infinity are let pass.
+        """
+        try:
+            return self._all.decode(b"[" + part.text + b"]")
+        except (msgspec.DecodeError, RecursionError):
+            return [self._read_one(part, index) for index in range(len(part.starts))]
+
+    def _read_one(self, part: Elements, index: int) -> StructT:
+        start, end = int(part.starts[index]), int(part.ends[index])
+        text, place = part.text[start:end], part.offset + start
+        if index and part.text[int(part.ends[index - 1]) : start].strip() != b",":
+            raise ConfigError(
+                f"{self._name}: '{part.key}' is no list of objects before byte {place:,}"
+            )
+        try:
+            return self._one.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            found = parse_leniently(text)
+        if found is None:
+            raise ConfigError(f"{self._name}: what begins at byte {place:,} is no JSON object")
+        return self._lenient(found)
+
+
+def safe_name(name: str | None) -> str:
+    """Return a file name as a safe relative POSIX path.
+
+    Raises:
+        SampleError: it is missing, or no such path.
+    """
+    if not name:
+        raise SampleError("file_name is missing; name the picture's file")
+    if not _PLAIN.fullmatch(name):
+        name = safe_relative(name).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise SampleError(f"{name!a}: file_name is no text that can be written") from None
+    return name
+
+
+def labelled_size(image: ImageEntry) -> tuple[int, int]:
+    """Return (height, width), or (0, 0) where they are missing or make no picture."""
+    height, width = image.height or 0, image.width or 0
+    return (height, width) if 0 < height < 2**31 and 0 < width < 2**31 else (0, 0)
+
+
+def lenient_image(found: dict[str, Any]) -> ImageEntry:
+    """Return what can be taken from an object that is no `ImageEntry` as it stands.
+
+    The size is left out, so that the entry is looked at again, and refused, with the labels.
+    """
+    name = found.get("file_name")
+    return ImageEntry(as_key(found.get("id")), name if isinstance(name, str) else None)
+
+
+def lenient_annotation(found: dict[str, Any]) -> AnnotationEntry:
+    """Return what can be taken from an object that is no `AnnotationEntry` as it stands."""
+    segmentation = found.get("segmentation")
+    parts = [msgspec.Raw()] if segmentation else segmentation
+    return AnnotationEntry(as_key(found.get("image_id")), parts)
+
+
+def read_categories(text: bytes, name: str) -> dict[Key, str]:
+    """Return the categories' names by their ids.
+
+    Raises:
+        ConfigError: one of them has no id or no name, or shares its id.
+    """
+    found = parse_leniently(b'{"categories":' + text + b"}")
+    entries = found["categories"] if found else None
+    if not isinstance(entries, list):
+        raise ConfigError(f"{name}: 'categories' is no list of objects with id and name")
+    names: dict[Key, str] = {}
+    for number, entry in enumerate(entries):
+        key = as_key(entry.get("id")) if isinstance(entry, dict) else None
+        if key is None or not isinstance(entry.get("name"), str) or not entry["name"]:
+            raise ConfigError(f"{name}: categories[{number}] must have an id and a name (a text)")
+        if key in names:
+            raise ConfigError(f"{name}: category id {key!r} stands for {names[key]} and others")
+        names[key] = entry["name"]
+    return names
