@@ -6,10 +6,13 @@ import sys
 import numpy as np
 import OpenEXR
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from sv2r.errors import SampleError
-from sv2r.images.depth_map import read_depth
+from sv2r.images.depth_map import DepthMap, read_depth, shade
 
 DISTANCES = np.array([[1.0, 2.5, 4.0], [0.25, 8.0, 16.0]], np.float32)
 
@@ -181,3 +184,75 @@ def test_missing_and_broken_files_are_named(tmp_path, name):
     path.write_bytes(b"not what its name says" * 9)
     with pytest.raises(SampleError, match=rf"^{re.escape(name)}: (cannot be read|not a picture)"):
         read(path)
+
+
+def of(values, *, shades: bool = False) -> DepthMap:
+    values = np.array(values, np.float32, ndmin=2)
+    return DepthMap(values, ~np.isfinite(values), shades)
+
+
+def test_distances_are_inverted_and_what_was_not_hit_is_black():
+    assert shade(of([1, 2, 4, np.inf]), "d").tolist() == [[1, 0.5, 0.25, 0]]
+
+
+def test_a_distance_of_zero_is_no_data():
+    assert shade(of([1, 2, 0]), "d").tolist() == [[1, 0.5, 0]]
+
+
+def test_the_farthest_pixel_is_black_where_everything_was_hit():
+    assert shade(of([1, 1.6, 4]), "d").tolist() == [[1, 0.5, 0]]
+
+
+def test_shades_are_turned_round():
+    assert np.allclose(shade(of([0, 51, 255], shades=True), "d"), [[1, 0.8, 0]])
+
+
+def test_inverse_depth_is_stretched_as_it_is():
+    depth = DepthMap(
+        np.array([[0, 13107, 65535]], np.float32), np.array([[False, False, True]]), False
+    )
+    assert np.allclose(shade(depth, "d", kind="inverse"), [[0, 0.2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("metric", [[1, 1, 0.5, 0, 0]]), ("linear", [[1, 1, 2 / 3, 0, 0]])]
+)
+def test_given_ends_hold_for_every_picture(kind, expected):
+    depth = of([0.5, 1, 1.6, 4, np.inf] if kind == "metric" else [0.5, 1, 2, 9, np.inf])
+    assert np.allclose(shade(depth, "d", kind=kind, ends=(1, 4)), expected)
+
+
+def test_a_few_stray_pixels_do_not_darken_all_others():
+    distances = np.full((50, 40), 2.0, np.float32)
+    distances[:25] = 4
+    distances[7, 7] = 1e-6
+    shaded = shade(of(distances), "d")
+    assert shaded[7, 7] == 1
+    assert (shaded[25:] == 1).all()
+    assert shaded[0, 0] == 0
+
+
+@pytest.mark.parametrize("values", [[3, 3], [np.inf, np.nan], [0, 0]], ids=str)
+@pytest.mark.parametrize("kind", ["metric", "linear", "inverse"])
+def test_a_picture_of_one_depth_is_black(values, kind):
+    assert shade(of(values), "d", kind=kind).tolist() == [[0, 0]]
+
+
+def test_negative_distances_are_refused_with_the_mend():
+    with pytest.raises(SampleError, match=r"^d\.exr: holds negative distances; .*depth\.kind$"):
+        shade(of([-1, 2]), "d.exr")
+
+
+@given(
+    arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=2, max_side=8),
+        elements=st.floats(0, 1e8, width=32) | st.just(np.inf),
+    )
+)
+def test_a_nearer_pixel_is_never_darker(distances):
+    shaded = shade(of(distances), "d")
+    assert shaded.min() >= 0
+    assert shaded.max() <= 1
+    order = np.argsort(np.where(distances == 0, np.inf, distances), axis=None)
+    assert (np.diff(shaded.ravel()[order]) <= 0).all()

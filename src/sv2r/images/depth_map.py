@@ -1,4 +1,4 @@
-"""Reads a renderer's depth: a grey picture (PNG, TIFF), OpenEXR or .npy."""
+"""Reads a renderer's depth (a grey picture, OpenEXR or .npy) and shades it, near = bright."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from sv2r.errors import SampleError
 from sv2r.images import opening
 
 Values = NDArray[Any]
+Kind = Literal["auto", "metric", "linear", "inverse"]
+
+_STRAY = 0.001
 
 # What renderers write where a ray hits nothing, besides infinity and NaN: Blender's 1e10, the
 # largest float32 (both above any distance), the largest half.
@@ -71,6 +74,56 @@ def read_depth(path: Path, name: str) -> DepthMap:
     # NaN compares false: not below is what it is.
     nothing = ~(np.abs(values) < _BEYOND) | (values == largest)
     return DepthMap(values, nothing, shades)
+
+
+def shade(
+    depth: DepthMap, name: str, *, kind: Kind = "auto", ends: tuple[float, float] | None = None
+) -> NDArray[np.float32]:
+    """Return depth as (H, W) in [0, 1], near = 1; where nothing was hit it is 0.
+
+    Args:
+        depth: what `read_depth` returned.
+        name: how an error calls it.
+        kind: "metric" distances, 0 for no data, are inverted; "linear" shades, which have no true
+            zero, are turned round; "inverse" depth is taken as it is. "auto" is linear for 8-bit
+            shades, else metric.
+        ends: the (near, far) distances that become 1 and 0. Without them, those of the picture
+            itself: see `bulk`.
+
+    Raises:
+        SampleError: a distance is negative.
+    """
+    if kind == "auto":
+        kind = "linear" if depth.shades else "metric"
+    # Among inverse depths the largest integer is no mark of "nothing" but the nearest point.
+    nothing = ~np.isfinite(depth.values) if kind == "inverse" else depth.nothing
+    if kind == "metric":
+        nearness = _inverted(np.where(nothing, 0, depth.values), name)
+    else:
+        nearness = _with_floor(depth.values if kind == "inverse" else -depth.values, nothing)
+    low, high = bulk(nearness)
+    if ends is not None:
+        near, far = ends
+        low, high = (1 / far, 1 / near) if kind == "metric" else (-far, -near)
+    shaded = stretched(nearness, low, high)
+    shaded[nothing] = 0
+    return shaded
+
+
+def stretched(nearness: Values, low: float, high: float) -> NDArray[np.float32]:
+    """Return values between low and high over [0, 1], those beyond cut off; 0 where they meet."""
+    if not low < high:
+        return np.zeros(nearness.shape, np.float32)
+    scaled = (nearness.astype(np.float64) - low) / (high - low)
+    shaded: NDArray[np.float32] = scaled.clip(0, 1).astype(np.float32)
+    return shaded
+
+
+def bulk(values: Values) -> tuple[float, float]:
+    """Return the smallest and largest value once the 0.1 % on either side are left out."""
+    strays = int(_STRAY * values.size)
+    ordered = np.partition(values.ravel(), (strays, values.size - 1 - strays))
+    return float(ordered[strays]), float(ordered[values.size - 1 - strays])
 
 
 def _read_picture(path: Path, name: str) -> Values:
@@ -162,3 +215,21 @@ def _damage(name: str, kind: str) -> Iterator[None]:
         detail = " ".join(str(error).split()) or type(error).__name__
         mend = "render it again, then run the same command"
         raise SampleError(f"{name}: cannot be read as {kind} ({detail}); {mend}") from error
+
+
+def _inverted(distances: Values, name: str) -> NDArray[np.float64]:
+    """Return 1 / distance, 0 where a distance is 0: what renderers and cameras write for none."""
+    if (distances < 0).any():
+        raise SampleError(
+            f"{name}: holds negative distances; write them as positive ones, or say what they are"
+            " by --conditioner.depth.kind"
+        )
+    inverse = np.zeros(distances.shape)
+    np.divide(1, distances, out=inverse, where=distances > 0, dtype=np.float64)
+    return inverse
+
+
+def _with_floor(nearness: Values, nothing: NDArray[np.bool_]) -> Values:
+    """Return nearness with its own smallest value, 0 where it has none, where nothing was hit."""
+    known = nearness[~nothing]
+    return np.where(nothing, known.min() if known.size else 0, nearness)
