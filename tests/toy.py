@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
+
+    from sv2r.types import Batch, Frame
 
 CROSS_ATTENTION = {"sd15": 16, "sdxl": 32}
 
@@ -42,6 +46,14 @@ def save_sd3(folder: Path, *, factor: int = 2, seed: int = 0) -> Path:
     from diffusers import StableDiffusion3Pipeline
 
     StableDiffusion3Pipeline(**_sd3_parts(factor, seed)).save_pretrained(folder)
+    return Path(folder)
+
+
+def save_flux(folder: Path, *, factor: int = 2, seed: int = 0) -> Path:
+    """Return the folder after writing a Flux pipeline into it."""
+    from diffusers import FluxPipeline
+
+    FluxPipeline(**_flux_parts(factor, seed)).save_pretrained(folder)
     return Path(folder)
 
 
@@ -104,13 +116,14 @@ def save_sd15_file(folder: Path, *, seed: int = 0) -> tuple[Path, Path]:
     """Return (one `.safetensors` file in the original layout, its config folder)."""
     import shutil
 
+    import toy_original
     from safetensors.torch import save_file
 
     parts = _sd15_parts(2, seed)
     state = {
-        **_original_unet(parts["unet"].state_dict()),
-        **_original_vae(parts["vae"].state_dict()),
-        **_original_clip(parts["text_encoder"].state_dict()),
+        **toy_original.unet(parts["unet"].state_dict()),
+        **toy_original.vae(parts["vae"].state_dict()),
+        **toy_original.clip(parts["text_encoder"].state_dict()),
     }
     file = Path(folder) / "toy.safetensors"
     config = save_sd15(Path(folder) / "config", seed=seed)
@@ -152,6 +165,72 @@ def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
         colour = torch.rand(3, 1, 1, generator=draw)
         image[:, top : top + max(height // 4, 1), left : left + max(width // 4, 1)] = colour
     return (image * 255).round() / 255
+
+
+def frame(height: int, width: int, seed: int = 0) -> Frame:
+    """Return a frame without instances that shows `picture`."""
+    import numpy as np
+
+    from sv2r.types import Frame, Instances, Sample
+
+    nothing = Instances(np.zeros((height, width), np.int32), {})
+    sample = Sample(f"{height}x{width}/{seed}", Path("none.png"), lambda: nothing)
+    return Frame(sample, picture(height, width, seed), nothing)
+
+
+def batch(
+    sizes: Sequence[tuple[int, int]],
+    *,
+    prompts: Sequence[str] = ("a photo of a car",),
+    negatives: Sequence[str] = ("",),
+    controls: Sequence[str] = (),
+) -> Batch:
+    """Return a batch of frames of these sizes; prompts go round, seeds are 100, 101 ..."""
+    from sv2r.types import Batch
+
+    places = range(len(sizes))
+    frames = tuple(frame(height, width, number) for number, (height, width) in enumerate(sizes))
+    maps = {
+        name: tuple(picture(*size, seed=50 + 10 * k + n) for n, size in enumerate(sizes))
+        for k, name in enumerate(controls)
+    }
+    return Batch(
+        frames,
+        maps,
+        tuple(prompts[n % len(prompts)] for n in places),
+        tuple(negatives[n % len(negatives)] for n in places),
+        tuple(100 + n for n in places),
+    )
+
+
+def alone(pipe: Any, batch: Batch, place: int, **call: Any) -> torch.Tensor:
+    """Return one picture of a batch as diffusers makes it without sv2r: (3, H, W) uint8.
+
+    pipe is called as its documentation shows it: prompt, picture, seed, and a Pillow image out.
+    """
+    import numpy as np
+    import torch
+
+    pipe.set_progress_bar_config(disable=True)
+    negative = batch.negative_prompts[place]
+    made = pipe(
+        prompt=batch.prompts[place],
+        image=batch.frames[place].image[None],
+        generator=torch.Generator().manual_seed(batch.seeds[place]),
+        **(
+            {"negative_prompt": batch.negative_prompts[place]}
+            if batch.negative_prompts[place]
+            else {}
+        ),
+        **call,
+    )
+    return torch.from_numpy(np.array(made.images[0])).permute(2, 0, 1)
+
+
+def largest_difference(one: torch.Tensor, other: torch.Tensor) -> int:
+    """Return the largest difference between two uint8 pictures of one size, in levels."""
+    assert one.shape == other.shape, (one.shape, other.shape)
+    return int((one.int() - other.int()).abs().max())
 
 
 def sd15(*, factor: int = 2, seed: int = 0, safety_checker: bool = False) -> Any:
@@ -393,6 +472,41 @@ def _sd3_parts(factor: int, seed: int) -> dict[str, Any]:
     }
 
 
+def _flux_parts(factor: int, seed: int) -> dict[str, Any]:
+    import torch
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+
+    torch.manual_seed(seed)
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=16,
+        axes_dims_rope=[4, 4, 8],
+        guidance_embeds=True,
+    ).eval()
+    return {
+        "transformer": transformer,
+        "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        "vae": _vae(
+            factor=factor,
+            seed=seed,
+            scaling_factor=0.3611,
+            shift_factor=0.1159,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ),
+        "text_encoder": _clip(16, seed),
+        "tokenizer": clip_tokenizer(),
+        "text_encoder_2": _t5(seed),
+        "tokenizer_2": t5_tokenizer(),
+    }
+
+
 def _safety_checker() -> dict[str, Any]:
     import torch
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
@@ -415,78 +529,6 @@ def _safety_checker() -> dict[str, Any]:
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     )
     return {"safety_checker": checker, "feature_extractor": processor}
-
-
-def _original_unet(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the UNet's weights under the names of the original Stable Diffusion code."""
-    from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
-
-    layers = DIFFUSERS_TO_LDM_MAPPING["unet"]["layers"]
-    names = {key: layers.get(key) or _original_unet_name(key) for key in state}
-    return {f"model.diffusion_model.{names[key]}": value for key, value in state.items()}
-
-
-def _original_unet_name(key: str, layers: int = 1) -> str:
-    part, *rest = key.split(".")
-    if part == "mid_block":
-        kind, number, *tail = rest
-        place = f"middle_block.{1 if kind == 'attentions' else 2 * int(number)}"
-    else:
-        block, kind, number, *tail = rest
-        side = "input_blocks" if part == "down_blocks" else "output_blocks"
-        first = int(block) * (layers + 1) + (part == "down_blocks")
-        place = f"{side}.{first + int(number)}.{1 if kind == 'attentions' else 0}"
-        if kind == "downsamplers":
-            return f"{side}.{first + layers}.0.op.{tail[-1]}"
-        if kind == "upsamplers":  # after the attention where the block has one
-            return f"{side}.{first + layers}.{2 if block == '0' else 1}.conv.{tail[-1]}"
-    return f"{place}.{_original_resnet('.'.join(tail)) if kind == 'resnets' else '.'.join(tail)}"
-
-
-def _original_resnet(tail: str) -> str:
-    names = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0"}
-    names |= {"conv2": "out_layers.3", "time_emb_proj": "emb_layers.1"}
-    layer, leaf = tail.split(".")
-    return f"{(names | {'conv_shortcut': 'skip_connection'})[layer]}.{leaf}"
-
-
-def _original_vae(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the VAE's weights under the names of the original Stable Diffusion code."""
-    from diffusers.loaders.single_file_utils import DIFFUSERS_TO_LDM_MAPPING
-
-    layers = DIFFUSERS_TO_LDM_MAPPING["vae"]
-    names = {key: layers.get(key) or _original_vae_name(key) for key in state}
-    return {
-        f"first_stage_model.{name}": state[key][:, :, None, None]
-        if ".attn_1." in name and state[key].ndim == 2
-        else state[key]
-        for key, name in names.items()
-    }
-
-
-def _original_vae_name(key: str, blocks: int = 2) -> str:
-    side, part, *rest = key.split(".")
-    if part == "mid_block":
-        kind, number, *tail = rest
-        if kind == "resnets":
-            return f"{side}.mid.block_{int(number) + 1}.{'.'.join(tail)}"
-        short = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out": "proj_out"}
-        return f"{side}.mid.attn_1.{short[tail[0]]}.{tail[-1]}"
-    block, kind, number, *tail = rest
-    place = f"{side}.down.{block}" if side == "encoder" else f"{side}.up.{blocks - 1 - int(block)}"
-    if kind != "resnets":
-        return f"{place}.{'downsample' if side == 'encoder' else 'upsample'}.{'.'.join(tail)}"
-    leaf = ".".join(tail).replace("conv_shortcut", "nin_shortcut")
-    return f"{place}.block.{number}.{leaf}"
-
-
-def _original_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the text encoder's weights under the names of the original Stable Diffusion code."""
-    return {
-        f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}": value
-        for key, value in state.items()
-        if "position_ids" not in key
-    }
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from sv2r.diffusion.families import Family
 from sv2r.diffusion.fitting import Fitting, Size
 from sv2r.diffusion.latents import Latents
 from sv2r.diffusion.loading import quiet
+from sv2r.diffusion.networks import Once
 from sv2r.diffusion.prompts import Prompts
 from sv2r.types import Batch, Refusal
 
@@ -27,6 +28,7 @@ class LatentEngine:
     pipe: on its device. call: what it is called with besides pictures, prompts and generators.
     controls: the control maps' names, in the order of the pipeline's ControlNets.
     facts: what is known of it beforehand, for `settings`.
+    stores: what the networks keep during a batch.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class LatentEngine:
         facts: Mapping[str, Any],
         device: str,
         controls: tuple[str, ...] = (),
+        stores: Sequence[Once] = (),
         checks_safety: bool = False,
     ) -> None:
         self._pipe = pipe
@@ -52,6 +55,7 @@ class LatentEngine:
         self._facts = dict(facts)
         self._device = device
         self._controls = controls
+        self._stores = tuple(stores)
         self._checks_safety = checks_safety
 
     def __call__(self, batch: Batch) -> Sequence[Tensor | Refusal]:
@@ -66,6 +70,9 @@ class LatentEngine:
             except torch.OutOfMemoryError:
                 self._prompts.release()
                 raise
+            finally:
+                for store in self._stores:
+                    store.forget()
             refusals = self._refusals(pictures)
             levels = to_levels(pictures, sizes, self._fitting)
         return [refusals.get(i, level) for i, level in enumerate(levels)]
@@ -82,7 +89,7 @@ class LatentEngine:
             **self._facts,
             **({"effective_steps": ran} if ran is not None else {}),
             "vae_dtype": self._latents.dtype,
-            **({"vae_sliced": True} if self._latents.sliced else {}),
+            **({"vae_split": self._latents.split} if self._latents.split else {}),
             **({"vae_difference": [round(d, 2) for d in difference]} if difference else {}),
         }
 
@@ -95,6 +102,9 @@ class LatentEngine:
             call["control_image"] = maps[0] if len(maps) == 1 else maps
         if self._family.sized:
             call["height"], call["width"] = pixels.shape[-2:]
+        tile = self._fitting.tile((pixels.shape[-2], pixels.shape[-1]))
+        if tile and self._family.size_embedded:
+            call["original_size"] = call["target_size"] = tile
         texts = self._prompts.embed(
             batch.prompts, batch.negative_prompts, guided=self._call["guidance_scale"] > 1
         )
@@ -125,12 +135,13 @@ class LatentEngine:
         found = not_a_number(pictures)
         if self._checks_safety:
             copy = pictures.clone()  # the checker blackens what it flags
-            flags = self._pipe.run_safety_checker(copy, pictures.device, self._latents_dtype())[1]
+            flags = self._pipe.run_safety_checker(copy, pictures.device, self._checker_dtype())[1]
             found |= {i: FLAGGED for i, flag in enumerate(flags or ()) if flag and i not in found}
         return found
 
-    def _latents_dtype(self) -> torch.dtype:
-        return next(self._pipe.safety_checker.parameters()).dtype
+    def _checker_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = next(self._pipe.safety_checker.parameters()).dtype
+        return dtype
 
 
 FLAGGED = Refusal("the model's safety checker flagged it")

@@ -18,6 +18,7 @@ class Family:
     embeds: what it returns, in order; "" is not kept.
     latents: how the VAE's become the model's: z * s, (z - mean) * s / std or (z - shift) * s.
     negatives: whether there are negative prompts. sized: whether height and width are passed.
+    size_embedded: whether the network is told the picture's size.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Family:
     latents: Literal["scale", "mean-std", "shift"]
     negatives: bool = True
     sized: bool = False
+    size_embedded: bool = False
 
     def multiple(self, configs: Mapping[str, Mapping[str, Any]]) -> int:
         """Return what height and width must be multiples of, in pixels."""
@@ -45,7 +47,8 @@ class Family:
 
 def latent_factor(configs: Mapping[str, Mapping[str, Any]]) -> int:
     """Return how many pixels one latent stands for, along each side."""
-    blocks = configs.get("vae", {}).get("block_out_channels", (0,) * 4)
+    vae = configs.get("vae", {})
+    blocks = vae.get("block_out_channels") or vae.get("encoder_block_out_channels") or (0,) * 4
     return int(2 ** (len(blocks) - 1))
 
 
@@ -59,8 +62,6 @@ FAMILIES = (
             {
                 "StableDiffusionPipeline",
                 "StableDiffusionImg2ImgPipeline",
-                "StableDiffusionControlNetPipeline",
-                "StableDiffusionControlNetImg2ImgPipeline",
             }
         ),
         image_to_image="StableDiffusionImg2ImgPipeline",
@@ -77,8 +78,6 @@ FAMILIES = (
             {
                 "StableDiffusionXLPipeline",
                 "StableDiffusionXLImg2ImgPipeline",
-                "StableDiffusionXLControlNetPipeline",
-                "StableDiffusionXLControlNetImg2ImgPipeline",
             }
         ),
         image_to_image="StableDiffusionXLImg2ImgPipeline",
@@ -88,6 +87,7 @@ FAMILIES = (
         texts=("prompt_2",),
         embeds=_POOLED,
         latents="mean-std",
+        size_embedded=True,
     ),
     Family(
         name="stable-diffusion-3",

@@ -21,10 +21,17 @@ class Latents:
     """Encodes and decodes with a pipeline's VAE as that pipeline would, sliced when memory asks.
 
     model_dtype: of the network that the latents are for. vae_dtype: "auto" or a torch dtype's name.
+    may_check: whether the VAE may be tried in two dtypes; offloaded layers cannot be cast.
     """
 
     def __init__(
-        self, vae: Any, family: Family, *, model_dtype: torch.dtype, vae_dtype: str = "auto"
+        self,
+        vae: Any,
+        family: Family,
+        *,
+        model_dtype: torch.dtype,
+        vae_dtype: str = "auto",
+        may_check: bool = True,
     ) -> None:
         import torch
 
@@ -33,11 +40,12 @@ class Latents:
         self._model_dtype = model_dtype
         self._dtype = model_dtype if vae_dtype == "auto" else getattr(torch, vae_dtype)
         wary = bool(getattr(vae.config, "force_upcast", False)) and family.latents == "mean-std"
-        self._checks = wary and vae_dtype == "auto" and model_dtype != torch.float32
-        if self._checks:
-            self._dtype = torch.bfloat16
+        wary_half = wary and vae_dtype == "auto" and model_dtype != torch.float32
+        self._checks = wary_half and may_check
+        if wary_half:
+            self._dtype = torch.bfloat16 if may_check else torch.float32
         self._noise_dtype = torch.float32 if wary else model_dtype
-        self._sliced = False
+        self._sliced = self._tiled = False
         self.difference: tuple[float, float] | None = None
         self._use(self._dtype)
 
@@ -47,9 +55,9 @@ class Latents:
         return str(self._dtype).removeprefix("torch.")
 
     @property
-    def sliced(self) -> bool:
-        """Return whether memory asked for one picture at a time."""
-        return self._sliced
+    def split(self) -> str | None:
+        """Return what memory asked for: "sliced" (one picture at a time), "tiled", or None."""
+        return "tiled" if self._tiled else "sliced" if self._sliced else None
 
     def encode(self, pixels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Return the latents of a (B, 3, H, W) batch in [0, 1], drawn from the VAE's posterior.
@@ -62,7 +70,7 @@ class Latents:
             self._check(pixels)
         moments = self._run(self._moments, pixels)
         moments = moments.to(self._noise_dtype)
-        latents = _posterior(moments).sample(list(generators)).to(self._model_dtype)
+        latents: Tensor = _posterior(moments).sample(list(generators)).to(self._model_dtype)
         shift, scale = self._shift_and_scale(latents)
         return (latents - shift) * scale
 
@@ -73,10 +81,12 @@ class Latents:
         return (pixels.float() / 2 + 0.5).clamp(0, 1)
 
     def _moments(self, pixels: Tensor) -> Tensor:
-        return self._vae.encode(pixels.to(self._dtype)).latent_dist.parameters
+        moments: Tensor = self._vae.encode(pixels.to(self._dtype)).latent_dist.parameters
+        return moments
 
     def _pixels(self, latents: Tensor) -> Tensor:
-        return self._vae.decode(latents.to(self._dtype), return_dict=False)[0]
+        pixels: Tensor = self._vae.decode(latents.to(self._dtype), return_dict=False)[0]
+        return pixels
 
     def _run(self, step: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """Return the step's result for a batch: at once, or picture by picture where that fits."""
@@ -86,11 +96,16 @@ class Latents:
             try:
                 return step(batch)
             except torch.OutOfMemoryError:
-                if len(batch) == 1:
-                    raise
                 self._sliced = True
-        if batch.device.type == "cuda":
-            torch.cuda.empty_cache()
+        _free(batch)
+        try:
+            return torch.cat([step(one[None]) for one in batch])
+        except torch.OutOfMemoryError:
+            if self._tiled or not hasattr(self._vae, "enable_tiling"):
+                raise
+        _free(batch)
+        self._tiled = True
+        self._vae.enable_tiling()
         return torch.cat([step(one[None]) for one in batch])
 
     def _shift_and_scale(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
@@ -129,6 +144,13 @@ class Latents:
             self._pixels(_posterior(self._moments(one[None])).mode()).float() for one in pixels
         )
         return torch.cat(list(one_by_one)).clamp(-1, 1)
+
+
+def _free(batch: Tensor) -> None:
+    import torch
+
+    if batch.device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _posterior(moments: Tensor) -> Any:

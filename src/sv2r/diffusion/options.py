@@ -10,7 +10,7 @@ from sv2r.plugin.options import Options
 
 
 def weights_by_name(value: Any) -> Any:
-    """Return {name: weight} of what was written: a mapping, "path", "path=0.8" or a list of them."""
+    """Return {name: weight} of a mapping, of "path", of "path=0.8" or of a list of these."""
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, (list, tuple)):
@@ -46,8 +46,8 @@ class DiffusionOptions(Options):
         0.5,
         gt=0,
         le=1,
-        description="How much the picture may change: the share of the steps that is run. 0.3 keeps "
-        "small things, 0.8 redraws most of them.",
+        description="How much the picture may change: the share of the steps that is run. 0.3 "
+        "keeps small things, 0.8 redraws most of them.",
     )
     steps: int = Field(
         30,
@@ -63,9 +63,9 @@ class DiffusionOptions(Options):
     )
     scheduler: str | None = Field(
         None,
-        description="The sampler: a diffusers class (UniPCMultistepScheduler) or ddim, ddpm, euler, "
-        "euler-a, heun, dpm++-2m, dpm++-2m-karras, dpm++-2m-sde, unipc, lms, pndm, lcm. Default: the "
-        "model's own.",
+        description="The sampler: a diffusers class (UniPCMultistepScheduler) or ddim, ddpm, "
+        "euler, euler-a, heun, dpm++-2m, dpm++-2m-karras, dpm++-2m-sde, unipc, lms, pndm, lcm. "
+        "Default: the model's own.",
     )
     lora: LoraWeights = Field(
         default_factory=dict,
@@ -75,8 +75,8 @@ class DiffusionOptions(Options):
     fit: Literal["native", "scale", "tile"] = Field(
         "native",
         description="How a picture meets the sizes that a model can take. native: at its own size, "
-        "mirrored margins cut off again; scale: worked at another resolution and brought back to its "
-        "exact size; tile: overlapping tiles blended at every step, for large pictures.",
+        "mirrored margins cut off again; scale: worked at another resolution and brought back to "
+        "its exact size; tile: overlapping tiles blended at every step, for large pictures.",
     )
     resolution: int | None = Field(
         None,
@@ -99,14 +99,14 @@ class DiffusionOptions(Options):
     offload: Literal["none", "model", "sequential", "auto"] = Field(
         "none",
         description="Keep what is not running in the computer's memory: model (whole networks in "
-        "turn), sequential (layer by layer, slow), auto (what the free GPU memory asks for; none on "
-        "a CPU).",
+        "turn), sequential (layer by layer, slow), auto (what the free GPU memory asks for; none "
+        "on a CPU).",
     )
     vae_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="What the VAE computes in. auto: as the rest, but for a VAE that says it needs "
-        "float32 (SDXL) bfloat16 where its result on the first batch is near float32's, else "
-        "float32.",
+        description="What the VAE computes in. auto: as the rest, but for a VAE that says it "
+        "needs float32 (SDXL) bfloat16 where its result on the first batch is near float32's, "
+        "else float32.",
     )
     safety_checker: bool = Field(
         False,

@@ -28,7 +28,7 @@ def pipeline_class(name: str) -> Any:
 
 
 def call_parameters(name: str) -> Mapping[str, Any]:
-    """Return what a pipeline's call takes: {name: default}, ``inspect.Parameter.empty`` for none."""
+    """Return what a pipeline's call takes: {name: default}, or the empty marker for none."""
     parameters = inspect.signature(pipeline_class(name).__call__).parameters
     return {each: parameter.default for each, parameter in parameters.items() if each != "self"}
 
@@ -42,10 +42,8 @@ def image_to_image_class(name: str) -> str:
     family = family_of(name)
     if family is not None:
         return family.image_to_image
-    if "strength" in call_parameters(name) and "mask_image" not in call_parameters(name):
-        return name
-    found = _auto_class(name)
-    if found is None or "strength" not in call_parameters(found):
+    found = name if _from_picture(name) else _auto_class(name)
+    if found is None or not _from_picture(found) or "strength" not in call_parameters(found):
         raise ConfigError(
             f"a {name} makes no pictures from pictures at a strength; try --translator checkpoint"
         )
@@ -61,13 +59,25 @@ def own_class(name: str) -> str:
     family = family_of(name)
     if family is not None:
         return family.image_to_image
-    takes = call_parameters(name)
-    if "image" in takes and "mask_image" not in takes:
-        return name
-    found = _auto_class(name)
-    if found is None:
+    found = name if _from_picture(name) else _auto_class(name)
+    if found is None or not _from_picture(found):
         raise ConfigError(f"a {name} makes no pictures from pictures")
     return found
+
+
+def _from_picture(name: str) -> bool:
+    """Return whether a pipeline's call takes a picture and nothing else that sv2r has not.
+
+    Raises:
+        ConfigError: it takes a control image as well.
+    """
+    takes = call_parameters(name)
+    if "control_image" in takes:
+        raise ConfigError(
+            f"a {name} has a ControlNet of its own; give the model without it, and the ControlNet "
+            f"to --translator controlnet"
+        )
+    return "image" in takes and not {"mask_image", "mask", "last_image", "num_frames"} & set(takes)
 
 
 def _auto_class(name: str) -> str | None:

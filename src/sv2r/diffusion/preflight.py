@@ -31,14 +31,21 @@ def find_model(options: DiffusionOptions) -> Source:
 
 def fitting_of(options: DiffusionOptions, source: Source, family: Family | None) -> Fitting:
     """Return how pictures meet the sizes that this model can take."""
-    multiple = family.multiple(source.configs) if family else 2 * latent_factor(source.configs)
+    multiple = family.multiple(source.configs) if family else _cautious_multiple(source)
     trained = family.trained_size(source.configs) if family else 1024
     return Fitting(options.fit, multiple, options.resolution or trained)
 
 
-def check_options(options: DiffusionOptions) -> None:
+def _cautious_multiple(source: Source) -> int:
+    """Return what sizes are multiples of, in pixels, where only the components are known."""
+    transformer = source.configs.get("transformer")
+    patch = 1 if transformer is None else max(int(transformer.get("patch_size") or 2), 2)
+    return latent_factor(source.configs) * patch
+
+
+def check_options(options: DiffusionOptions, *, takes_strength: bool = True) -> None:
     """Raise ConfigError for what cannot work with any model."""
-    if int(options.steps * options.strength) < 1:
+    if takes_strength and int(options.steps * options.strength) < 1:
         raise ConfigError(
             f"steps {options.steps} x strength {options.strength} is less than one step; give more "
             f"of one of them"
@@ -76,17 +83,15 @@ def check_model(
     if family is None:
         return
     _require_plain_core(source, family)
+    if options.fit == "tile" and family.name == "flux":
+        raise ConfigError("a Flux model cannot be run in tiles; choose fit native or scale")
     fitting = fitting_of(options, source, family)
     for size in sizes:
         _require_size(fitting, source, size)
 
 
-def check_image_to_image(
-    options: DiffusionOptions, sizes: Sequence[Size], *, controlled: bool = False
-) -> Source:
+def check_image_to_image(options: DiffusionOptions, sizes: Sequence[Size]) -> Source:
     """Return the source of a model that makes pictures from pictures at a strength.
-
-    controlled: whether ControlNets are used as well.
 
     Raises:
         ConfigError: the options, the model or the pictures' sizes cannot work.
@@ -94,11 +99,6 @@ def check_image_to_image(
     check_options(options)
     source = find_model(options)
     family = family_of(source.class_name)
-    if controlled and (family is None or family.controlnet is None):
-        raise ConfigError(
-            f"--translator.model {source.asked} is a {source.class_name}; controlnet takes Stable "
-            f"Diffusion 1.x, 2.x and XL, sdedit others"
-        )
     if family is None:
         pipeline = image_to_image_class(source.class_name)
         refuse_unused(options, pipeline, call_parameters(pipeline))
@@ -107,21 +107,26 @@ def check_image_to_image(
 
 
 def refuse_unused(
-    options: DiffusionOptions, pipeline: str, takes: Mapping[str, Any], more: Sequence[str] = ()
+    options: DiffusionOptions,
+    pipeline: str,
+    takes: Mapping[str, Any],
+    more: Sequence[str] = (),
+    *,
+    tiles: bool = False,
 ) -> None:
     """Raise ConfigError for an option that was given and that a pipeline's call does not take.
 
     more: options besides the common ones that are handed to the call by their own name.
+    tiles: whether fit tile can be had.
     """
     for name, parameter in (
         *(("strength", "strength"), ("steps", "num_inference_steps")),
         *(("guidance_scale", "guidance_scale"), *((each, each) for each in more)),
     ):
-        if name in options.model_fields_set and parameter not in takes:
-            if getattr(options, name) is None:
-                continue
+        given = name in options.model_fields_set and getattr(options, name) is not None
+        if given and parameter not in takes:
             raise ConfigError(f"{pipeline} takes no {name}; leave --translator.{name} out")
-    if options.fit == "tile":
+    if options.fit == "tile" and not tiles:
         raise ConfigError(f"{pipeline} cannot be run in tiles; choose fit native or scale")
 
 

@@ -160,10 +160,12 @@ def hub_errors(model: str, option: str) -> Iterator[None]:
     except errors.HFValidationError:
         raise ConfigError(f"{option} {model}: no such folder or file") from None
     except (errors.HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the hub's
         if "safetensors" in str(error):
             raise ConfigError(
-                f"{option} {model}: the repository has no safetensors weights; choose one that has, "
-                f"or convert them"
+                f"{option} {model}: the repository has no safetensors weights; choose one that "
+                f"has, or convert them"
             ) from None
         raise ConfigError(_unreachable(here)) from None
 

@@ -88,29 +88,30 @@ def feather(tile: tuple[int, int], overlap: int) -> Tensor:
     return ramp(tile[0])[:, None] * ramp(tile[1])[None, :]
 
 
-def cut(image: Tensor, places: Sequence[tuple[int, int]], tile: tuple[int, int]) -> Tensor:
-    """Return the (T * B, C, h, w) tiles of a (B, C, H, W) image, tile by tile."""
-    import torch
-
+def cut(image: Tensor, places: Sequence[tuple[int, int]], tile: tuple[int, int]) -> list[Tensor]:
+    """Return the (..., h, w) tiles of a (..., H, W) image."""
     height, width = tile
-    return torch.cat([image[..., top : top + height, left : left + width] for top, left in places])
+    return [image[..., top : top + height, left : left + width] for top, left in places]
 
 
 def blend(
-    tiles: Tensor, places: Sequence[tuple[int, int]], size: tuple[int, int], weights: Tensor
+    tiles: Sequence[Tensor],
+    places: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+    weights: Tensor,
 ) -> Tensor:
-    """Return the (B, C, H, W) image in which overlapping tiles are averaged by their weights.
+    """Return the (..., H, W) image in which overlapping tiles are averaged by their weights.
 
-    tiles: as `cut` returns them. weights: (h, w), all > 0, from `feather`.
+    tiles: (..., h, w) each, as `cut` returns them. size: (H, W), all of it covered.
+    weights: (h, w), all > 0, from `feather`.
     """
     import torch
 
-    parts = tiles.chunk(len(places))
-    weights = weights.to(tiles.device)
-    total = torch.zeros(size, device=tiles.device)
-    image = torch.zeros(*parts[0].shape[:2], *size, device=tiles.device)
     height, width = weights.shape
-    for (top, left), part in zip(places, parts, strict=True):
-        image[..., top : top + height, left : left + width] += part.float() * weights
+    weights = weights.to(tiles[0].device)
+    total = torch.zeros(size, device=weights.device)
+    image = torch.zeros(*tiles[0].shape[:-2], *size, device=weights.device)
+    for (top, left), tile in zip(places, tiles, strict=True):
+        image[..., top : top + height, left : left + width] += tile.float() * weights
         total[top : top + height, left : left + width] += weights
-    return (image / total).to(tiles.dtype)
+    return (image / total).to(tiles[0].dtype)

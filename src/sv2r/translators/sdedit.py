@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sv2r.diffusion.families import family_of
-from sv2r.diffusion.opening import open_latents
+from sv2r.diffusion.opening import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
+from sv2r.diffusion.pipelines import image_to_image_class
 from sv2r.diffusion.preflight import check_image_to_image
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
@@ -21,7 +22,8 @@ def build(options: SdeditOptions, runtime: Runtime) -> Translator:
     source = check_image_to_image(options, ())
     family = family_of(source.class_name)
     if family is None:
-        raise NotImplementedError
+        pipeline = image_to_image_class(source.class_name)
+        return open_pipeline(options, runtime, source, pipeline, {})
     return open_latents(options, runtime, source, family)
 
 

@@ -1,0 +1,153 @@
+"""What is done to a pipeline's networks before they run: compiled, tiled, conditions embedded once.
+
+Each changes the network's ``forward`` alone, so that the pipeline's own loop runs as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sv2r.images.geometry import blend, cut, feather, tile_places
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_RESIDUALS = ("down_block_additional_residuals", "mid_block_additional_residual")
+
+
+@dataclass
+class Once:
+    """A function of one tensor whose results are kept, by the tensor itself, until `forget`."""
+
+    compute: Callable[[Tensor], Any]
+    _kept: dict[int, tuple[Tensor, Any]] = field(default_factory=dict)
+
+    def __call__(self, tensor: Tensor) -> Any:
+        """Return what the function makes of this very tensor."""
+        if id(tensor) not in self._kept:  # the tensor is kept too, so its id stays its own
+            self._kept[id(tensor)] = (tensor, self.compute(tensor))
+        return self._kept[id(tensor)][1]
+
+    def forget(self) -> None:
+        """Drop all results."""
+        self._kept.clear()
+
+
+def compile_network(network: Any) -> None:
+    """Compile a network, once for every shape that it meets."""
+    import torch
+
+    network.forward = torch.compile(network.forward, dynamic=False)
+
+
+def embed_condition_once(net: Any, device: str) -> Once:
+    """Return the store of a ControlNet's embedded conditions: one per picture, not per step.
+
+    The embedding is a function of the condition alone, yet the network computes it at every step.
+    """
+    import torch
+
+    once = Once(net.controlnet_cond_embedding.to(device))
+    net.controlnet_cond_embedding = torch.nn.Identity()
+    return once
+
+
+def feed_embedded(net: Any, once: Once) -> None:
+    """Let a ControlNet take its conditions from that store."""
+    inner = net.forward
+
+    def forward(*args: Any, controlnet_cond: Tensor, **kwargs: Any) -> Any:
+        return inner(*args, controlnet_cond=once(controlnet_cond), **kwargs)
+
+    net.forward = forward
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Tiles over the latents, blended at every step: what the network predicts is averaged.
+
+    The pipeline keeps one set of latents for the whole picture, so that tiles cannot drift apart.
+    side, overlap: of a tile, in latents. factor: pixels per latent. step: what tiles begin at
+    multiples of, in latents.
+
+    Source: Bar-Tal et al., MultiDiffusion, ICML 2023 (arXiv 2302.08113).
+    """
+
+    side: int
+    overlap: int
+    factor: int
+    step: int = 1
+
+    def tile(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return a tile's (height, width) over latents of that height and width."""
+        return min(self.side, size[0]), min(self.side, size[1])
+
+    def places(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return where tiles begin over latents of that height and width."""
+        return tile_places(size, self.tile(size), self.overlap, self.step)
+
+    def run_core(self, core: Any) -> None:
+        """Make a UNet or transformer predict tile by tile, all pictures of a batch at once."""
+        inner = core.forward
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            sample = args[0] if args else kwargs["hidden_states"]
+            size = sample.shape[-2], sample.shape[-1]
+            places, tile = self.places(size), self.tile(size)
+            if len(places) == 1:
+                return inner(*args, **kwargs)
+            residuals = {name: kwargs.pop(name) for name in _RESIDUALS if name in kwargs}
+            made = []
+            for number, piece in enumerate(cut(sample, places, tile)):
+                own = {name: tiles[number] for name, tiles in residuals.items()}
+                if args:
+                    made.append(inner(piece, *args[1:], **kwargs, **own)[0])
+                else:
+                    made.append(inner(**{**kwargs, **own, "hidden_states": piece})[0])
+            return (blend(made, places, size, feather(tile, self.overlap)),)
+
+        core.forward = forward
+
+    def run_controlnet(self, controlnet: Any) -> Once:
+        """Make one ControlNet, or several as one, give residuals for each tile by itself.
+
+        They go through the pipeline's loop untouched, into a network after `run_core`.
+        Returns the store of the cut conditions.
+        """
+        inner = controlnet.forward
+        pieces = Once(self._cut_condition)
+
+        def forward(sample: Tensor, *args: Any, controlnet_cond: Any, **kwargs: Any) -> Any:
+            size = sample.shape[-2], sample.shape[-1]
+            places = self.places(size)
+            if len(places) == 1:
+                return inner(sample, *args, controlnet_cond=controlnet_cond, **kwargs)
+            conditions = self._per_tile(controlnet_cond, pieces, len(places))
+            made = [
+                inner(piece, *args, controlnet_cond=condition, **kwargs)
+                for piece, condition in zip(
+                    cut(sample, places, self.tile(size)), conditions, strict=True
+                )
+            ]
+            return [down for down, _ in made], [mid for _, mid in made]
+
+        controlnet.forward = forward
+        return pieces
+
+    def _per_tile(self, condition: Any, pieces: Once, count: int) -> Iterator[Any]:
+        """Yield each tile's condition: a tensor, or for several ControlNets a list of them."""
+        if not isinstance(condition, list):
+            yield from pieces(condition)
+            return
+        cuts: Sequence[Sequence[Tensor]] = [pieces(each) for each in condition]
+        for number in range(count):
+            yield [each[number] for each in cuts]
+
+    def _cut_condition(self, condition: Tensor) -> list[Tensor]:
+        factor = self.factor
+        size = condition.shape[-2] // factor, condition.shape[-1] // factor
+        places = [(factor * top, factor * left) for top, left in self.places(size)]
+        height, width = self.tile(size)
+        return cut(condition, places, (factor * height, factor * width))

@@ -1,0 +1,39 @@
+"""Toy models for the translators, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import toy
+
+Models = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Return a function from a toy model's name to its folder."""
+    root = tmp_path_factory.mktemp("translators")
+    makers: dict[str, Callable[[Path], Path]] = {
+        "sd15": toy.save_sd15,
+        "sd15-factor-8": lambda folder: toy.save_sd15(folder, factor=8),
+        "sd15-safe": lambda folder: toy.save_sd15(folder, safety_checker=True),
+        "sdxl": toy.save_sdxl,
+        "sd3": toy.save_sd3,
+        "flux": toy.save_flux,
+        "pix2pix": toy.save_pix2pix,
+        "canny": lambda folder: toy.save_controlnet(folder, seed=1),
+        "depth": lambda folder: toy.save_controlnet(folder, seed=2),
+        "canny-xl": lambda folder: toy.save_controlnet(folder, "sdxl", seed=1),
+        "lora": toy.save_lora,
+        "lora-2": lambda folder: toy.save_lora(folder, seed=4),
+    }
+
+    def model(name: str) -> Path:
+        folder = root / name
+        if not folder.exists():
+            makers[name](folder)
+        return folder
+
+    return model
