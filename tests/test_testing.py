@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from sv2r.errors import ConfigError
 from sv2r.images.files import write_atomically
@@ -149,6 +149,20 @@ class Forgetful(Options):
     words: tuple[Any, ...] = Field(((1, 2),), description="Lost in YAML: a list comes back.")
 
 
+class Explicit(Options):
+    fit: str = Field("native", description="Fit.")
+    tile: int = Field(64, description="Tile.")
+
+    @model_validator(mode="after")
+    def _tile_has_an_effect(self) -> Explicit:
+        if "tile" in self.model_fields_set and self.fit == "native":
+            raise ValueError("tile has no effect")
+        return self
+
+
+DEFAULTS = "check 'mine' must accept its own defaults, as run.yaml writes them out"
+
+
 def _check_spec(**fields: Any) -> CheckSpec[Any]:
     given = {"name": "mine", "summary": "s", "options": NoOptions, "build": _passing, **fields}
     return CheckSpec(**given)
@@ -171,12 +185,13 @@ def _passing(options: Any, runtime: Runtime) -> Callable[[Frame, torch.Tensor], 
         ({"options": Lenient}, "check 'mine' must refuse unknown options: extra is 'ignore'"),
         (
             {"options": WrongDefault},
-            "check 'mine' must have valid defaults: ('gain',): Input should be greater than 0",
+            f"{DEFAULTS}: gain: Input should be greater than 0",
         ),
         (
             {"options": WrongDefaultBesideRequired},
-            "check 'mine' must have valid defaults: ('gain',): Input should be greater than 0",
+            f"{DEFAULTS}: gain: Input should be greater than 0",
         ),
+        ({"options": Explicit}, f"{DEFAULTS}: together: tile has no effect"),
     ],
 )
 def test_options_that_break_a_promise_are_found(fields: dict[str, Any], message: str) -> None:

@@ -146,7 +146,14 @@ class Grade:
     device: str
 
     def __call__(self, batch: Batch) -> Sequence[Tensor]:
-        """Return a (3, H, W) uint8 picture per frame.
+        """Return a (3, H, W) uint8 picture per frame."""
+        # One by one and not as a stack: a CPU's pow rounds otherwise at the end of a tensor, and
+        # a picture's bits must not depend on its place in the batch.
+        pairs = zip(batch.frames, batch.seeds, strict=True)
+        return [self._graded(frame.image, self._target(seed)) for frame, seed in pairs]
+
+    def _graded(self, image: Tensor, target: Colours) -> Tensor:
+        """Return a (3, H, W) float picture in [0, 1] with the target's colours, as uint8.
 
         Reinhard et al. (2001), "Color transfer between images", IEEE Computer Graphics and
         Applications 21 (5): mean and standard deviation of each channel are made the target's,
@@ -155,18 +162,15 @@ class Grade:
         import torch
         from kornia.color import lab_to_rgb, rgb_to_lab
 
-        images = torch.stack([frame.image for frame in batch.frames]).to(self.device)
-        target = [self._target(seed) for seed in batch.seeds]
-        target_mean = torch.stack([t.mean for t in target]).to(images)[:, :, None, None]
-        target_std = torch.stack([t.std for t in target]).to(images)[:, :, None, None]
-
-        lab = rgb_to_lab(images)
-        mean = lab.mean((2, 3), keepdim=True)
-        std = lab.std((2, 3), correction=0, keepdim=True)
-        gain = (target_std / std.clamp_min(1e-6)).clamp_max(self.options.max_gain)
-        graded = lab_to_rgb((lab - mean) * gain + target_mean)
-        mixed = images.lerp(graded, self.options.strength)
-        return list((mixed.clamp(0, 1) * 255).round().to(torch.uint8))
+        image = image.to(self.device)
+        lab = rgb_to_lab(image)
+        mean = lab.mean((1, 2), keepdim=True)
+        std = lab.std((1, 2), correction=0, keepdim=True)
+        gain = target.std.to(lab)[:, None, None] / std.clamp_min(1e-6)
+        moved = (lab - mean) * gain.clamp_max(self.options.max_gain)
+        graded = lab_to_rgb(moved + target.mean.to(lab)[:, None, None])
+        mixed = image.lerp(graded, self.options.strength)
+        return (mixed.clamp(0, 1) * 255).round().to(torch.uint8)
 
     def settings(self) -> Mapping[str, Any]:
         """Return what a record keeps of it beside the options."""

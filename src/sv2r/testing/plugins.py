@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from types import MappingProxyType
 from typing import Any
 
@@ -121,6 +122,14 @@ class _NoWork:
 
     config: Mapping[str, Any] = _NONE
     devices = ("cpu",)
+    batch_size = None
+    model = None
+
+    def __init__(self) -> None:
+        self.stop = Event()
+
+    def say(self, _line: str, /) -> None:
+        """Tell nobody."""
 
     def worker(self, _device: str, /) -> Worker:
         return self
