@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -266,7 +266,7 @@ def _unlisted(
         yield Entry("", "", f"annotations for {more} more pictures that 'images' does not list")
 
 
-def repeated_names(names: Names) -> Iterator[tuple[int, int]]:
+def repeated_names(names: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield the position of each name that stands there before, and where it does first."""
     hashes = np.fromiter(map(hash, names), np.int64, len(names))
     first: dict[str, int] = {}

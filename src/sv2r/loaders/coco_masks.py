@@ -43,7 +43,7 @@ def segmentation_runs(segmentation: Any, size: Size) -> NDArray[np.int64]:
     if isinstance(segmentation, list):
         return _polygon_runs(segmentation, size)
     kind = type(segmentation).__name__
-    raise SampleError(f"segmentation is a {kind}; COCO has a list of polygons or an RLE")
+    raise SampleError(f"segmentation is of type {kind}; COCO has a list of polygons or an RLE")
 
 
 def rle_size(rle: Mapping[str, Any]) -> Size:

@@ -1,0 +1,178 @@
+"""COCO: one JSON file of pictures, categories and masks, read once and at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.images.files import inside
+from sv2r.loaders.channels import channel_pattern, require_channels
+from sv2r.loaders.coco_find import choose, describe, expand, find_candidates, find_images
+from sv2r.plugin.hookspecs import hookimpl
+from sv2r.plugin.options import Options
+from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
+from sv2r.types import Dataset, Match
+
+if TYPE_CHECKING:
+    from sv2r.loaders.coco_index import Tally
+    from sv2r.loaders.coco_samples import Part
+
+# Pictures of which one must have what a channel's pattern asks for.
+_LOOKED_AT = 50
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class CocoOptions(Options):
+    """Where the parts of a COCO dataset lie, as far as they are not found."""
+
+    annotations: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
+        (),
+        description="COCO file inside the input folder, or a pattern such as '*/coco.json'; may be "
+        "given several times. Found by itself where there is one only.",
+    )
+    images: str = Field(
+        "",
+        description="Folder inside the input folder where the pictures' file names start. Found by "
+        "itself: beside the COCO file, in images/, in <split>/ ...",
+    )
+    depth: Annotated[str, AfterValidator(channel_pattern)] = Field(
+        "",
+        description="The renderer's depth beside each picture, such as '{stem}_depth.png' or "
+        "'../depth/{stem}.exr'; fields: {stem}, {name}, {parent}.",
+    )
+
+
+def detect(root: Path) -> Match:
+    """Return how sure it is that a folder holds a COCO instance dataset, by glances."""
+    candidates = find_candidates(root)
+    masked = [candidate for candidate in candidates if candidate.kind == "instances"]
+    bare = [candidate for candidate in candidates if candidate.kind == "no annotations"]
+    if masked:
+        more = f", and {len(masked) - 1} more COCO files" if len(masked) > 1 else ""
+        return Match(0.95, f"{masked[0].name} {describe(masked[0])}{more}")
+    if bare:
+        return Match(0.5, f"{bare[0].name} {describe(bare[0])}")
+    if candidates:
+        return Match(0.0, f"{candidates[0].name} {describe(candidates[0])}")
+    return Match(0.0, "no JSON file has images and annotations")
+
+
+def build(options: CocoOptions, runtime: Runtime) -> Loader:
+    """Return the loader."""
+    return partial(load, options=options)
+
+
+def load(root: Path, options: CocoOptions) -> Dataset:
+    """Return the dataset: samples are made, and their masks read, when they are asked for.
+
+    Raises:
+        ConfigError: there is no COCO file, or several of which none is chosen; one cannot be read
+            or has no masks; the pictures are nowhere.
+    """
+    from sv2r.loaders.coco_samples import Lazy, Pictures, category_ids, drop_links, drop_repeated
+
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder")
+    names = expand(root, options.annotations) or [choose(find_candidates(root))]
+    notes: list[str] = []
+    parts = [_open_part(root, name, options.images, notes) for name in names]
+    problems = [problem for part in parts for problem in part.problems()]
+    for number, part in enumerate(parts):
+        parts[number], outside = drop_links(root, part)
+        problems += outside
+    if len(parts) > 1:
+        parts, repeated = drop_repeated(parts)
+        problems += repeated
+    numbers = category_ids(parts)
+    if numbers is None:
+        notes.append("category ids are ambiguous, so exports will number the categories anew")
+    patterns = {"depth": options.depth}
+    pictures = Pictures(root, parts, patterns)
+    ids = Lazy(len(pictures), pictures.id)
+    require_channels(root, [root / id_ for id_ in ids[:_LOOKED_AT]], patterns)
+    return Dataset(
+        root=root,
+        samples=Lazy(len(pictures), pictures.sample),
+        ids=ids,
+        categories=tuple(dict.fromkeys(c for p in parts for c in p.index.categories.values())),
+        annotation_files=tuple(root / name for name in names),
+        problems=tuple(problems),
+        category_ids=numbers or {},
+        notes=tuple(notes),
+    )
+
+
+def _open_part(root: Path, name: str, images: str, notes: list[str]) -> Part:
+    """Return one COCO file with its index, and note what was decided about it."""
+    from sv2r.loaders.coco_cache import open_index
+    from sv2r.loaders.coco_samples import whole_part
+
+    index = open_index(root / name, name)
+    _require_masks(index.tally, name)
+    if images:
+        folder = _images_folder(root, images)
+    else:
+        folder, looked, found = find_images(root, name, index.names)
+        if folder != _relative(PurePosixPath(name).parent):
+            notes.append(f"pictures of {name} in {folder or '.'} ({found} of {looked} looked for)")
+    notes.extend(f"{name}: {line}" for line in _remarks(index.tally))
+    return whole_part(index, name, folder)
+
+
+def _images_folder(root: Path, images: str) -> str:
+    try:
+        path = inside(root, images)
+    except SampleError as error:
+        raise ConfigError(f"--loader.images {error}") from error
+    if not path.is_dir():
+        raise ConfigError(f"--loader.images {images}: no such folder inside the input folder")
+    return _relative(path.relative_to(root))
+
+
+def _relative(folder: PurePath) -> str:
+    """Return a relative folder as the beginning of an id: "" for "."."""
+    return folder.as_posix() if folder.parts else ""
+
+
+def _require_masks(tally: Tally, name: str) -> None:
+    if not tally.annotations or tally.unmasked < tally.annotations:
+        return
+    reason = "none of its annotations has a segmentation"
+    if "segments_info" in tally.fields:
+        reason = "it is COCO panoptic (segments_info), which is not read"
+    elif "caption" in tally.fields:
+        reason = "it has captions"
+    raise ConfigError(f"{name}: {reason}; give a COCO file with instance masks")
+
+
+def _remarks(tally: Tally) -> Iterator[str]:
+    """Yield what a user should know of the annotations before GPU hours are spent."""
+    if tally.unmasked:
+        yield f"{tally.unmasked:,} annotations have no segmentation; their pictures will fail"
+    if tally.empty:
+        yield (
+            f"{tally.empty:,} annotations have an empty segmentation; "
+            "they are carried, but nothing of them can be drawn or checked"
+        )
+
+
+@hookimpl
+def sv2r_loaders() -> Iterable[LoaderSpec[CocoOptions]]:
+    """Return the COCO format."""
+    return [
+        LoaderSpec(
+            name="coco",
+            summary="COCO instance masks: polygons and RLE, crowds, one or several JSON files.",
+            options=CocoOptions,
+            build=build,
+            detect=detect,
+        )
+    ]
