@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 
 from sv2r.images import opening
 from sv2r.images.colour import to_srgb
+from sv2r.images.opening import MAX_PIXELS, PICTURE_SUFFIXES
 
-PICTURE_SUFFIXES = frozenset(s for suffixes in opening.SUFFIXES.values() for s in suffixes)
-"""What a picture's suffix can be, in lower case."""
-
-MAX_PIXELS = opening.MAX_PIXELS
-"""The largest picture that is read, in pixels."""
+__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Picture", "picture_size", "read_picture"]
 
 
 @dataclass(frozen=True)

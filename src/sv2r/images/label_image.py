@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["ids", "palette", "colour"]
 
-LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".npy"})
-"""What a label picture's suffix can be, in lower case."""
-
-LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
-"""Formats that change values: label pictures in them are refused."""
-
 _AS_PNG = "save it as 8- or 16-bit grey, palette or 8-bit RGB PNG, or as .npy"
 
 

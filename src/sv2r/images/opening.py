@@ -28,6 +28,15 @@ SUFFIXES: Mapping[Format, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+PICTURE_SUFFIXES = frozenset(suffix for several in SUFFIXES.values() for suffix in several)
+"""What a picture's suffix can be, in lower case."""
+
+LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".npy"})
+"""What a label picture's suffix can be, in lower case."""
+
+LOSSY_SUFFIXES = PICTURE_SUFFIXES - LABEL_SUFFIXES
+"""Formats that change values: label pictures in them are refused."""
+
 MAX_PIXELS = 89_478_485
 """The largest picture that is read: what Pillow itself allows without a warning."""
 
