@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sv2r.errors import ConfigError as ConfigError
     from sv2r.errors import SampleError as SampleError
     from sv2r.errors import Sv2rError as Sv2rError
-    from sv2r.job.run import Summary as Summary
     from sv2r.job.run import convert as convert
+    from sv2r.job.summary import Summary as Summary
     from sv2r.plugin.hookspecs import hookimpl as hookimpl
     from sv2r.plugin.options import Options as Options
     from sv2r.plugin.specs import Check as Check
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "pydantic": ("Field",),
     "sv2r.errors": ("ConfigError", "SampleError", "Sv2rError"),
-    "sv2r.job.run": ("Summary", "convert"),
+    "sv2r.job.run": ("convert",),
+    "sv2r.job.summary": ("Summary",),
     "sv2r.plugin.hookspecs": ("hookimpl",),
     "sv2r.plugin.options": ("Options",),
     "sv2r.plugin.specs": (

@@ -185,6 +185,8 @@ class Batch:
     frames: all of one bucket (one size, unless the translator says which sizes go together).
     controls: by control name, one (3, H, W) tensor in [0, 1] per frame, in the frames' order.
     prompts, negative_prompts, seeds: one per frame. A seed is 0 to 2**48 - 1.
+    strength_factor: what to multiply the strength by: below 1 where pictures are tried again.
+    control_factor: what to multiply control scales by: above 1 where pictures are tried again.
     """
 
     frames: tuple[Frame, ...]
@@ -192,6 +194,8 @@ class Batch:
     prompts: tuple[str, ...]
     negative_prompts: tuple[str, ...]
     seeds: tuple[int, ...]
+    strength_factor: float = 1.0
+    control_factor: float = 1.0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -215,11 +219,16 @@ class CheckResult:
     reason: None where the picture passes, else one line: why it must not be published.
     picture: scores of the whole picture, by name.
     instances: scores by instance id, then by name.
+    damaged: the instances that do not fit their labels any more, where that is the reason.
+    displacement: (down, right) in pixels, by which the picture has moved as a whole; None where
+        that was not measured.
     """
 
     reason: str | None = None
     picture: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     instances: Mapping[int, Mapping[str, float]] = field(default_factory=lambda: _NOTHING)
+    damaged: frozenset[int] = frozenset()
+    displacement: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +255,7 @@ class Record:
     seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
     drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
+    repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
     seconds: wall time of the batch divided by its pictures; kept in the journal alone.
     """
@@ -258,6 +268,7 @@ class Record:
     drawn: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     normalised: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    repairs: tuple[str, ...] = ()
     scores: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     input_sha256: str | None = None
     output: str | None = None

@@ -14,8 +14,9 @@ from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
-from sv2r.job.config import Layer, resolve
+from sv2r.job.config import resolve
 from sv2r.job.journal import Journal
+from sv2r.job.layers import Layer
 
 
 def config_of(renders: Path, output: Path, model: Path, **more):
@@ -86,7 +87,9 @@ def test_the_record_says_what_ran(config, tmp_path, renders):
     assert record["output_sha256"] == sha256(tmp_path / "out" / "a/0.png")
 
 
-def test_a_records_seed_makes_the_picture_again_with_diffusers_alone(config, renders, tmp_path, toy_sd15):
+def test_a_records_seed_makes_the_picture_again_with_diffusers_alone(
+    config, renders, tmp_path, toy_sd15
+):
     from diffusers import StableDiffusionImg2ImgPipeline
 
     sv2r.convert(config)

@@ -10,7 +10,6 @@ import pytest
 import running
 from conftest import make_coco
 from PIL import Image
-
 from test_convert import config_of, files_of
 
 from sv2r.images.files import TEMPORARY

@@ -53,7 +53,9 @@ _values = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text()
-    | st.sampled_from(["no", "1e-5", "1:30", "~", "", "08", "0x1f", "- a", "# b", "a: b", "<<", "="]),
+    | st.sampled_from(
+        ["no", "1e-5", "1:30", "~", "", "08", "0x1f", "- a", "# b", "a: b", "<<", "="]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )

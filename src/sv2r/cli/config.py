@@ -10,7 +10,7 @@ import click
 
 from sv2r.cli.dotted import STAND_IN, DottedCommand, job_options, read_request
 from sv2r.errors import ConfigError
-from sv2r.job.config import flatten
+from sv2r.job.layers import flatten
 from sv2r.job.schema import job_schema
 from sv2r.job.strict_yaml import read_yaml, write_yaml
 from sv2r.plugin.registry import load_registry

@@ -10,24 +10,18 @@ from typing import Any
 import click
 
 from sv2r.errors import ConfigError
-from sv2r.job.config import (
-    ONE,
-    SEVERAL,
-    Config,
-    JobOptions,
-    Layer,
-    Texts,
-    merge,
-    read_layers,
-    resolve,
-)
-from sv2r.job.prompts import PromptOptions
+from sv2r.job.config import Config, Texts, resolve
+from sv2r.job.layers import Layer, merge, read_layers
+from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.plugin.options import OptionField, nearest, option_fields
 from sv2r.plugin.registry import Registry, load_registry
 
-_KINDS = {"prompt", *ONE, *SEVERAL.values()}
+_KINDS = {*PLAIN, *ONE, *SEVERAL.values()}
 _FALLBACK_PRESET = "default"
 STAND_IN = "not given"
+
+# Options without a dot that stand for one inside a section.
+_SHORT = {"prompt": ("prompt", "template"), "on_damage": ("damage", "steps")}
 
 
 @dataclass(frozen=True)
@@ -137,13 +131,14 @@ def job_options(command: click.Command) -> click.Command:
             help="A control map to make; may be repeated.",
         ),
         click.Option(["--translator"], metavar="NAME", help="What makes the pictures."),
-        click.Option(["--prompt"], metavar="TEXT", help=_prompt_help()),
+        _short_option("prompt"),
         click.Option(
             ["--check"],
             metavar="NAME",
             multiple=True,
-            help="A check of each picture; may be repeated.  [default: sanity]",
+            help=f"A check of each picture; may be repeated.  [default: {', '.join(CHECKS)}]",
         ),
+        _short_option("on_damage"),
         click.Option(
             ["--writer"], metavar="NAME", help="How the result is laid out.  [default: mirror]"
         ),
@@ -163,18 +158,20 @@ def read_request(ctx: click.Context, values: Mapping[str, Any]) -> Request:
     layers = read_layers(registry, preset=preset, files=[Path(file)] if file else [])
     given = {k: v for k, v in values.items() if v not in (None, ()) and k in _layer_keys()}
     named = {section: list(given.pop(kind)) for section, kind in SEVERAL.items() if kind in given}
-    if "prompt" in given:
-        texts = (Texts(("prompt", "template"), (given.pop("prompt"),)), *texts)
+    short = [Texts(path, (values[n],)) for n, path in _SHORT.items() if values.get(n) is not None]
+    texts = (*short, *texts)
     return Request(registry, (*layers, Layer("command line", {**given, **named})), texts)
 
 
 def _layer_keys() -> set[str]:
-    return {*JobOptions.model_fields, *ONE, *SEVERAL.values(), "prompt"}
+    return {*JobOptions.model_fields, *ONE, *SEVERAL.values()}
 
 
-def _prompt_help() -> str:
-    info = PromptOptions.model_fields["template"]
-    return f"{info.description}  [default: {info.default}]"
+def _short_option(name: str) -> click.Option:
+    section, field_name = _SHORT[name]
+    fields = {field.name: field for field in option_fields(PLAIN[section])}
+    text = help_text(fields[field_name]).replace("; may be repeated", "")
+    return click.Option([f"--{name.replace('_', '-')}", name], metavar="TEXT", help=text)
 
 
 def _job_option(field: OptionField) -> click.Option:
@@ -206,8 +203,9 @@ def _sections(
     registry: Registry, params: Mapping[str, Any]
 ) -> Iterable[tuple[str, str, list[OptionField]]]:
     """Yield title, prefix and options of the prompt and of each plugin that help was asked with."""
-    rest = [f for f in option_fields(PromptOptions) if f.name != "template"]
-    yield "Prompt options", "--prompt.", rest
+    for section, model in PLAIN.items():
+        fields = [f for f in option_fields(model) if (section, f.name) not in _SHORT.values()]
+        yield f"Options of {section}", f"--{section}.", fields
     merged = _merged(registry, params)
     for kind in ONE:
         name = merged.get(kind, {}).get("name")

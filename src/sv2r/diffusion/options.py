@@ -116,7 +116,11 @@ class DiffusionOptions(Options):
     @model_validator(mode="after")
     def _no_option_without_effect(self) -> Self:
         for name, fits in (("resolution", ("scale", "tile")), ("tile_overlap", ("tile",))):
-            if name in self.model_fields_set and self.fit not in fits:
+            # A written-out default, as in a run.yaml, asks for nothing.
+            if (
+                getattr(self, name) != type(self).model_fields[name].default
+                and self.fit not in fits
+            ):
                 mend = f"choose fit {' or '.join(fits)}"
                 raise ValueError(f"{name} has no effect with fit {self.fit}; {mend}")
         return self

@@ -6,65 +6,18 @@ Order, each over the one before: a field's default, the preset, the config file 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field, field_validator
+from typing import Any
 
 from sv2r.errors import ConfigError
+from sv2r.job.damage import DamageOptions
+from sv2r.job.layers import Layer, flatten, merge, overlay
 from sv2r.job.prompts import PromptOptions
-from sv2r.job.strict_yaml import read_yaml
-from sv2r.plugin.options import Options, nearest, read_texts, validate_options
+from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
+from sv2r.plugin.options import Options, read_texts, validate_options
 from sv2r.plugin.registry import Kind, Registry
-
-# Sections that hold one component, and those that hold several by name.
-ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
-SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
-
-
-class JobOptions(Options):
-    """What a job needs beside its components."""
-
-    input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
-    output: Path = Field(description="The folder to write to; outside of the input.")
-    seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
-    variants: int = Field(1, ge=1, description="Pictures to make per source.")
-    batch_size: int | Literal["auto"] = Field(
-        "auto",
-        description="Pictures per batch, 1 or more, or auto: what the device does fastest. Another "
-        "batch size may change the last bits of a picture.",
-    )
-    device: tuple[str, ...] = Field(
-        ("auto",),
-        description="Where models run (cpu, cuda:0, mps), or auto: a GPU if there is one.",
-    )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto",
-        description="What models compute in; auto: bfloat16 or float16 on a GPU, else float32.",
-    )
-    limit: int | None = Field(None, ge=1, description="Convert the first LIMIT samples alone.")
-    only: tuple[str, ...] = Field(
-        (), description="Convert only samples whose id matches a pattern such as 'train/*'."
-    )
-    readers: int = Field(2, ge=1, le=64, description="Threads that read and condition ahead.")
-    writers: int = Field(2, ge=1, le=64, description="Threads that check, encode and write behind.")
-
-    @field_validator("batch_size", mode="before")
-    @classmethod
-    def _number_or_auto(cls, value: object) -> object:
-        text = str(value)
-        if text == "auto" or (text.isdecimal() and int(text) >= 1):
-            return value if text == "auto" else int(text)
-        raise ValueError(f"give a number of 1 or more, or auto, not {text!r}")
-
-    @field_validator("input", "output")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        # A run.yaml must mean the same folders wherever it is read.
-        return value.expanduser().absolute()
-
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
 # fast, not what a picture looks like (but for the last bits).
@@ -90,6 +43,7 @@ class Config:
 
     job: JobOptions
     prompt: PromptOptions
+    damage: DamageOptions
     loader: Chosen
     translator: Chosen
     writer: Chosen
@@ -103,6 +57,7 @@ class Config:
         return {
             **self.job.model_dump(mode="json"),
             "prompt": self.prompt.model_dump(mode="json"),
+            "damage": self.damage.model_dump(mode="json"),
             **{kind: getattr(self, kind).as_data() for kind in ONE},
             **{
                 section: {c.name: c.options.model_dump(mode="json") for c in getattr(self, section)}
@@ -117,14 +72,6 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """Values of one origin. name: how `sv2r config show` calls it."""
-
-    name: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Texts:
     """An option as the command line gives it.
 
@@ -134,16 +81,6 @@ class Texts:
 
     path: tuple[str, ...]
     texts: tuple[str, ...]
-
-
-def read_layers(
-    registry: Registry, *, preset: str | None = None, files: Sequence[Path] = ()
-) -> list[Layer]:
-    """Return the layers of a preset and of config files with all that they extend, lowest first."""
-    layers = _preset_layers(registry, preset, ()) if preset else []
-    for path in files:
-        layers += _file_layers(registry, path, ())
-    return layers
 
 
 def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] = ()) -> Config:
@@ -163,6 +100,7 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
     return Config(
         job=job,
         prompt=validate_options(PromptOptions, merged.get("prompt", {}), where="prompt"),
+        damage=validate_options(DamageOptions, merged.get("damage", {}), where="damage"),
         loader=_one(registry, "loader", sections["loader"]),
         translator=_one(registry, "translator", sections.get("translator", {})),
         writer=_one(registry, "writer", sections.get("writer", {})),
@@ -171,89 +109,6 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
         checks=_several(registry, "checks", merged),
         origins=origins,
     )
-
-
-def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, keys joined by dots; empty mappings vanish."""
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the layers' values in one canonical mapping, and each value's origin by dotted name.
-
-    A component that a higher layer names anew loses the options of the one it replaces. The highest
-    layer that names conditioners (or checks) says which ones run.
-    """
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for layer in layers:
-        values = _canonical(layer)
-        for kind in ONE:
-            was, now = merged.get(kind, {}).get("name"), values.get(kind, {}).get("name")
-            if was and now and was != now:
-                del merged[kind]
-        for section in SEVERAL:
-            if section in values:
-                kept = {n: o for n, o in merged.get(section, {}).items() if n in values[section]}
-                merged[section] = {n: kept.get(n, {}) for n in values[section]}
-        _overlay(merged, values, layer.name, origins)
-    return merged, {key: origins[key] for key in flatten(merged) if key in origins}
-
-
-def _overlay(
-    into: dict[str, Any],
-    values: Mapping[str, Any],
-    name: str,
-    origins: dict[str, str],
-    at: str = "",
-) -> None:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            inner = into.get(key)
-            into[key] = dict(inner) if isinstance(inner, Mapping) else {}
-            _overlay(into[key], value, name, origins, f"{at}{key}.")
-        else:
-            into[key] = value
-            origins[f"{at}{key}"] = name
-
-
-def _canonical(layer: Layer) -> dict[str, Any]:
-    """Return a layer's values with the shorthands written out and unknown sections refused."""
-    known = {*JobOptions.model_fields, "prompt", *ONE, *SEVERAL}
-    values = dict(layer.values)
-    for key in values:
-        if key not in known:
-            near = nearest(key, known)
-            hint = f"did you mean {near}?" if near else f"there are: {', '.join(sorted(known))}"
-            raise ConfigError(f"{layer.name}: no key '{key}'; {hint}")
-    if isinstance(values.get("prompt"), str):
-        values["prompt"] = {"template": values["prompt"]}
-    for kind in ONE:
-        if isinstance(values.get(kind), str):
-            values[kind] = {"name": values[kind]}
-    for section in SEVERAL:
-        if section in values:
-            values[section] = _by_name(layer.name, section, values[section])
-    for key in ("prompt", *ONE):
-        if key in values and not isinstance(values[key], Mapping):
-            raise ConfigError(f"{layer.name}: {key} needs a name or a mapping, not {values[key]!r}")
-    return values
-
-
-def _by_name(layer: str, section: str, value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        return {str(name): dict(options or {}) for name, options in value.items()}
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return {item: {} for item in value}
-    raise ConfigError(f"{layer}: {section} needs a list of names, or a mapping of name to options")
 
 
 def _apply_text(
@@ -265,7 +120,7 @@ def _apply_text(
     options, inner = _section_of(registry, merged, item.path, section)
     value = read_texts(options, option, item.texts, where=f"--{'.'.join(item.path[:-1])}")
     place = f"{section}.{item.path[1]}." if section else f"{kind}."
-    _overlay(inner, {option: value}, "command line", origins, place)
+    overlay(inner, {option: value}, "command line", origins, place)
 
 
 def _section_of(
@@ -273,8 +128,8 @@ def _section_of(
 ) -> tuple[type[Options], dict[str, Any]]:
     """Return the options' model and the values that a dotted option belongs to."""
     dotted = f"--{'.'.join(path)}"
-    if path[0] == "prompt" and len(path) == 2:
-        return PromptOptions, merged.setdefault("prompt", {})
+    if path[0] in PLAIN and len(path) == 2:
+        return PLAIN[path[0]], merged.setdefault(path[0], {})
     if section and len(path) == 3:
         chosen = merged.get(section, {})
         if path[1] not in chosen:
@@ -309,7 +164,7 @@ def _one(registry: Registry, kind: Kind, values: Mapping[str, Any]) -> Chosen:
 
 def _several(registry: Registry, section: str, merged: Mapping[str, Any]) -> tuple[Chosen, ...]:
     kind = SEVERAL[section]
-    values = merged.get(section, {"sanity": {}} if section == "checks" else {})
+    values = merged.get(section, {name: {} for name in CHECKS} if section == "checks" else {})
     return tuple(
         _chosen(registry, kind, name, options, f"--{kind}.{name}")
         for name, options in values.items()
@@ -341,42 +196,3 @@ def _detect(registry: Registry, root: Path) -> str:
             f"{root}: {' and '.join(winners)} fit alike ({reasons}); choose with --loader"
         )
     return winners[0]
-
-
-def _preset_layers(registry: Registry, name: str, seen: tuple[str, ...]) -> list[Layer]:
-    entry = registry.entry("preset", name)
-    text = entry.value.read_text(encoding="utf-8")
-    return _extended(registry, f"preset {name}", read_yaml(text, f"preset {name}"), None, seen)
-
-
-def _file_layers(registry: Registry, path: Path, seen: tuple[str, ...]) -> list[Layer]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {str(error.strerror).lower()}; give a config file") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file; give a YAML config") from None
-    return _extended(registry, str(path), read_yaml(text, str(path)), path.parent, seen)
-
-
-def _extended(
-    registry: Registry,
-    name: str,
-    values: dict[str, Any],
-    folder: Path | None,
-    seen: tuple[str, ...],
-) -> list[Layer]:
-    if name in seen:
-        raise ConfigError(f"{name}: extends itself ({' > '.join((*seen, name))})")
-    base = values.pop("extends", None)
-    own = Layer(name, values)
-    if base is None:
-        return [own]
-    if not isinstance(base, str):
-        raise ConfigError(f"{name}: extends needs the name of a preset or of a file")
-    chain = (*seen, name)
-    if base in registry.presets or folder is None:
-        return [*_preset_layers(registry, base, chain), own]
-    if not (folder / base).is_file() and not base.endswith((".yaml", ".yml")):
-        registry.entry("preset", base)
-    return [*_file_layers(registry, folder / base, chain), own]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image, ImageDraw
 
+CONTACT_SHEET = "contact-sheet.png"
 ROWS = 8
 _HEIGHT = 256  # of a row, pixels
 _GAP = 8

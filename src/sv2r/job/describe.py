@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sv2r.job.contact_sheet import CONTACT_SHEET
 from sv2r.job.journal import FOLDER
+from sv2r.job.opening import OpenJob
 from sv2r.job.plan import Plan
-from sv2r.job.run import CONTACT_SHEET, OpenJob, Summary
+from sv2r.job.summary import Summary
 
 # How many troubled samples are named at the end; samples.jsonl has all.
 _NAMED = 10

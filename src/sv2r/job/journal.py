@@ -183,7 +183,8 @@ def _plain(record: Record) -> dict[str, Any]:
 
 def _from_json(text: str) -> Record:
     data = json.loads(text)
-    return Record(**{**data, "normalised": tuple(data.get("normalised", ()))})
+    lists = {key: tuple(data.get(key, ())) for key in ("normalised", "repairs")}
+    return Record(**{**data, **lists})
 
 
 def line_of(record: Record) -> str:

@@ -5,41 +5,24 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sv2r.errors import ConfigError, SampleError
+from sv2r.errors import ConfigError
 from sv2r.images.files import replacing, write_atomically
-from sv2r.job.config import Config, Layer, read_layers, resolve
-from sv2r.job.contact_sheet import ROWS, write_contact_sheet
+from sv2r.job.config import Config
+from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
 from sv2r.job.journal import FOLDER, Journal, line_of
-from sv2r.job.plan import (
-    Plan,
-    check_controls,
-    check_folders,
-    check_space,
-    known_sizes,
-    make_plan,
-    remove_leftovers,
-    selected,
-)
-from sv2r.job.prompts import check_template
+from sv2r.job.opening import OpenJob, as_config, open_job
+from sv2r.job.plan import Plan, make_plan, remove_leftovers
 from sv2r.job.strict_yaml import write_yaml
+from sv2r.job.summary import Summary, summarise
 from sv2r.job.work import LocalWork, find_devices
 from sv2r.plugin.registry import Registry, load_registry
-from sv2r.plugin.specs import Runtime, Writer
-from sv2r.types import Dataset, Record
-
-CONTACT_SHEET = "contact-sheet.png"
-# How many samples are looked at for their size before anything is read.
-_LOOKED_AT = 1000
-# How many failed and rejected records a summary holds; samples.jsonl has them all.
-_SHOWN = 100
+from sv2r.plugin.specs import Runtime
+from sv2r.types import Record
 
 
 class Watcher(Protocol):
@@ -66,45 +49,6 @@ class Silence:
 
     def recorded(self, record: Record) -> None:
         """Do nothing."""
-
-
-@dataclass(frozen=True)
-class OpenJob:
-    """A config whose dataset has been opened and whose options have been held against it."""
-
-    config: Config
-    registry: Registry
-    dataset: Dataset
-    writer: Writer
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a job ended.
-
-    inputs: pictures to make that the selection held, and inputs that could not become samples.
-    done, rejected, failed: of the inputs, this run's and those restored from earlier ones.
-    restored: how many of them earlier runs had settled. left: not made when the run was stopped.
-    troubles: the first rejected and failed records. verified: what was checked of the labels.
-    """
-
-    output: Path
-    inputs: int
-    done: int
-    rejected: int
-    failed: int
-    restored: int
-    left: int = 0
-    seconds: float = 0.0
-    troubles: tuple[Record, ...] = ()
-    verified: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """Return 0 where all inputs are done, 130 where the run was stopped, else 1."""
-        if self.left:
-            return 130
-        return 0 if self.done == self.inputs else 1
 
 
 def convert(
@@ -143,57 +87,7 @@ def convert(
                 _run(job, plan, journal, stop, watch, fail_fast=fail_fast)
             changed = True
         verified = _finish(job, journal, changed=changed, stopped=stop.is_set())
-        return _summary(job, plan, journal, verified, time.monotonic() - start)
-
-
-def as_config(config: Config | Mapping[str, Any] | str | Path, registry: Registry) -> Config:
-    """Return a resolved config from any form that `convert` takes."""
-    if isinstance(config, Config):
-        return config
-    if isinstance(config, Mapping):
-        return resolve(registry, [Layer("config", config)])
-    return resolve(registry, read_layers(registry, files=[Path(config)]))
-
-
-def open_job(config: Config, registry: Registry) -> OpenJob:
-    """Return the job with its dataset opened, refused where it cannot work.
-
-    No model is loaded and nothing is written.
-
-    Raises:
-        ConfigError: the first thing that is wrong, in one line.
-    """
-    check_folders(config.job.input, config.job.output)
-    check_controls(config, registry)
-    writer_spec = registry.spec("writer", config.writer.name)
-    if config.job.variants > 1 and not writer_spec.variants:
-        several = [e.name for e in registry.of_kind("writer") if e.value.variants]
-        mend = f"choose --writer {' or '.join(several)}"
-        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {mend}")
-    _preflight(config, registry, [])
-    runtime = Runtime(input=config.job.input, output=config.job.output)
-    loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
-    dataset = loader(config.job.input)
-    job = OpenJob(config, registry, dataset, writer_spec.build(config.writer.options, runtime))
-    _check_samples(job)
-    return job
-
-
-def _check_samples(job: OpenJob) -> None:
-    """Hold the options against what is known of the samples before any is read."""
-    config, dataset = job.config, job.dataset
-    first = list(islice(selected(config, dataset), _LOOKED_AT))
-    sizes = known_sizes(dataset, first)
-    _preflight(config, job.registry, sizes)
-    check_space(config.job.output, max(sizes, default=(1, 1)))
-    if first:
-        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
-            check_template(config.prompt, dataset.samples[first[0]].attributes)
-
-
-def _preflight(config: Config, registry: Registry, sizes: Sequence[tuple[int, int]]) -> None:
-    spec = registry.spec("translator", config.translator.name)
-    spec.preflight(config.translator.options, sizes)
+        return summarise(job, plan, journal, verified, time.monotonic() - start)
 
 
 def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
@@ -328,29 +222,3 @@ def _write_run_file(config: Config) -> None:
     head = "# What ran. Again: sv2r convert --config run.yaml\n"
     path = config.job.output / FOLDER / "run.yaml"
     write_atomically(path, (head + write_yaml(config.as_data())).encode())
-
-
-def _summary(
-    job: OpenJob, plan: Plan, journal: Journal, verified: Mapping[str, str], seconds: float
-) -> Summary:
-    """Count the records of the selection, so that their sum can be held against the inputs."""
-    counts: Counter[str] = Counter()
-    troubles: list[Record] = []
-    selected_ids = {job.dataset.ids[index] for index in plan.indices}
-    for sample, variant, status in journal.statuses():
-        if variant < 0 or (sample in selected_ids and variant < job.config.job.variants):
-            counts[status] += 1
-            if status != "done" and len(troubles) < _SHOWN:
-                troubles.append(journal.record(sample, variant))
-    return Summary(
-        output=job.config.job.output,
-        inputs=plan.inputs,
-        done=counts["done"],
-        rejected=counts["rejected"],
-        failed=counts["failed"],
-        restored=plan.restored,
-        left=plan.inputs - counts.total(),
-        seconds=seconds,
-        troubles=tuple(troubles),
-        verified=verified,
-    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sv2r.job.config import ONE, SEVERAL, JobOptions
-from sv2r.job.prompts import PromptOptions
+from sv2r.job.sections import ONE, PLAIN, SEVERAL, JobOptions
+from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry
 
 
@@ -15,7 +15,7 @@ def job_schema(registry: Registry) -> dict[str, Any]:
     properties = {
         "extends": {"type": "string", "description": "A preset's name, or a file beside this one."},
         **base["properties"],
-        "prompt": {"anyOf": [{"type": "string"}, PromptOptions.model_json_schema()]},
+        **{key: _shorthand(model) for key, model in PLAIN.items()},
         **{kind: _one(registry, kind) for kind in ONE},
         **{section: _several(registry, kind) for section, kind in SEVERAL.items()},
     }
@@ -26,6 +26,10 @@ def job_schema(registry: Registry) -> dict[str, Any]:
         "properties": properties,
         "additionalProperties": False,
     }
+
+
+def _shorthand(model: type[Options]) -> dict[str, Any]:
+    return {"anyOf": [{"type": "string"}, model.model_json_schema()]}
 
 
 def _one(registry: Registry, kind: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     tasks ─► readers (threads) ─► buckets ─► translator ─► writers (threads) ─► records
 
 Nothing flows back: a batch that did not fit and a picture that is tried again are new entries in
-the worker's own queue.
+the worker's own buckets.
 """
 
 from __future__ import annotations
@@ -13,78 +13,26 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.decode import read_picture
 from sv2r.job.config import Config
-from sv2r.job.prompts import Prompt, write_prompt
-from sv2r.job.seeds import picture_seed
-from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime, Translator, Writer
-from sv2r.types import Batch, ControlMap, Dataset, Frame, Record, Refusal, Task
+from sv2r.job.parts import Parts, is_out_of_memory
+from sv2r.job.pieces import Piece, make_batch, read_piece, unexpected
+from sv2r.job.settling import Settler, record_of
+from sv2r.plugin.specs import Buckets, Describes
+from sv2r.types import Dataset, Record, Refusal, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# What is read ahead for while the batch size is not known yet.
+_ASSUMED_BATCH = 8
 # Partly filled buckets may hold this many batches before the oldest is filled up and run.
 _OPEN_BATCHES = 4
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One picture on its way: what the translator needs of it."""
-
-    task: Task
-    frame: Frame
-    controls: Mapping[str, Tensor]
-    prompt: Prompt
-    seed: int
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The components of a job, built for one device."""
-
-    conditioners: tuple[tuple[str, Conditioner], ...]
-    translator: Translator
-    checks: tuple[tuple[str, Check], ...]
-    writer: Writer
-
-
-def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
-    """Return the job's components, models loaded.
-
-    Raises:
-        ConfigError: a component cannot be built: names it and its distribution.
-    """
-
-    def build(kind: str, name: str, options: Any) -> Any:
-        entry = registry.entry(kind, name)
-        try:
-            return entry.value.build(options, runtime)
-        except (ConfigError, MemoryError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            if _is_out_of_memory(error):
-                mend = "choose a smaller model, --translator.offload, or another --device"
-                raise ConfigError(
-                    f"{kind} '{name}': out of memory on {runtime.device}; {mend}"
-                ) from error
-            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ConfigError(
-                f"{kind} '{name}' from plugin {entry.owner} failed: {what}"
-            ) from error
-
-    return Parts(
-        tuple((c.name, build("conditioner", c.name, c.options)) for c in config.conditioners),
-        build("translator", config.translator.name, config.translator.options),
-        tuple((c.name, build("check", c.name, c.options)) for c in config.checks),
-        build("writer", config.writer.name, config.writer.options),
-    )
 
 
 class LocalWorker:
@@ -108,11 +56,13 @@ class LocalWorker:
         self._config = config
         self._dataset = dataset
         self._parts = parts
-        self._batch_size = batch_size or 1
+        self._batch_size = batch_size or 0
+        self._settler = Settler(config, parts)
+        self._made = False
         self._stop = stop
         self._say = say
         self._buckets: dict[Hashable, deque[Piece]] = {}
-        self._behind: deque[Future[Record]] = deque()
+        self._behind: deque[Future[Record | Piece]] = deque()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Record]:
         """Yield one record per task, in the order in which they end."""
@@ -121,45 +71,49 @@ class LocalWorker:
             ThreadPoolExecutor(job.readers, "sv2r-read") as readers,
             ThreadPoolExecutor(job.writers, "sv2r-write") as writers,
         ):
-            depth = self._batch_size + 2 * job.readers
-            for piece in _ahead(readers, self._read, tasks, depth):
+            depth = (self._batch_size or _ASSUMED_BATCH) + 2 * job.readers
+            read = partial(read_piece, self._config, self._dataset, self._parts)
+            for piece in _ahead(readers, read, tasks, depth):
                 if isinstance(piece, Record):
                     yield piece
                 elif not self._stop.is_set():
                     yield from self._add(piece, writers)
-            while self._buckets and not self._stop.is_set():
-                self._run_batch(self._take(next(iter(self._buckets))), writers)
+            while (self._buckets or self._behind) and not self._stop.is_set():
+                if self._buckets:
+                    self._run_batch(self._take(next(iter(self._buckets))), writers)
+                # Where none is left, what comes back to be tried again fills buckets anew.
+                yield from self._collect(self._depth() if self._buckets else 0)
             yield from self._collect(0)
-
-    def _read(self, task: Task) -> Piece | Record:
-        """Return a task's picture, labels, controls and prompt; or why there are none."""
-        id_ = self._dataset.ids[task.index]
-        try:
-            frame = read_frame(self._dataset, task.index)
-            seed = picture_seed(self._config.job.seed, id_, task.variant)
-            prompt = write_prompt(self._config.prompt, frame.sample, frame.instances, seed)
-            maps = [_condition(make, frame) for _, make in self._parts.conditioners]
-        except SampleError as error:
-            return Record(id_, task.variant, "failed", error=_named(id_, error))
-        except Exception as error:  # a plugin's bug fails its sample, not the job
-            return Record(id_, task.variant, "failed", error=_unexpected(id_, error))
-        return Piece(task, frame, {m.name: m.image for m in maps}, prompt, seed)
 
     def _add(self, piece: Piece, writers: ThreadPoolExecutor) -> Iterator[Record]:
         """Put a picture into its bucket; run a full bucket, or the oldest when many wait."""
-        key = self._bucket_of(piece)
-        self._buckets.setdefault(key, deque()).append(piece)
-        waiting = sum(map(len, self._buckets.values()))
-        if len(self._buckets[key]) >= self._batch_size:
+        self._batch_size = self._batch_size or self._find_batch_size(piece)
+        self._put(piece)
+        while (key := self._ready()) is not None:
             self._run_batch(self._take(key), writers)
-        elif waiting >= _OPEN_BATCHES * self._batch_size:
-            self._run_batch(self._take(next(iter(self._buckets))), writers)
-        yield from self._collect(2 * self._batch_size + 2 * self._config.job.writers)
+        yield from self._collect(self._depth())
+
+    def _depth(self) -> int:
+        """Return how many pictures may wait to be written."""
+        return 2 * self._batch_size + 2 * self._config.job.writers
+
+    def _put(self, piece: Piece) -> None:
+        self._buckets.setdefault(self._bucket_of(piece), deque()).append(piece)
+
+    def _ready(self) -> Hashable | None:
+        """Return the key of a full bucket, or of the oldest where many pictures wait, or None."""
+        waiting = 0
+        for key, bucket in self._buckets.items():
+            waiting += len(bucket)
+            if len(bucket) >= self._batch_size:
+                return key
+        return next(iter(self._buckets)) if waiting >= _OPEN_BATCHES * self._batch_size else None
 
     def _bucket_of(self, piece: Piece) -> Hashable:
         translator = self._parts.translator
         size = piece.frame.size
-        return translator.bucket(*size) if isinstance(translator, Buckets) else size
+        own = translator.bucket(*size) if isinstance(translator, Buckets) else size
+        return own, piece.attempt
 
     def _take(self, key: Hashable) -> list[Piece]:
         """Return up to a batch of a bucket's pictures, out of it."""
@@ -175,15 +129,19 @@ class LocalWorker:
         try:
             images = self._translate(pieces)
         except Exception as error:  # whatever a translator raises, its pictures fail
-            if _is_out_of_memory(error) and self._batch_size > 1:
-                self._halve(pieces)
+            if is_out_of_memory(error) and self._fits_less(pieces):
                 return
-            images = [Refusal(_unexpected(p.frame.sample.id, error), failed=True) for p in pieces]
+            images = [Refusal(unexpected(p.frame.sample.id, error), failed=True) for p in pieces]
+        self._made = True
         settings = self._settings()
         seconds = (time.monotonic() - start) / len(pieces)
         for piece, image in zip(pieces, images, strict=True):
-            record = _record_of(piece, settings, seconds)
-            self._behind.append(writers.submit(self._publish, piece, image, record))
+            record = record_of(piece, settings, seconds)
+            self._behind.append(writers.submit(self._settler.settle, piece, image, record))
+
+    def _find_batch_size(self, piece: Piece) -> int:
+        """Return the batch size that makes pictures like this one fastest."""
+        return 1
 
     def _translate(self, pieces: list[Piece]) -> list[Tensor | Refusal]:
         """Return the pictures of a batch that is filled up to the fixed size."""
@@ -194,14 +152,25 @@ class LocalWorker:
             )
         return images[: len(pieces)]
 
-    def _halve(self, pieces: list[Piece]) -> None:
-        """Go on with half the batch size; the pictures that did not fit come first."""
+    def _fits_less(self, pieces: list[Piece]) -> bool:
+        """Go on with half the batch size, the pictures that did not fit first, where that can be.
+
+        Raises:
+            ConfigError: not even the first picture fits by itself.
+        """
+        if self._batch_size == 1:
+            if self._made:
+                return False
+            height, width = pieces[0].frame.size
+            mend = "choose --translator.fit tile, --translator.offload, or another --device"
+            raise ConfigError(f"not even one picture of {width}×{height} fits in memory; {mend}")
         self._batch_size //= 2
         _free_memory()
         key = self._bucket_of(pieces[0])
         waiting = self._buckets.pop(key, ())
         self._buckets = {key: deque([*pieces, *waiting]), **self._buckets}
         self._say(f"out of memory: going on with batches of {self._batch_size}, nothing is lost")
+        return True
 
     def _settings(self) -> Mapping[str, Any]:
         translator = self._parts.translator
@@ -214,65 +183,17 @@ class LocalWorker:
             **({"conditioners": controls} if controls else {}),
         }
 
-    def _publish(self, piece: Piece, image: Tensor | Refusal, record: Record) -> Record:
-        """Return a task's record once its picture is checked and in place."""
-        frame, sample = piece.frame, piece.frame.sample
-        if isinstance(image, Refusal):
-            return replace(
-                record, status="failed" if image.failed else "rejected", error=image.reason
-            )
-        try:
-            _require_shape(image, frame)
-            results = {name: check(frame, image) for name, check in self._parts.checks}
-            record = replace(record, scores=_scores(results))
-            reasons = [f"{name}: {r.reason}" for name, r in results.items() if r.reason]
-            if reasons:
-                return replace(
-                    record, status="rejected", error=f"{sample.id}: {'; '.join(reasons)}"
-                )
-            published = self._parts.writer.publish(sample, piece.task.variant, image, frame)
-        except SampleError as error:
-            return replace(record, status="failed", error=_named(sample.id, error))
-        return replace(record, output=published.path, output_sha256=published.sha256)
-
     def _collect(self, limit: int) -> Iterator[Record]:
-        """Yield finished records in order until at most limit pictures are being written."""
+        """Yield finished records in order until at most limit pictures are being written.
+
+        A picture that is to be tried again goes into its bucket instead.
+        """
         while len(self._behind) > limit or (self._behind and self._behind[0].done()):
-            yield self._behind.popleft().result()
-
-
-def read_frame(dataset: Dataset, index: int) -> Frame:
-    """Return a sample's picture and labels, both read and held against each other.
-
-    Raises:
-        SampleError: one of them cannot be read, or they are of different size.
-    """
-    import torch
-
-    sample = dataset.samples[index]
-    picture = read_picture(sample.image, sample.id)
-    instances = sample.load_instances()
-    height, width = picture.pixels.shape[:2]
-    for what, size in (("labels", instances.size), ("label index", sample.size)):
-        if size and size != (height, width):
-            raise SampleError(
-                f"{sample.id}: the picture is {width}×{height}, its {what} {size[1]}×{size[0]}; "
-                "render both at one size"
-            )
-    image = torch.tensor(picture.pixels).permute(2, 0, 1).float().div_(255)
-    return Frame(sample, image, instances, picture.normalised, picture.sha256)
-
-
-def make_batch(pieces: Sequence[Piece], size: int) -> Batch:
-    """Return a batch of exactly size frames: the last piece repeated fills it up."""
-    full = [*pieces, *[pieces[-1]] * (size - len(pieces))]
-    return Batch(
-        frames=tuple(p.frame for p in full),
-        controls={name: tuple(p.controls[name] for p in full) for name in full[0].controls},
-        prompts=tuple(p.prompt.text for p in full),
-        negative_prompts=tuple(p.prompt.negative for p in full),
-        seeds=tuple(p.seed for p in full),
-    )
+            ended = self._behind.popleft().result()
+            if isinstance(ended, Record):
+                yield ended
+            else:
+                self._put(ended)
 
 
 def _ahead(
@@ -291,63 +212,6 @@ def _ahead(
     finally:
         for future in begun:
             future.cancel()
-
-
-def _condition(make: Conditioner, frame: Frame) -> ControlMap:
-    control = make(frame)
-    if tuple(control.image.shape) != (3, *frame.size):
-        shape = tuple(control.image.shape)
-        raise SampleError(f"{frame.sample.id}: control '{control.name}' is {shape}, not (3, H, W)")
-    return control
-
-
-def _record_of(piece: Piece, settings: Mapping[str, Any], seconds: float) -> Record:
-    return Record(
-        sample=piece.frame.sample.id,
-        variant=piece.task.variant,
-        status="done",
-        seed=piece.seed,
-        prompt=piece.prompt.text,
-        drawn=piece.prompt.drawn,
-        normalised=piece.frame.normalised,
-        settings=settings,
-        input_sha256=piece.frame.sha256,
-        seconds=round(seconds, 6),
-    )
-
-
-def _require_shape(image: Tensor, frame: Frame) -> None:
-    """Raise SampleError where a translator broke the first rule: the size, exactly."""
-    import torch
-
-    if image.dtype != torch.uint8 or tuple(image.shape) != (3, *frame.size):
-        got, size = f"{tuple(image.shape)} {image.dtype}", (3, *frame.size)
-        raise SampleError(f"{frame.sample.id}: the translator returned {got}, not {size} uint8")
-
-
-def _scores(results: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: {
-            "picture": dict(result.picture),
-            "instances": {str(id_): dict(scores) for id_, scores in result.instances.items()},
-        }
-        for name, result in results.items()
-        if result.picture or result.instances
-    }
-
-
-def _named(id_: str, error: SampleError) -> str:
-    return str(error) if id_ in str(error) else f"{id_}: {error}"
-
-
-def _unexpected(id_: str, error: BaseException) -> str:
-    return f"{id_}: {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 def _free_memory() -> None:

@@ -1,0 +1,118 @@
+"""A picture on its way through a worker: read, described, and put into a batch with others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sv2r.errors import SampleError
+from sv2r.images.decode import read_picture
+from sv2r.job.config import Config
+from sv2r.job.damage import Verdict
+from sv2r.job.parts import Parts
+from sv2r.job.prompts import Prompt, write_prompt
+from sv2r.job.seeds import picture_seed
+from sv2r.plugin.specs import Conditioner
+from sv2r.types import Batch, ControlMap, Dataset, Frame, Record, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# What a retry after the first multiplies strength and control scales by.
+_GENTLER, _MORE_CONTROL = 0.8, 1.2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A picture that was made and what its record would be if it were the one to keep."""
+
+    verdict: Verdict
+    record: Record
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One picture on its way: what the translator needs of it.
+
+    attempt: how often it was made before. best: the least damaged of these.
+    """
+
+    task: Task
+    frame: Frame
+    controls: Mapping[str, Tensor]
+    prompt: Prompt
+    seed: int
+    attempt: int = 0
+    best: Candidate | None = None
+
+
+def read_piece(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Piece | Record:
+    """Return a task's picture, labels, controls and prompt; or the record of why there are none."""
+    id_ = dataset.ids[task.index]
+    try:
+        frame = read_frame(dataset, task.index)
+        seed = picture_seed(config.job.seed, id_, task.variant)
+        prompt = write_prompt(config.prompt, frame.sample, frame.instances, seed)
+        maps = [_condition(make, frame) for _, make in parts.conditioners]
+    except SampleError as error:
+        return Record(id_, task.variant, "failed", error=named(id_, error))
+    except Exception as error:  # a plugin's bug fails its sample, not the job
+        return Record(id_, task.variant, "failed", error=unexpected(id_, error))
+    return Piece(task, frame, {m.name: m.image for m in maps}, prompt, seed)
+
+
+def read_frame(dataset: Dataset, index: int) -> Frame:
+    """Return a sample's picture and labels, both read and held against each other.
+
+    Raises:
+        SampleError: one of them cannot be read, or they are of different size.
+    """
+    import torch
+
+    sample = dataset.samples[index]
+    picture = read_picture(sample.image, sample.id)
+    instances = sample.load_instances()
+    height, width = picture.pixels.shape[:2]
+    for what, size in (("labels", instances.size), ("label index", sample.size)):
+        if size and size != (height, width):
+            raise SampleError(
+                f"{sample.id}: the picture is {width}×{height}, its {what} {size[1]}×{size[0]}; "
+                "render both at one size"
+            )
+    image = torch.tensor(picture.pixels).permute(2, 0, 1).float().div_(255)
+    return Frame(sample, image, instances, picture.normalised, picture.sha256)
+
+
+def make_batch(pieces: Sequence[Piece], size: int) -> Batch:
+    """Return a batch of exactly size frames: the last piece repeated fills it up."""
+    full = [*pieces, *[pieces[-1]] * (size - len(pieces))]
+    # The first retry has another seed alone; each further one is gentler and more controlled.
+    gentler = max(0, pieces[0].attempt - 1)
+    return Batch(
+        strength_factor=_GENTLER**gentler,
+        control_factor=_MORE_CONTROL**gentler,
+        frames=tuple(p.frame for p in full),
+        controls={name: tuple(p.controls[name] for p in full) for name in full[0].controls},
+        prompts=tuple(p.prompt.text for p in full),
+        negative_prompts=tuple(p.prompt.negative for p in full),
+        seeds=tuple(p.seed for p in full),
+    )
+
+
+def _condition(make: Conditioner, frame: Frame) -> ControlMap:
+    control = make(frame)
+    if tuple(control.image.shape) != (3, *frame.size):
+        shape = tuple(control.image.shape)
+        raise SampleError(f"{frame.sample.id}: control '{control.name}' is {shape}, not (3, H, W)")
+    return control
+
+
+def named(id_: str, error: SampleError | str) -> str:
+    """Return an error's line with the sample's id in it."""
+    return str(error) if id_ in str(error) else f"{id_}: {error}"
+
+
+def unexpected(id_: str, error: BaseException) -> str:
+    """Return the line for an error that no one foresaw: a plugin's, most likely."""
+    return f"{id_}: {type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,110 @@
+"""Decides what becomes of a picture that was made: published, tried again, mended, rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sv2r.errors import SampleError
+from sv2r.job.config import Config
+from sv2r.job.damage import better, judge, restore, undo_shift
+from sv2r.job.parts import Parts
+from sv2r.job.pieces import Candidate, Piece, named
+from sv2r.job.seeds import picture_seed
+from sv2r.types import CheckResult, Frame, Record, Refusal, Status
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Settler:
+    """Checks, mends and publishes pictures; called from the worker's writing threads."""
+
+    def __init__(self, config: Config, parts: Parts) -> None:
+        self._config = config
+        self._parts = parts
+
+    def settle(self, piece: Piece, image: Tensor | Refusal, record: Record) -> Record | Piece:
+        """Return a task's record once its picture is in place, or the piece to try again."""
+        if isinstance(image, Refusal):
+            status: Status = "failed" if image.failed else "rejected"
+            return replace(record, status=status, error=named(piece.frame.sample.id, image.reason))
+        try:
+            _require_shape(image, piece.frame)
+            return self._decide(piece, image, record)
+        except SampleError as error:
+            return replace(record, status="failed", error=named(record.sample, error))
+
+    def _decide(self, piece: Piece, image: Tensor, record: Record) -> Record | Piece:
+        """Publish a picture that fits its labels; else do what is left to do about it."""
+        options, checks, frame = self._config.damage, self._parts.checks, piece.frame
+        verdict = undo_shift(frame, judge(frame, image, checks), options, checks)
+        if not verdict.reasons or "keep" in options.steps:
+            return self._publish(piece, Candidate(verdict, record))
+        best = piece.best
+        if best is None or better(verdict, best.verdict):
+            best = Candidate(verdict, record)
+        if "retry" in options.steps and piece.attempt < options.retries:
+            return self._again(piece, best)
+        mended = restore(frame, best.verdict, options, checks)
+        return self._publish(piece, Candidate(mended, best.record))
+
+    def _again(self, piece: Piece, best: Candidate) -> Piece:
+        """Return the piece with the next attempt's seed."""
+        attempt = piece.attempt + 1
+        job, task = self._config.job, piece.task
+        seed = picture_seed(job.seed, piece.frame.sample.id, task.variant, attempt)
+        return replace(piece, attempt=attempt, seed=seed, best=best)
+
+    def _publish(self, piece: Piece, candidate: Candidate) -> Record:
+        """Return the record of a picture that is put in place, or rejected by its verdict."""
+        verdict, sample = candidate.verdict, piece.frame.sample
+        tries = [f"retry: made {piece.attempt + 1} times"] if piece.attempt else []
+        record = replace(
+            candidate.record,
+            scores=_scores(verdict.results),
+            repairs=(*tries, *verdict.steps),
+        )
+        if verdict.reasons and "keep" not in self._config.damage.steps:
+            error = f"{sample.id}: {'; '.join(verdict.reasons)}"
+            return replace(record, status="rejected", error=error)
+        writer = self._parts.writer
+        published = writer.publish(sample, piece.task.variant, verdict.image, piece.frame)
+        return replace(record, output=published.path, output_sha256=published.sha256)
+
+
+def record_of(piece: Piece, settings: Mapping[str, Any], seconds: float) -> Record:
+    """Return the record of a picture that was made, as long as nothing speaks against it."""
+    return Record(
+        sample=piece.frame.sample.id,
+        variant=piece.task.variant,
+        status="done",
+        seed=piece.seed,
+        prompt=piece.prompt.text,
+        drawn=piece.prompt.drawn,
+        normalised=piece.frame.normalised,
+        settings=settings,
+        input_sha256=piece.frame.sha256,
+        seconds=round(seconds, 6),
+    )
+
+
+def _require_shape(image: Tensor, frame: Frame) -> None:
+    """Raise SampleError where a translator broke the first rule: the size, exactly."""
+    import torch
+
+    if image.dtype != torch.uint8 or tuple(image.shape) != (3, *frame.size):
+        got, size = f"{tuple(image.shape)} {image.dtype}", (3, *frame.size)
+        raise SampleError(f"{frame.sample.id}: the translator returned {got}, not {size} uint8")
+
+
+def _scores(results: Mapping[str, CheckResult]) -> dict[str, Any]:
+    return {
+        name: {
+            "picture": dict(result.picture),
+            "instances": {str(id_): dict(scores) for id_, scores in result.instances.items()},
+        }
+        for name, result in results.items()
+        if result.picture or result.instances
+    }

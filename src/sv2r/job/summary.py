@@ -1,0 +1,71 @@
+"""How a job ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sv2r.job.journal import Journal
+from sv2r.job.opening import OpenJob
+from sv2r.job.plan import Plan
+from sv2r.types import Record
+
+# How many failed and rejected records a summary holds; samples.jsonl has them all.
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a job ended.
+
+    inputs: pictures to make that the selection held, and inputs that could not become samples.
+    done, rejected, failed: of the inputs, this run's and those restored from earlier ones.
+    restored: how many of them earlier runs had settled. left: not made when the run was stopped.
+    troubles: the first rejected and failed records. verified: what was checked of the labels.
+    """
+
+    output: Path
+    inputs: int
+    done: int
+    rejected: int
+    failed: int
+    restored: int
+    left: int = 0
+    seconds: float = 0.0
+    troubles: tuple[Record, ...] = ()
+    verified: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 where all inputs are done, 130 where the run was stopped, else 1."""
+        if self.left:
+            return 130
+        return 0 if self.done == self.inputs else 1
+
+
+def summarise(
+    job: OpenJob, plan: Plan, journal: Journal, verified: Mapping[str, str], seconds: float
+) -> Summary:
+    """Count the records of the selection, so that their sum can be held against the inputs."""
+    counts: Counter[str] = Counter()
+    troubles: list[Record] = []
+    selected_ids = {job.dataset.ids[index] for index in plan.indices}
+    for sample, variant, status in journal.statuses():
+        if variant < 0 or (sample in selected_ids and variant < job.config.job.variants):
+            counts[status] += 1
+            if status != "done" and len(troubles) < _SHOWN:
+                troubles.append(journal.record(sample, variant))
+    return Summary(
+        output=job.config.job.output,
+        inputs=plan.inputs,
+        done=counts["done"],
+        rejected=counts["rejected"],
+        failed=counts["failed"],
+        restored=plan.restored,
+        left=plan.inputs - counts.total(),
+        seconds=seconds,
+        troubles=tuple(troubles),
+        verified=verified,
+    )
