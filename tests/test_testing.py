@@ -664,6 +664,11 @@ class Shrinking(PlainWriter):
         return super().publish(sample, variant, image[:, :16, :16], frame)
 
 
+class Brightening(PlainWriter):
+    def publish(self, sample: Sample, variant: int, image: torch.Tensor, frame: Frame) -> Published:
+        return super().publish(sample, variant, image | 1, frame)
+
+
 class LeavingTemporary(PlainWriter):
     def finish(self, *args: Any) -> Mapping[str, str]:
         (self.output / ".sv2r-tmp-x").write_text("half")
@@ -730,6 +735,7 @@ def _writer(kind: type[PlainWriter]) -> WriterSpec[Any]:
             Shrinking,
             "must keep the frame's height and width: day/000.png is 16x16",
         ),
+        (Brightening, "must keep every pixel of a PNG: day/000.png"),
         (LeavingTemporary, "must leave no temporary file: ['.sv2r-tmp-x']"),
         (Random, "must write the same bytes when a run is resumed: day/info.txt"),
         (Appending, "must write the same bytes when a run is resumed: log.txt"),

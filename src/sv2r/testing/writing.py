@@ -14,7 +14,7 @@ from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.testing.contract import Subject, built, check_options, subject_of
 from sv2r.testing.makers import as_uint8, make_dataset, read_frame
 from sv2r.testing.tree import difference, must_be_safe, tree
-from sv2r.types import Dataset, Published, Record, Sample
+from sv2r.types import Dataset, Frame, Published, Record, Sample
 
 Given = Options | Mapping[str, Any] | None
 
@@ -93,7 +93,8 @@ class _Writing:
             frame = read_frame(sample)
             target = writer.target(sample, variant)
             published = writer.publish(sample, variant, as_uint8(frame.image), frame)
-        self._must_be_in_place(published, target, frame.size)
+        self._must_be_in_place(published, target)
+        self._must_show(target, frame)
         return Record(
             sample=sample.id,
             variant=variant,
@@ -105,19 +106,28 @@ class _Writing:
             output_sha256=published.sha256,
         )
 
-    def _must_be_in_place(self, published: Published, target: str, size: tuple[int, int]) -> None:
-        from PIL import Image
-
+    def _must_be_in_place(self, published: Published, target: str) -> None:
         same = published.path == target
         self.subject.must(same, "publish at its target", f"{published.path}, not {target}")
         path = must_be_safe(self.subject, self.output, target)
         self.subject.must(path.is_file(), "publish at its target", f"no file {target}")
         true = sha256_file(path) == published.sha256
         self.subject.must(true, "tell the hash of the published bytes", f"another for {target}")
-        with Image.open(path) as picture:
-            width, height = picture.size
+
+    def _must_show(self, target: str, frame: Frame) -> None:
+        """Raise ContractError unless a picture file shows what was published."""
+        import numpy as np
+        from PIL import Image
+
+        if Path(target).suffix.lower() not in Image.registered_extensions():
+            return
+        with Image.open(self.output / target) as picture:
+            pixels, lossless = np.array(picture.convert("RGB")), picture.format == "PNG"
+        (height, width), size = pixels.shape[:2], frame.size
         seen = f"{target} is {height}x{width}, its frame {size[0]}x{size[1]}"
         self.subject.must((height, width) == size, "keep the frame's height and width", seen)
+        same = (pixels == as_uint8(frame.image).permute(1, 2, 0).numpy()).all()
+        self.subject.must(bool(same) or not lossless, "keep every pixel of a PNG", target)
 
     def missing(self, record: Record) -> Record:
         return replace(
