@@ -82,7 +82,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
     names = expand(root, options.annotations) or [choose(find_candidates(root))]
-    notes: list[str] = []
+    notes = [] if options.annotations else [f"annotations in {names[0]}"]
     parts = [_open_part(root, name, options.images, notes) for name in names]
     problems = [problem for part in parts for problem in part.problems()]
     for number, part in enumerate(parts):
@@ -156,10 +156,10 @@ def _require_masks(tally: Tally, name: str) -> None:
 def _remarks(tally: Tally) -> Iterator[str]:
     """Yield what a user should know of the annotations before GPU hours are spent."""
     if tally.unmasked:
-        yield f"{tally.unmasked:,} annotations have no segmentation; their pictures will fail"
+        yield f"annotations without a segmentation: {tally.unmasked:,}; their pictures will fail"
     if tally.empty:
         yield (
-            f"{tally.empty:,} annotations have an empty segmentation; "
+            f"annotations with an empty segmentation: {tally.empty:,}; "
             "they are carried, but nothing of them can be drawn or checked"
         )
 

@@ -160,6 +160,8 @@ def read_categories(text: bytes, name: str) -> dict[Key, str]:
         if key is None or not isinstance(entry.get("name"), str) or not entry["name"]:
             raise ConfigError(f"{name}: categories[{number}] must have an id and a name (a text)")
         if key in names:
-            raise ConfigError(f"{name}: category id {key!r} stands for {names[key]} and others")
+            other = entry["name"]
+            both = f"{names[key]} and {other}"
+            raise ConfigError(f"{name}: category id {key!r} stands for {both}; give each its own")
         names[key] = entry["name"]
     return names

@@ -92,19 +92,23 @@ def expand(root: Path, names: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in names:
         try:
-            path = inside(root, name)
-        except SampleError as error:
-            raise ConfigError(f"--loader.annotations {error}") from error
-        if path.is_file():
-            found[path.relative_to(root).as_posix()] = None
-            continue
-        matches = sorted(p.relative_to(root).as_posix() for p in root.glob(name) if p.is_file())
+            matches = [inside(root, name)]
+            if not matches[0].is_file():
+                matches = sorted(path for path in root.glob(name) if path.is_file())
+            found.update((_inside_name(root, path), None) for path in matches)
+        except (SampleError, ValueError) as error:
+            raise ConfigError(f"--loader.annotations {name}: {error}") from error
         if not matches:
             near = nearest(name, _some_json_files(root))
             hint = f"; did you mean {near}?" if near else "; it is relative to the input folder"
             raise ConfigError(f"--loader.annotations {name}: no such file{hint}")
-        found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def _inside_name(root: Path, path: Path) -> str:
+    name = path.relative_to(root).as_posix()
+    inside(root, name)
+    return name
 
 
 def look_at(root: Path, name: str) -> Candidate | None:

@@ -104,7 +104,7 @@ class CocoIndex:
             SampleError: the file has changed or cannot be read, or the object is no strict JSON.
         """
         at, length = int(self.image_at[position]), int(self.image_length[position])
-        return parse_object(self._read([(at, length)])[0], "its entry")
+        return parse_object(self._read([(at, length)])[0], "image")
 
     def annotations(self, position: int) -> list[dict[str, Any]]:
         """Return the annotations of a picture, read from the file; raises as `image` does."""
@@ -112,7 +112,7 @@ class CocoIndex:
         places = zip(
             self.annotation_at[span].tolist(), self.annotation_length[span].tolist(), strict=True
         )
-        return [parse_object(text, "an annotation") for text in self._read(list(places))]
+        return [parse_object(text, "annotation") for text in self._read(list(places))]
 
     def _read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         texts = []

@@ -78,7 +78,8 @@ def _instance(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key, 
     if crowd not in (None, 0, 1):
         raise SampleError(f"iscrowd is {crowd!r}; it must be 0 or 1")
     own = annotation.get("id")
-    return Instance(id_, categories[key], bool(crowd), None if own in (None, id_) else str(own))
+    as_it_is = own is None or (type(own) is int and own == id_)
+    return Instance(id_, categories[key], bool(crowd), None if as_it_is else str(own))
 
 
 def _runs(annotation: Mapping[str, Any], size: Size) -> NDArray[np.int64]:
