@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -80,3 +82,9 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(suffix):
 def test_a_picture_too_large_for_its_format_is_refused_with_the_mend():
     with pytest.raises(SampleError, match=r"WEBP cannot hold 16384x1 pixels .*; write PNG instead"):
         encode_picture(picture(1, 16384), ".webp")
+
+
+def test_its_defaults_can_be_listed_without_numpy():
+    script = "import sys, sv2r.images.encode; print({'numpy', 'PIL', 'isal'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout == "set()\n"

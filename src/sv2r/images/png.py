@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+# Writers take their options' defaults from here when a command lists them: numpy and isal are
+# imported by the functions that compute.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Bytes: TypeAlias = NDArray[np.uint8]
+Bytes: TypeAlias = "NDArray[np.uint8]"
 RowFilter = Literal["none", "sub", "up", "average", "paeth", "adaptive"]
 
 # On photographs choosing per row saves 0.2 % over Paeth everywhere and takes nearly twice as long.
@@ -45,6 +48,8 @@ def encode_png(
     Raises:
         ValueError: pixels of another shape or type, or no such level or filter.
     """
+    import numpy as np
+
     shaped = pixels.ndim in (2, 3) and pixels.shape[2:] in ((), (3,)) and pixels.size > 0
     if pixels.dtype not in (np.uint8, np.uint16) or not shaped:
         raise ValueError(f"no PNG for pixels of shape {pixels.shape}, type {pixels.dtype}")
@@ -69,6 +74,8 @@ def filter_rows(rows: Bytes, pixel_bytes: int, row_filter: RowFilter = FILTER) -
         pixel_bytes: how many bytes back the pixel to the left stands.
         row_filter: see `encode_png`.
     """
+    import numpy as np
+
     height, length = rows.shape
     bordered = np.zeros((height + 1, length + pixel_bytes), np.uint8)
     bordered[1:, pixel_bytes:] = rows
@@ -99,12 +106,11 @@ def png_file(
         level: isal's DEFLATE level, 0 to 3.
         chunks: made by `chunk`, to stand before the pixels (a palette, a resolution).
     """
-    # isal makes PNG fast and nothing else here needs it: a command that writes none skips it.
     from isal import isal_zlib
 
     height, width = size
     header = struct.pack(">IIBBBBB", width, height, bit_depth, colour_type, 0, 0, 0)
-    body = isal_zlib.compress(np.ascontiguousarray(filtered), level)
+    body = isal_zlib.compress(filtered, level)
     parts = (chunk(b"IHDR", header), *chunks, chunk(b"IDAT", body), chunk(b"IEND", b""))
     return b"".join((_SIGNATURE, *parts))
 
@@ -119,6 +125,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def _filter_block(block: Bytes, pixel_bytes: int, row_filter: RowFilter, out: Bytes) -> None:
     """Write the filtered rows of a block that has one row above and one pixel to the left."""
+    import numpy as np
+
     current = block[1:, pixel_bytes:]
     neighbours = block[1:, :-pixel_bytes], block[:-1, pixel_bytes:], block[:-1, :-pixel_bytes]
     if row_filter != "adaptive":
@@ -137,7 +145,7 @@ def _filter_block(block: Bytes, pixel_bytes: int, row_filter: RowFilter, out: By
 
 
 def _none(left: Bytes, above: Bytes, corner: Bytes) -> Bytes:
-    return np.zeros_like(left)
+    return left * 0
 
 
 def _sub(left: Bytes, above: Bytes, corner: Bytes) -> Bytes:
@@ -161,6 +169,8 @@ def _paeth(left: Bytes, above: Bytes, corner: Bytes) -> Bytes:
     itself nearest, unless one of them is at least twice as far from it as the other: then the far
     one is. A corner at or beyond one of them is the limit of that: the other one is nearest.
     """
+    import numpy as np
+
     high, low = np.maximum(left, above), np.minimum(left, above)
     to_high = high - np.minimum(high, corner)
     to_low = np.maximum(low, corner) - low
