@@ -86,5 +86,6 @@ def test_a_picture_too_large_for_its_format_is_refused_with_the_mend():
 
 def test_its_defaults_can_be_listed_without_numpy():
     script = "import sys, sv2r.images.encode; print({'numpy', 'PIL', 'isal'} & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
