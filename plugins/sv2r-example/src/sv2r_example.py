@@ -78,10 +78,12 @@ class GradeOptions(Options):
         None, description="A folder of real photographs whose colours the pictures take on."
     )
     mean: Lab | None = Field(
-        None, description="In place of a folder: the mean L (0 to 100), a and b to aim for."
+        None,
+        description="In place of a folder: three numbers, the means of L (0 to 100), a and b.",
     )
     std: Lab | None = Field(
-        None, description="In place of a folder: the standard deviations of L, a and b to aim for."
+        None,
+        description="In place of a folder: three numbers, the standard deviations of L, a and b.",
     )
     toward: Literal["all", "one"] = Field(
         "all",
@@ -118,9 +120,11 @@ def require_target(options: GradeOptions, sizes: Sequence[tuple[int, int]]) -> N
     """Raise ConfigError unless the options say, in one way, which colours to aim for."""
     given = options.mean is not None, options.std is not None
     if options.reference and any(given):
-        raise ConfigError("grade: give reference, or mean and std, not both")
+        raise ConfigError("grade takes --translator.reference, or mean and std, not both")
     if not options.reference and not all(given):
-        raise ConfigError("grade: give a folder of photographs (reference), or both mean and std")
+        raise ConfigError(
+            "grade needs photographs, --translator.reference FOLDER, or --translator.mean and .std"
+        )
     if options.reference:
         photographs(options.reference)
 

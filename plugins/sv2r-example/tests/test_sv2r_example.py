@@ -9,10 +9,10 @@ import torch
 from kornia.color import rgb_to_lab
 from PIL import Image
 
-from sv2r import Batch, ConfigError, Runtime
-from sv2r.testing import check_plugin, check_translator, make_batch, make_frame
+from sv2r import Batch, ConfigError, Runtime, convert
+from sv2r.testing import check_plugin, check_translator, make_batch, make_dataset, make_frame
 
-NO_TARGET = "grade: give a folder of photographs (reference), or both mean and std"
+NO_TARGET = "grade needs photographs, --translator.reference FOLDER, or --translator.mean and .std"
 
 
 @pytest.fixture
@@ -118,14 +118,17 @@ def test_the_record_says_how_many_targets_there_were(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "grade: give a folder of photographs (reference), or both mean and std"),
+        (
+            {},
+            "grade needs photographs, --translator.reference FOLDER, or --translator.mean and .std",
+        ),
         (
             {"mean": (50, 0, 0)},
-            "grade: give a folder of photographs (reference), or both mean and std",
+            "grade needs photographs, --translator.reference FOLDER, or --translator.mean and .std",
         ),
         (
             {"mean": (50, 0, 0), "std": (9, 1, 1), "reference": "photos"},
-            "grade: give reference, or mean and std, not both",
+            "grade takes --translator.reference, or mean and std, not both",
         ),
     ],
 )
@@ -147,3 +150,29 @@ def test_a_photograph_that_cannot_be_read_is_named(photos: Path) -> None:
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ConfigError, match=r"broken\.png: .*; take it out of the folder"):
         example.build_grade(example.GradeOptions(reference=photos), Runtime())
+
+
+def test_a_dataset_takes_on_the_colours_of_a_folder_of_photographs(
+    photos: Path, tmp_path: Path
+) -> None:
+    renders = make_dataset(tmp_path / "renders")
+    translator = {"name": "grade", "reference": str(photos), "toward": "one"}
+    summary = convert(
+        {
+            "input": renders.root,
+            "output": tmp_path / "real",
+            "loader": "folder",
+            "conditioners": ["sobel"],
+            "translator": translator,
+        }
+    )
+
+    assert (summary.done, summary.exit_code) == (3, 0)
+    for sample in renders.samples:
+        after = tmp_path / "real" / sample.image.relative_to(renders.root)
+        with Image.open(sample.image) as old, Image.open(after) as new:
+            assert new.size == old.size
+            assert new.tobytes() != old.tobytes()
+    for mask in (renders.root / "masks").rglob("*.png"):
+        copy = tmp_path / "real" / mask.relative_to(renders.root)
+        assert copy.read_bytes() == mask.read_bytes()

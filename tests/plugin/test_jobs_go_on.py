@@ -1,0 +1,98 @@
+"""Jobs beside broken plugins, and with plugins that break when they are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sv2r
+from sv2r.errors import ConfigError
+from sv2r.job.run import Silence
+
+TRANSLATOR = '''
+from sv2r import Options, TranslatorSpec, hookimpl
+
+class InvertOptions(Options):
+    """None."""
+
+def build(options, runtime):
+    import torch
+
+    def translate(batch):
+        return [((1 - frame.image) * 255).round().to(torch.uint8) for frame in batch.frames]
+
+    return translate
+
+@hookimpl
+def sv2r_translators():
+    return [TranslatorSpec(name="invert", summary="Invert.", options=InvertOptions, build=build)]
+'''
+
+
+class Listener(Silence):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def said(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def _config(renders: Path, tmp_path: Path) -> dict[str, Any]:
+    return {"input": renders, "output": tmp_path / "real", "translator": "invert"}
+
+
+def test_a_job_runs_on_a_plugin_beside_broken_ones(
+    site: Any, renders: Path, tmp_path: Path
+) -> None:
+    site.plugin("haze", "import haze_net")
+    site.plugin("exits", "raise SystemExit(1)")
+    site.plugin("invert", TRANSLATOR)
+
+    summary = sv2r.convert(_config(renders, tmp_path))
+
+    assert (summary.inputs, summary.done, summary.exit_code) == (6, 6, 0)
+
+
+def test_a_plugin_that_cannot_be_built_is_named_with_its_distribution(
+    site: Any, renders: Path, tmp_path: Path
+) -> None:
+    source = TRANSLATOR.replace("    import torch\n", "    raise OSError('no weights')\n")
+    site.plugin("invert", source, version="0.3")
+
+    with pytest.raises(ConfigError) as caught:
+        sv2r.convert(_config(renders, tmp_path))
+
+    assert "translator 'invert'" in str(caught.value)
+    assert "'invert' (sv2r-invert 0.3)" in str(caught.value)
+    assert "OSError: no weights" in str(caught.value)
+
+
+def test_a_plugin_that_raises_on_a_picture_fails_that_picture_alone(
+    site: Any, renders: Path, tmp_path: Path
+) -> None:
+    bad = "        assert all('b/' not in f.sample.id for f in batch.frames), 'not this one'\n"
+    source = TRANSLATOR.replace("        return [((1", f"{bad}        return [((1")
+    site.plugin("invert", source)
+
+    summary = sv2r.convert({**_config(renders, tmp_path), "batch_size": 1})
+
+    assert (summary.done, summary.failed, summary.exit_code) == (3, 3, 1)
+    assert sorted(record.sample for record in summary.troubles) == [
+        "b/0.png",
+        "b/1.jpg",
+        "b/2.png",
+    ]
+    assert all("not this one" in str(record.error) for record in summary.troubles)
+
+
+def test_a_plugin_that_changes_a_pictures_size_publishes_nothing(
+    site: Any, renders: Path, tmp_path: Path
+) -> None:
+    site.plugin("invert", TRANSLATOR.replace("(1 - frame.image)", "frame.image[:, :24, :32]"))
+
+    summary = sv2r.convert(_config(renders, tmp_path))
+
+    assert (summary.done, summary.failed) == (0, 6)
+    assert not list((tmp_path / "real").rglob("*.png"))
