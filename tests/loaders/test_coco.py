@@ -356,6 +356,7 @@ def test_pictures_that_are_nowhere_are_told_once_and_not_one_by_one(tmp_path):
         "name their folder with --loader.images"
     )
     assert loaded(root, images="elsewhere").ids[0] == "elsewhere/0.png"
+    assert loaded(root, images=".").ids[0] == "0.png"
 
 
 def test_a_picture_that_is_missing_is_found_when_it_is_read(tmp_path):

@@ -128,6 +128,8 @@ def _open_part(root: Path, name: str, images: str, notes: list[str]) -> Part:
 
 
 def _images_folder(root: Path, images: str) -> str:
+    if not PurePosixPath(images).parts:  # "." is the input folder itself
+        return ""
     try:
         path = inside(root, images)
     except SampleError as error:
