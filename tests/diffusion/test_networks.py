@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+import toy
+
+from sv2r.diffusion.networks import Once, Tiling, embed_condition_once, feed_embedded
+from sv2r.images.geometry import blend, feather
+from sv2r.plugin.specs import Runtime
+from sv2r.translators import controlnet, sdedit
+
+
+@pytest.fixture
+def unet(root: Path) -> Any:
+    return diffusers.UNet2DConditionModel.from_pretrained(root / "sd15", subfolder="unet")
+
+
+@pytest.fixture
+def net(root: Path) -> Any:
+    return diffusers.ControlNetModel.from_pretrained(root / "canny")
+
+
+def test_a_result_is_kept_until_it_is_forgotten() -> None:
+    calls: list[torch.Tensor] = []
+    once = Once(calls.append)
+    one, like_it = torch.zeros(2), torch.zeros(2)
+
+    for tensor in (one, like_it, one):
+        once(tensor)
+    assert len(calls) == 2
+    once.forget()
+    once(one)
+    assert len(calls) == 3
+
+
+@torch.no_grad()
+def test_an_embedded_condition_changes_nothing(net: Any) -> None:
+    latents, text, condition = (
+        torch.randn(2, 4, 8, 8),
+        torch.randn(2, 5, 16),
+        torch.rand(2, 3, 16, 16),
+    )
+    before = net(latents, 10, text, condition, return_dict=False)
+
+    feed_embedded(net, embed_condition_once(net, "cpu"))
+    after = net(
+        latents, 10, encoder_hidden_states=text, controlnet_cond=condition, return_dict=False
+    )
+
+    assert all(torch.equal(one, other) for one, other in zip(before[0], after[0], strict=True))
+    assert torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("several", [False, True])
+@torch.no_grad()
+def test_tiles_are_what_each_part_alone_predicts(root: Path, unet: Any, several: bool) -> None:
+    def nets() -> Any:
+        made = [
+            diffusers.ControlNetModel.from_pretrained(root / "canny") for _ in range(1 + several)
+        ]
+        return diffusers.MultiControlNetModel(made) if several else made[0]
+
+    latents, text = torch.randn(2, 4, 12, 20), torch.randn(2, 5, 16)
+    conditions = [torch.rand(2, 3, 24, 40) for _ in range(1 + several)]
+    places, size = [(0, 0), (0, 6), (0, 12), (4, 0), (4, 6), (4, 12)], (12, 20)
+    plain, alone = nets(), []
+    for top, left in places:
+        piece = latents[..., top : top + 8, left : left + 8]
+        parts = [c[..., 2 * top : 2 * top + 16, 2 * left : 2 * left + 16] for c in conditions]
+        down, mid = plain(
+            piece,
+            10,
+            encoder_hidden_states=text,
+            controlnet_cond=parts if several else parts[0],
+            conditioning_scale=[0.5, 0.7] if several else 0.5,
+            return_dict=False,
+        )
+        alone.append(
+            unet(
+                piece,
+                10,
+                encoder_hidden_states=text,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+                return_dict=False,
+            )[0]
+        )
+
+    tiling, tiled = Tiling(side=8, overlap=2, factor=2), nets()
+    tiling.run_core(unet)
+    tiling.run_controlnet(tiled)
+    down, mid = tiled(
+        latents,
+        10,
+        encoder_hidden_states=text,
+        controlnet_cond=conditions if several else conditions[0],
+        conditioning_scale=[0.5, 0.7] if several else 0.5,
+        return_dict=False,
+    )
+    made = unet(
+        latents,
+        10,
+        encoder_hidden_states=text,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=mid,
+        return_dict=False,
+    )[0]
+
+    assert tiling.places(size) == places
+    assert torch.allclose(made, blend(alone, places, size, feather((8, 8), 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["sd15", "sdxl", "sd3"])
+def test_a_picture_no_larger_than_a_tile_is_the_native_one(root: Path, model: str) -> None:
+    options: dict[str, Any] = {"model": str(root / model), "steps": 4}
+    batch = toy.batch([(30, 44)])
+    native = sdedit.build(sdedit.SdeditOptions(**options), Runtime())(batch)[0]
+    tiled = sdedit.SdeditOptions(**options, fit="tile", resolution=44)
+    assert torch.equal(sdedit.build(tiled, Runtime())(batch)[0], native)
+
+
+@pytest.mark.parametrize(("model", "net"), [("sd15", "canny"), ("sdxl", "canny-xl")])
+def test_tiles_leave_no_seams(root: Path, model: str, net: str) -> None:
+    """The steps from column to column are no larger where tiles begin than elsewhere."""
+    options = controlnet.ControlnetOptions(
+        model=str(root / model),
+        controlnet={"canny": str(root / net)},
+        fit="tile",
+        resolution=32,
+        strength=0.8,
+        steps=5,
+    )
+    batch = toy.batch([(32, 128)] * 8, controls=["canny"])
+    for frame in batch.frames:
+        frame.image[:] = 0.5
+    made = controlnet.build(options, Runtime())(batch)
+
+    steps = torch.stack([*made]).float().diff(dim=-1).abs().mean((0, 1, 2))
+    starts = [2 * left for _, left in Tiling(16, 4, 2).places((16, 64))][1:]
+    edges = sorted({column + side for column in starts for side in (-1, 0)})
+    assert len(starts) > 3
+    assert steps[edges].mean() < 1.25 * steps.mean()
+
+
+def test_tiles_run_at_the_size_asked_for(root: Path) -> None:
+    options = sdedit.SdeditOptions(
+        model=str(root / "sd3"), fit="tile", resolution=32, tile_overlap=0.5, strength=1, steps=2
+    )
+    translate = sdedit.build(options, Runtime())
+    core, shapes = translate._pipe.transformer, []
+    core.pos_embed.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape))
+
+    translate(toy.batch([(32, 64)]))
+
+    assert shapes == [(2, 16, 16, 16)] * 3 * 2  # with and without the prompt; 3 tiles, 2 steps
