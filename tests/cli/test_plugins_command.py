@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,3 +172,12 @@ def test_json_of_show_has_the_same_shape_for_one_name() -> None:
 
 def test_every_line_goes_whole_into_a_pipe() -> None:
     assert "…" not in _run(COLUMNS="40").output
+
+
+def test_an_unknown_name_ends_the_command_with_2_and_one_line() -> None:
+    command = [sys.executable, "-m", "sv2r.cli.main", "plugins", "show", "sobl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: no component 'sobl'; did you mean sobel?")
+    assert done.stderr.count("\n") == 1

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import sv2r
+from sv2r.cli.main import cli
 from sv2r.errors import ConfigError
-from sv2r.job.run import Silence
 
 TRANSLATOR = '''
 from sv2r import Options, TranslatorSpec, hookimpl
@@ -31,14 +32,6 @@ def sv2r_translators():
 '''
 
 
-class Listener(Silence):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def said(self, line: str) -> None:
-        self.lines.append(line)
-
-
 def _config(renders: Path, tmp_path: Path) -> dict[str, Any]:
     return {"input": renders, "output": tmp_path / "real", "translator": "invert"}
 
@@ -50,9 +43,13 @@ def test_a_job_runs_on_a_plugin_beside_broken_ones(
     site.plugin("exits", "raise SystemExit(1)")
     site.plugin("invert", TRANSLATOR)
 
-    summary = sv2r.convert(_config(renders, tmp_path))
+    options = ["--input", str(renders), "--output", str(tmp_path / "real")]
+    result = CliRunner().invoke(cli, ["convert", *options, "--translator", "invert"])
 
-    assert (summary.inputs, summary.done, summary.exit_code) == (6, 6, 0)
+    assert "done 6 · rejected 0 · failed 0" in result.output
+    warnings = [line for line in result.output.splitlines() if line.startswith("warning")]
+    assert any("'haze' (sv2r-haze 1.0) disabled: import failed" in line for line in warnings)
+    assert any("'exits' (sv2r-exits 1.0) disabled: import failed" in line for line in warnings)
 
 
 def test_a_plugin_that_cannot_be_built_is_named_with_its_distribution(
