@@ -107,7 +107,23 @@ def load_pipeline(
     return pipe
 
 
+def _require_readable(source: Source) -> None:
+    """Raise ConfigError where a file of weights is damaged; looks at its header and its length."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in source.weight_files():
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            name = _relative(file, source.folder)
+            raise ConfigError(
+                f"{source.option} {source.asked}: {name} is damaged ({error}); copy it again"
+            ) from None
+
+
 def _read_weights(source: Source, pipeline_class: Any, dtype: Any, extra: dict[str, Any]) -> Any:
+    _require_readable(source)
     try:
         if source.file is not None:
             return pipeline_class.from_single_file(
@@ -137,6 +153,7 @@ def load_network(source: Source, class_name: str, dtype: Any) -> Any:
     """
     import diffusers
 
+    _require_readable(source)
     try:
         with quiet():
             return getattr(diffusers, class_name).from_pretrained(

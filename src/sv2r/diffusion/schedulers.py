@@ -41,7 +41,7 @@ def find_scheduler(name: str) -> tuple[str, Mapping[str, Any]]:
     classes = {each for each in dir(diffusers) if each.endswith("Scheduler")}
     if name in classes:
         return name, {}
-    near = nearest(name, classes | set(_ALIASES)) or nearest(f"{name}Scheduler", classes)
+    near = nearest(name, classes | set(_ALIASES))
     hint = f"did you mean {near}?" if near else f"there are {', '.join(_ALIASES)}"
     raise ConfigError(f"no scheduler '{name}'; {hint}")
 
