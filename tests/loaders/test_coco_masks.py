@@ -163,14 +163,14 @@ RLE = {"size": [1, 5], "counts": [5]}
         (
             [[0, 0, 1e9, 0, 4, 1]],
             (
-                "polygon 1 has the coordinate 1000000000.0, more than 10 frames away; "
+                "polygon 1 has the coordinate 1000000000.0, more than 1000 pixels away; "
                 "coordinates are pixels of the picture"
             ),
         ),
         (
             [[0, 0, -(10**400), 0, 4, 1]],
             (
-                "polygon 1 has the coordinate -1000000000000000000, more than 10 frames away; "
+                "polygon 1 has the coordinate -1000000000000000000, more than 1000 pixels away; "
                 "coordinates are pixels of the picture"
             ),
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +18,8 @@ from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.types import Dataset, Match
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sv2r.loaders.coco_index import Tally
     from sv2r.loaders.coco_samples import Part
 
@@ -54,6 +55,7 @@ def detect(root: Path) -> Match:
     """Return how sure it is that a folder holds a COCO instance dataset, by glances."""
     candidates = find_candidates(root)
     masked = [candidate for candidate in candidates if candidate.kind == "instances"]
+    masked = masked or [candidate for candidate in candidates if candidate.kind == "panoptic"]
     bare = [candidate for candidate in candidates if candidate.kind == "no annotations"]
     if masked:
         more = f", and {len(masked) - 1} more COCO files" if len(masked) > 1 else ""
@@ -81,7 +83,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
 
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
-    names = expand(root, options.annotations) or [choose(find_candidates(root))]
+    names = expand(root, options.annotations) or [choose(root, find_candidates(root))]
     notes = [] if options.annotations else [f"annotations in {names[0]}"]
     parts = [_open_part(root, name, options.images, notes) for name in names]
     problems = [problem for part in parts for problem in part.problems()]
@@ -116,14 +118,16 @@ def _open_part(root: Path, name: str, images: str, notes: list[str]) -> Part:
     from sv2r.loaders.coco_samples import whole_part
 
     index = open_index(root / name, name)
-    _require_masks(index.tally, name)
+    if not index.panoptic:
+        _require_masks(index.tally, name)
     if images:
         folder = _images_folder(root, images)
     else:
         folder, looked, found = find_images(root, name, index.names)
         if folder != _relative(PurePosixPath(name).parent):
             notes.append(f"pictures of {name} in {folder or '.'} ({found} of {looked} looked for)")
-    notes.extend(f"{name}: {line}" for line in _remarks(index.tally))
+    if not index.panoptic:
+        notes.extend(f"{name}: {line}" for line in _remarks(index.tally))
     return whole_part(index, name, folder)
 
 
@@ -147,11 +151,8 @@ def _relative(folder: PurePath) -> str:
 def _require_masks(tally: Tally, name: str) -> None:
     if not tally.annotations or tally.unmasked < tally.annotations:
         return
-    reason = "none of its annotations has a segmentation"
-    if "segments_info" in tally.fields:
-        reason = "it is COCO panoptic (segments_info), which is not read"
-    elif "caption" in tally.fields:
-        reason = "it has captions"
+    captions = "caption" in tally.fields
+    reason = "it has captions" if captions else "none of its annotations has a segmentation"
     raise ConfigError(f"{name}: {reason}; give a COCO file with instance masks")
 
 
@@ -172,7 +173,7 @@ def sv2r_loaders() -> Iterable[LoaderSpec[CocoOptions]]:
     return [
         LoaderSpec(
             name="coco",
-            summary="COCO instance masks: polygons and RLE, crowds, one or several JSON files.",
+            summary="COCO: polygons, RLE, crowds, panoptic PNGs; one or several JSON files.",
             options=CocoOptions,
             build=build,
             detect=detect,

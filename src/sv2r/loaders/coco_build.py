@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -14,6 +12,7 @@ from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.coco_entries import (
     NO_KEY,
     AnnotationEntry,
+    Categories,
     ImageEntry,
     Keys,
     Reader,
@@ -23,10 +22,13 @@ from sv2r.loaders.coco_entries import (
     read_categories,
     safe_name,
 )
-from sv2r.loaders.coco_index import CocoIndex, Entry, Key, Names, Tally, parse_leniently
+from sv2r.loaders.coco_index import CocoIndex, Entry, Names, Tally, parse_leniently
 from sv2r.loaders.coco_scan import Elements, scan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 # Pictures that annotations name but nothing lists: more of them than this are told as one.
@@ -46,7 +48,7 @@ def build_index(path: Path, name: str) -> CocoIndex:
     """
     keys = Keys()
     images, annotations = _Images(name, keys), _Annotations(name, keys)
-    categories: dict[Key, str] | None = None
+    categories: Categories | None = None
     arrays, values = frozenset({"images", "annotations"}), frozenset({"categories"})
     try:
         with path.open("rb", buffering=0) as stream:
@@ -75,7 +77,8 @@ def build_index(path: Path, name: str) -> CocoIndex:
         first=places.first,
         annotation_at=places.at,
         annotation_length=places.length,
-        categories=categories or {},
+        categories=categories.names if categories else {},
+        stuff=categories.stuff if categories else frozenset(),
         unusable=(*pictures.unusable, *places.unusable),
         tally=annotations.tally(),
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A smaller file is read again as fast as its index would be.
 SMALLEST = 4 << 20
 
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = ("sizes", "image_at", "image_length", "first", "annotation_at", "annotation_length")
 
 
@@ -47,6 +47,7 @@ class _Rest(msgspec.Struct, frozen=True):
     stamp: _Stamp
     folders: tuple[str, ...]
     categories: tuple[tuple[Key, str], ...]
+    stuff: frozenset[Key]
     unusable: tuple[Entry, ...]
     tally: Tally
 
@@ -107,6 +108,7 @@ def _load(file: Path, path: Path, stamp: _Stamp) -> CocoIndex | None:
         names=names,
         folders=rest.folders,
         categories=dict(rest.categories),
+        stuff=rest.stuff,
         unusable=rest.unusable,
         tally=rest.tally,
         **arrays,
@@ -115,7 +117,14 @@ def _load(file: Path, path: Path, stamp: _Stamp) -> CocoIndex | None:
 
 def _save(file: Path, index: CocoIndex, stamp: _Stamp) -> None:
     """Keep an index, unless the file has changed meanwhile or the folder takes nothing."""
-    rest = _Rest(stamp, index.folders, tuple(index.categories.items()), index.unusable, index.tally)
+    rest = _Rest(
+        stamp,
+        index.folders,
+        tuple(index.categories.items()),
+        index.stuff,
+        index.unusable,
+        index.tally,
+    )
     arrays: dict[str, NDArray[Any]] = {name: getattr(index, name) for name in _ARRAYS}
     arrays["names"] = np.frombuffer(index.names.text, np.uint8)
     arrays["ends"] = index.names.ends

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -12,10 +12,13 @@ import numpy as np
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import safe_relative
 from sv2r.loaders.coco_index import Key, as_key, parse_leniently
-from sv2r.loaders.coco_scan import Elements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+    from sv2r.loaders.coco_scan import Elements
 
 # Names that `safe_relative` would return as they are: it takes longer than all else per picture.
 _PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
@@ -144,8 +147,16 @@ def lenient_annotation(found: dict[str, Any]) -> AnnotationEntry:
     return AnnotationEntry(as_key(found.get("image_id")), parts)
 
 
-def read_categories(text: bytes, name: str) -> dict[Key, str]:
-    """Return the categories' names by their ids.
+@dataclass(frozen=True)
+class Categories:
+    """The categories' names by their ids, and which of them are stuff ("isthing": 0)."""
+
+    names: dict[Key, str]
+    stuff: frozenset[Key]
+
+
+def read_categories(text: bytes, name: str) -> Categories:
+    """Return what the array of categories says.
 
     Raises:
         ConfigError: one of them has no id or no name, or shares its id.
@@ -155,6 +166,7 @@ def read_categories(text: bytes, name: str) -> dict[Key, str]:
     if not isinstance(entries, list):
         raise ConfigError(f"{name}: 'categories' is no list of objects with id and name")
     names: dict[Key, str] = {}
+    stuff: set[Key] = set()
     for number, entry in enumerate(entries):
         key = as_key(entry.get("id")) if isinstance(entry, dict) else None
         if key is None or not isinstance(entry.get("name"), str) or not entry["name"]:
@@ -164,4 +176,6 @@ def read_categories(text: bytes, name: str) -> dict[Key, str]:
             both = f"{names[key]} and {other}"
             raise ConfigError(f"{name}: category id {key!r} stands for {both}; give each its own")
         names[key] = entry["name"]
-    return names
+        if entry.get("isthing") == 0:
+            stuff.add(key)
+    return Categories(names, frozenset(stuff))

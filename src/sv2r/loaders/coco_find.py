@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import inside
 from sv2r.plugin.options import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 Kind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
 
@@ -48,14 +50,15 @@ def find_candidates(root: Path) -> list[Candidate]:
     return found
 
 
-def choose(candidates: Sequence[Candidate]) -> str:
+def choose(root: Path, candidates: Sequence[Candidate]) -> str:
     """Return the name of the one file to read.
 
     Raises:
         ConfigError: there is none, or more than one.
     """
     with_masks = [c.name for c in candidates if c.kind == "instances"]
-    usable = with_masks or [c.name for c in candidates if c.kind == "no annotations"]
+    panoptic = [c.name for c in candidates if c.kind == "panoptic"]
+    usable = with_masks or panoptic or [c.name for c in candidates if c.kind == "no annotations"]
     if len(usable) == 1:
         return usable[0]
     if usable:
@@ -67,7 +70,7 @@ def choose(candidates: Sequence[Candidate]) -> str:
         first = candidates[0]
         raise ConfigError(f"{first.name}: {describe(first)}; instance masks are needed")
     raise ConfigError(
-        f"no COCO file up to {DEEPEST} folders deep; name it with --loader.annotations FILE"
+        f"{root}: no COCO file up to {DEEPEST} folders deep; name it with --loader.annotations FILE"
     )
 
 
@@ -76,7 +79,7 @@ def describe(candidate: Candidate) -> str:
     words: dict[Kind, str] = {
         "instances": f"has {', '.join(candidate.keys)}",
         "no annotations": "lists pictures without annotations",
-        "panoptic": "is COCO panoptic (segments_info), which is not read",
+        "panoptic": "is COCO panoptic (segments_info)",
         "captions": "has captions and no masks",
         "no masks": "has annotations without a segmentation",
     }

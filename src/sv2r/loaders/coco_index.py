@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
@@ -13,6 +12,8 @@ import msgspec
 from sv2r.errors import SampleError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -81,7 +82,8 @@ class CocoIndex:
     that the names lie in. sizes: (n, 2) int32 height and width, 0 where the file does not tell.
     image_at, image_length: the picture's object, in bytes. first: (n + 1) where the annotations of
     each picture begin in annotation_at, annotation_length; within a picture they keep their order.
-    categories: name by the file's own id. unusable: what cannot become a sample.
+    categories: name by the file's own id; stuff: those whose "isthing" is 0.
+    unusable: what cannot become a sample.
     """
 
     path: Path
@@ -94,8 +96,14 @@ class CocoIndex:
     annotation_at: NDArray[np.int64]
     annotation_length: NDArray[np.uint32]
     categories: Mapping[Key, str]
+    stuff: frozenset[Key]
     unusable: tuple[Entry, ...]
     tally: Tally
+
+    @property
+    def panoptic(self) -> bool:
+        """Return whether the masks are in a PNG per picture and not in the file."""
+        return "segments_info" in self.tally.fields
 
     def image(self, position: int) -> dict[str, Any]:
         """Return a picture's object, read from the file.

@@ -36,7 +36,7 @@ def draw_annotations(
     table: dict[int, Instance] = {}
     for number, (id_, annotation) in enumerate(zip(ids, annotations, strict=True), start=1):
         try:
-            table[id_] = _instance(id_, annotation, categories)
+            table[id_] = instance_of(id_, annotation, categories)
             shapes.append(_runs(annotation, size))
         except SampleError as error:
             named = annotation.get("id", f"number {number} of the picture")
@@ -69,7 +69,12 @@ def mask_size(annotations: Sequence[Mapping[str, Any]]) -> Size | None:
     return None
 
 
-def _instance(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key, str]) -> Instance:
+def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key, str]) -> Instance:
+    """Return the instance that an annotation or segment describes.
+
+    Raises:
+        SampleError: its category is not known, or iscrowd is no truth value.
+    """
     key = as_key(annotation.get("category_id"))
     if key is None or key not in categories:
         given = annotation.get("category_id")

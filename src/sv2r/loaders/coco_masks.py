@@ -20,7 +20,7 @@ Size = tuple[int, int]
 LONGEST_OUTLINE = 2_000_000
 # A point may lie outside of the frame, where renderers put what they have not clipped, but a point
 # that is many frames away is a unit mistaken or a division by nearly zero.
-FARTHEST = 10
+FARTHEST_FRAMES, FARTHEST_PIXELS = 10, 1000
 # Seven characters of five bits hold any count that a picture can have.
 LONGEST_COUNT = 7
 
@@ -143,11 +143,11 @@ def _polygon(value: Any, name: str, size: Size) -> list[float]:
         raise SampleError(
             f"{name} has {len(value)} numbers, so one coordinate is missing; export it again"
         )
-    far = FARTHEST * max(size)
+    far = max(FARTHEST_FRAMES * max(size), FARTHEST_PIXELS)
     wrong = next((x for x in value if not -far <= x <= far), None)
     if wrong is not None and abs(wrong) < math.inf:
         raise SampleError(
-            f"{name} has the coordinate {wrong!s:.20}, more than {FARTHEST} frames away; "
+            f"{name} has the coordinate {wrong!s:.20}, more than {far} pixels away; "
             "coordinates are pixels of the picture"
         )
     if wrong is not None:

@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -18,13 +17,17 @@ from sv2r.images.files import inside
 from sv2r.images.opening import MAX_PIXELS
 from sv2r.loaders.channels import find_channels
 from sv2r.loaders.coco_build import repeated_names
-from sv2r.loaders.coco_index import CocoIndex
 from sv2r.loaders.coco_labels import draw_annotations, mask_size
-from sv2r.loaders.coco_masks import Size
+from sv2r.loaders.coco_panoptic import draw_panoptic, panoptic_file
 from sv2r.types import Instances, Problem, Sample
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from sv2r.loaders.coco_index import CocoIndex
+    from sv2r.loaders.coco_masks import Size
 
 # What COCO says of every picture: no words that a prompt could use.
 _NO_ATTRIBUTES = frozenset(
@@ -106,7 +109,7 @@ class Pictures:
         part, position = self._find(index)
         id_ = part.id(position)
         image = self._root / id_
-        labels = Labels(part, position, image, id_)
+        labels = Labels(part, position, self._root, id_)
         channels: Mapping[str, Path] = {}
         load = labels.load
         try:
@@ -118,6 +121,7 @@ class Pictures:
             image=image,
             load_instances=load,
             size=labels.indexed_size(),
+            annotation_files=labels.files(),
             channels=channels,
             attributes=Attributes(part.index, position),
         )
@@ -134,7 +138,7 @@ class Labels:
 
     part: Part
     position: int
-    image: Path
+    root: Path
     id: str
 
     def load(self) -> Instances:
@@ -145,10 +149,29 @@ class Labels:
         """
         try:
             annotations = self.part.index.annotations(self.position)
+            if self.part.index.panoptic and annotations:
+                return self._draw_panoptic(annotations)
             size = self._size(annotations)
             return draw_annotations(annotations, size, self.part.index.categories)
         except SampleError as error:
             raise SampleError(f"{self.id} in {self.part.name}: {error}") from error
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the panoptic PNG; nothing where there is none, for which `load` has the reason."""
+        if not self.part.index.panoptic:
+            return ()
+        try:
+            annotations = self.part.index.annotations(self.position)
+            path = panoptic_file(self.root, self.part.name, annotations)
+        except SampleError:
+            return ()
+        return (path,) if path.is_file() else ()
+
+    def _draw_panoptic(self, annotations: Sequence[Mapping[str, Any]]) -> Instances:
+        path = panoptic_file(self.root, self.part.name, annotations)
+        name = path.relative_to(self.root).as_posix()
+        index = self.part.index
+        return draw_panoptic(annotations[0], path, name, index.categories, index.stuff)
 
     def indexed_size(self) -> Size | None:
         """Return (height, width) as the index has it, or None."""
@@ -157,7 +180,7 @@ class Labels:
 
     def _size(self, annotations: Sequence[Mapping[str, Any]]) -> Size:
         size = self.indexed_size() or entry_size(self.part.index.image(self.position))
-        size = size or mask_size(annotations) or picture_size(self.image, self.id)
+        size = size or mask_size(annotations) or picture_size(self.root / self.id, self.id)
         if size[0] * size[1] > MAX_PIXELS:
             raise SampleError(
                 f"{size[0]:,} × {size[1]:,} pixels are more than {MAX_PIXELS:,}; cut it into tiles"
