@@ -32,7 +32,7 @@ class Prompts:
         self._encoders = {name: getattr(pipe, name, None) for name in family.text_encoders}
         self._positive: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._negative: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
-        self._told: set[str] = set()
+        self._told = False
         if moves:
             self._detach()
 
@@ -97,7 +97,9 @@ class Prompts:
         return {name: value for name, value in named if name and value is not None}
 
     def _tell_if_cut(self, text: str) -> None:
-        """Say once for every text that the model reads only its beginning."""
+        """Say of the first text for which it is so that the model reads only its beginning."""
+        if self._told:
+            return
         names = [name.replace("text_encoder", "tokenizer") for name in self._family.text_encoders]
         tokenizers = [t for t in (getattr(self._pipe, name, None) for name in names) if t]
         limits = [
@@ -105,8 +107,8 @@ class Prompts:
             for tokenizer in tokenizers
             if len(tokenizer(text).input_ids) > tokenizer.model_max_length
         ]
-        if tokenizers and len(limits) == len(tokenizers) and text not in self._told:
-            self._told.add(text)
+        if tokenizers and len(limits) == len(tokenizers):
+            self._told = True
             _LOG.warning("the model reads only the first %d tokens of: %s", max(limits), text)
 
     def _attach(self) -> None:
