@@ -149,7 +149,7 @@ def test_very_many_unlisted_pictures_are_told_as_one(tmp_path, monkeypatch):
         ),
         (
             {"id": 1, "file_name": "\ud800.png"},
-            "images[1]: '\\ud800.png': file_name is no text that can be written",
+            "images[1]: '\\ud800.png': the name holds characters that are not printed; rename it",
         ),
     ],
 )

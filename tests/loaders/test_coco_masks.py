@@ -150,7 +150,10 @@ RLE = {"size": [1, 5], "counts": [5]}
             RLE | {"counts": "PPPPPPPPP0"},
             "RLE counts: a number does not end; export the mask again",
         ),
-        (RLE | {"counts": "O6"}, "RLE counts: a count is negative; export the mask again"),
+        (
+            RLE | {"counts": "O6"},
+            "RLE counts: a count is no number of pixels; export the mask again",
+        ),
         (
             [[0, 0, 4, 0, 4]],
             "polygon 1 has 5 numbers, so one coordinate is missing; export it again",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +19,6 @@ from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.types import Dataset, Match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from sv2r.loaders.coco_index import Tally
     from sv2r.loaders.coco_samples import Part
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -26,9 +28,6 @@ from sv2r.loaders.coco_index import CocoIndex, Entry, Names, Tally, parse_lenien
 from sv2r.loaders.coco_scan import Elements, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 # Pictures that annotations name but nothing lists: more of them than this are told as one.
@@ -146,8 +145,9 @@ class _Images:
             if image.id is None:
                 raise SampleError(f"{name} has no id; annotations find their picture by it")
         except SampleError as error:
-            message = f"images[{self.seen}]: {error}"
-            self._unusable.append(Entry(name, image.file_name or "", message))
+            given = image.file_name or ""
+            given = given if given.isprintable() else ascii(given)
+            self._unusable.append(Entry(name, given, f"images[{self.seen}]: {error}"))
             self._others.append(self._number(image.id))
             return
         self._keys.append(self._number(image.id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -12,13 +13,10 @@ import numpy as np
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import safe_relative
 from sv2r.loaders.coco_index import Key, as_key, parse_leniently
+from sv2r.loaders.coco_scan import Elements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
-
-    from sv2r.loaders.coco_scan import Elements
 
 # Names that `safe_relative` would return as they are: it takes longer than all else per picture.
 _PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
@@ -116,13 +114,9 @@ def safe_name(name: str | None) -> str:
     """
     if not name:
         raise SampleError("file_name is missing; name the picture's file")
-    if not _PLAIN.fullmatch(name):
-        name = safe_relative(name).as_posix()
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise SampleError(f"{name!a}: file_name is no text that can be written") from None
-    return name
+    if not name.isprintable():
+        raise SampleError(f"{name!a}: the name holds characters that are not printed; rename it")
+    return name if _PLAIN.fullmatch(name) else safe_relative(name).as_posix()
 
 
 def labelled_size(image: ImageEntry) -> tuple[int, int]:

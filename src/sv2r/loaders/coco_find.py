@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import inside
 from sv2r.plugin.options import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 Kind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
 

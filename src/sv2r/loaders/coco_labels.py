@@ -39,8 +39,8 @@ def draw_annotations(
             table[id_] = instance_of(id_, annotation, categories)
             shapes.append(_runs(annotation, size))
         except SampleError as error:
-            named = annotation.get("id", f"number {number} of the picture")
-            raise SampleError(f"annotation {named}: {error}") from error
+            own = repr(annotation["id"]) if "id" in annotation else f"{number} of the picture's"
+            raise SampleError(f"annotation {own}: {error}") from error
     areas = [int(np.sum(shape[:, 1] - shape[:, 0])) for shape in shapes]
     order = sorted(range(len(ids)), key=lambda i: (not table[ids[i]].crowd, -areas[i]))
     labels, overlaps = rasterise(size, [shapes[i] for i in order], [ids[i] for i in order])

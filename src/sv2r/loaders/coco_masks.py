@@ -80,7 +80,7 @@ def _counts(counts: Any) -> NDArray[np.int64]:
         return decode_counts(counts)
     if not isinstance(counts, list):
         raise SampleError("RLE counts are missing; they are a list of numbers or a COCO string")
-    # The bound keeps the sum of any list that fits into memory within 64 bits.
+    # The bound, there and in `decode_counts`, keeps the sum of any list within 64 bits.
     wrong = next((c for c in counts if not _is_count(c) or c >= 2**31), None)
     if wrong is not None:
         raise SampleError(f"RLE counts hold {wrong!r}; each is a whole number of pixels, 0 or more")
@@ -113,8 +113,8 @@ def decode_counts(text: str | bytes) -> NDArray[np.int64]:
     values = np.add.reduceat((groups & 31) << place, first)
     values -= np.where(groups[last] & 16, 32 << place[last], 0)
     counts = _undo_differences(values)
-    if np.any(counts < 0):
-        raise SampleError("RLE counts: a count is negative; export the mask again")
+    if np.any((counts < 0) | (counts >= 2**31)):
+        raise SampleError("RLE counts: a count is no number of pixels; export the mask again")
     return counts
 
 

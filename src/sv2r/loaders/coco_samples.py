@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
@@ -17,17 +18,15 @@ from sv2r.images.files import inside
 from sv2r.images.opening import MAX_PIXELS
 from sv2r.loaders.channels import find_channels
 from sv2r.loaders.coco_build import repeated_names
+from sv2r.loaders.coco_index import CocoIndex
 from sv2r.loaders.coco_labels import draw_annotations, mask_size
+from sv2r.loaders.coco_masks import Size
 from sv2r.loaders.coco_panoptic import draw_panoptic, panoptic_file
 from sv2r.types import Instances, Problem, Sample
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from sv2r.loaders.coco_index import CocoIndex
-    from sv2r.loaders.coco_masks import Size
 
 # What COCO says of every picture: no words that a prompt could use.
 _NO_ATTRIBUTES = frozenset(
