@@ -15,6 +15,8 @@ from sv2r.errors import ConfigError, Sv2rError
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "convert": "Convert a labelled dataset: realistic pictures, labels untouched.",
+        "verify": "Look at a finished dataset again: labels, pictures, hashes, scores.",
+        "report": "Write a page of a finished dataset: before and after, worst first.",
         "config": "List, show and copy presets; show what a config comes to.",
         "plugins": "List what is installed and what failed; show a plugin's options.",
         "doctor": "Say what this machine has: versions, devices, plugins, caches.",
@@ -48,14 +50,28 @@ class _Commands(click.Group):
 
 
 def _plugin_commands() -> Mapping[str, click.Command]:
-    """Return the plugins' commands; nothing is loaded where no plugin but sv2r's own is there."""
+    """Return the plugins' commands; no plugin is loaded where none can bring any."""
     from importlib.metadata import entry_points
 
-    if all(point.dist and point.dist.name == "sv2r" for point in entry_points(group="sv2r")):
+    others = (p for p in entry_points(group="sv2r") if not p.dist or p.dist.name != "sv2r")
+    if not any(_may_bring_commands(point.module) for point in others):
         return {}
     from sv2r.plugin.registry import load_registry
 
     return load_registry().commands
+
+
+def _may_bring_commands(module: str) -> bool:
+    """Return whether a module's text names the hook; a package's submodule is not looked into."""
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    if "." in module:
+        return True
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return False
+    return b"sv2r_commands" in Path(spec.origin).read_bytes()
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -81,12 +81,16 @@ class _Dumper(yaml.SafeDumper):
 
 
 _OURS = _Loader("")
+# Characters that YAML reads as line breaks unless they are escaped, which double quotes allow.
+_BREAKS = frozenset("\x85\u2028\u2029\ufeff")
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     readings = {reader.resolve(yaml.ScalarNode, value, (True, False)) for reader in (dumper, _OURS)}  # type: ignore[no-untyped-call]
-    quoted = readings != {"tag:yaml.org,2002:str"}
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if quoted else None)
+    style = None if readings == {"tag:yaml.org,2002:str"} else "'"
+    if not _BREAKS.isdisjoint(value):
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)

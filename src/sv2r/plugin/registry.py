@@ -183,11 +183,6 @@ def load_registry(disable: str | None = None) -> Registry:
     return Registry(tuple(entries), tuple(failures), tuple(disabled))
 
 
-def third_party_installed() -> bool:
-    """Return whether any distribution but sv2r has plugins, without importing one."""
-    return any(owner.distribution != "sv2r" for owner, _ in _installed())
-
-
 class _Refused(Exception):
     def __init__(self, stage: Stage, error: str) -> None:
         super().__init__(error)

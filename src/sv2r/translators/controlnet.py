@@ -49,8 +49,9 @@ class ControlnetOptions(DiffusionOptions):
             "control_guidance_end",
         ):
             for name in getattr(self, option):
-                if name not in self.controlnet:
-                    known = ", ".join(self.controlnet) or "none"
+                # A preset may give scales for ControlNets that the user has yet to name.
+                if self.controlnet and name not in self.controlnet:
+                    known = ", ".join(self.controlnet)
                     raise ValueError(f"{option} names '{name}'; the ControlNets are: {known}")
         for name in self.controlnet:
             start = self.control_guidance_start.get(name, 0.0)

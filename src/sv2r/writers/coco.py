@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sv2r.images.files import replacing, sha256_file
-from sv2r.images.rle import encode_instances
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
@@ -99,6 +98,8 @@ def _image(image_id: int, record: Record, instances: Instances) -> dict[str, Any
 def _annotations(
     image_id: int, instances: Instances, category_ids: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
+    from sv2r.images.rle import encode_instances
+
     for rle in encode_instances(instances):
         instance = instances.table[rle.id]
         yield {

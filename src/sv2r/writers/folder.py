@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from sv2r.images.files import replacing, sha256_file, write_atomically
-from sv2r.images.label_image import encode_label_png
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
@@ -25,6 +23,7 @@ from sv2r.writers.encoding import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -52,6 +51,8 @@ class FolderWriter:
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Write the mask, then the picture, so that no picture is ever without one."""
+        from sv2r.images.label_image import encode_label_png
+
         values = mask_values(frame.instances)
         mask = encode_label_png(_renumbered(frame.instances, values))
         target = self.target(sample, variant)
@@ -78,6 +79,8 @@ def mask_values(instances: Instances) -> dict[int, int]:
 
 
 def _renumbered(instances: Instances, values: Mapping[int, int]) -> NDArray[np.int32]:
+    import numpy as np
+
     if all(id_ == value for id_, value in values.items()):
         return instances.labels
     ids = np.array([0, *sorted(values)])
