@@ -131,6 +131,9 @@ def test_short_memory_slices_the_batch_and_remembers_it(vae: Any) -> None:
 
     assert latents.split == "sliced"
     assert vae.decode.sizes == [3, 1, 1, 1, 1, 1, 1]
+    vae.decode.limit = 2
+    latents.decode(codes[:2])
+    assert vae.decode.sizes[7:] == [2]  # fewer than what did not fit
     assert torch.allclose(sliced, whole, atol=1e-5)
     assert torch.equal(sliced, again)
 

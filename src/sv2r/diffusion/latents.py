@@ -45,7 +45,8 @@ class Latents:
         if wary_half:
             self._dtype = torch.bfloat16 if may_check else torch.float32
         self._noise_dtype = torch.float32 if wary else model_dtype
-        self._sliced = self._tiled = False
+        self._too_many: int | None = None
+        self._tiled = False
         self.difference: tuple[float, float] | None = None
         self._use(self._dtype)
 
@@ -57,7 +58,8 @@ class Latents:
     @property
     def split(self) -> str | None:
         """Return what memory asked for: "sliced" (one picture at a time), "tiled", or None."""
-        return "tiled" if self._tiled else "sliced" if self._sliced else None
+        sliced = self._too_many is not None
+        return "tiled" if self._tiled else "sliced" if sliced else None
 
     def encode(self, pixels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         """Return the latents of a (B, 3, H, W) batch in [0, 1], drawn from the VAE's posterior.
@@ -92,11 +94,11 @@ class Latents:
         """Return the step's result for a batch: at once, or picture by picture where that fits."""
         import torch
 
-        if not self._sliced:
+        if self._too_many is None or len(batch) < self._too_many:
             try:
                 return step(batch)
             except torch.OutOfMemoryError:
-                self._sliced = True
+                self._too_many = len(batch)
         _free(batch)
         try:
             return torch.cat([step(one[None]) for one in batch])
