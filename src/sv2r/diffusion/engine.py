@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.diffusion.families import Family
 from sv2r.diffusion.fitting import Fitting, Size
+from sv2r.diffusion.gentler import changed_arguments
 from sv2r.diffusion.latents import Latents
 from sv2r.diffusion.loading import quiet
 from sv2r.diffusion.networks import Once
@@ -53,6 +54,7 @@ class LatentEngine:
         self._latents = latents
         self._call = dict(call)
         self._facts = dict(facts)
+        self._changed: dict[str, Any] = {}
         self._device = device
         self._controls = controls
         self._stores = tuple(stores)
@@ -87,6 +89,7 @@ class LatentEngine:
         difference = self._latents.difference
         return {
             **self._facts,
+            **self._changed,
             **({"effective_steps": ran} if ran is not None else {}),
             "vae_dtype": self._latents.dtype,
             **({"vae_split": self._latents.split} if self._latents.split else {}),
@@ -97,7 +100,8 @@ class LatentEngine:
         """Return the (B, 3, h, w) float32 pictures in [0, 1] at the size that the model sees."""
         pixels = self._enter([frame.image for frame in batch.frames])
         maps = [self._enter(batch.controls[name]) for name in self._controls]
-        call = dict(self._call)
+        self._changed = changed_arguments(self._call, batch)
+        call = self._call | self._changed
         if maps:
             call["control_image"] = maps[0] if len(maps) == 1 else maps
         if self._family.sized:

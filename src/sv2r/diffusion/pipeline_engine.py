@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.diffusion.engine import FLAGGED, not_a_number, repeatable, to_levels
 from sv2r.diffusion.fitting import Fitting
+from sv2r.diffusion.gentler import changed_arguments
 from sv2r.diffusion.loading import quiet
 from sv2r.errors import SampleError
 from sv2r.types import Batch, Refusal
@@ -33,6 +34,7 @@ class PipelineEngine:
         self._fitting = fitting
         self._call = dict(call)
         self._facts = dict(facts)
+        self._changed: dict[str, Any] = {}
         self._takes = frozenset(inspect.signature(type(pipe).__call__).parameters)
 
     def __call__(self, batch: Batch) -> Sequence[Tensor | Refusal]:
@@ -54,7 +56,9 @@ class PipelineEngine:
         return {
             "path": "pipeline",
             **self._facts,
-            **{names.get(name, name): value for name, value in self._call.items()},
+            **{
+                names.get(name, name): value for name, value in (self._call | self._changed).items()
+            },
             **({"effective_steps": ran} if ran is not None else {}),
         }
 
@@ -63,7 +67,12 @@ class PipelineEngine:
 
         frame = batch.frames[place]
         outer = self._fitting.outer(frame.size)
-        call = self._call | self._texts(batch.prompts[place], batch.negative_prompts[place])
+        self._changed = changed_arguments(self._call, batch)
+        call = (
+            self._call
+            | self._changed
+            | self._texts(batch.prompts[place], batch.negative_prompts[place])
+        )
         if {"height", "width"} <= self._takes:
             call |= {"height": outer[0], "width": outer[1]}
         if "_auto_resize" in self._takes:  # Flux Kontext would choose another size

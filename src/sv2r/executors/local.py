@@ -16,7 +16,6 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from sv2r.errors import ConfigError, StorageError, Sv2rError
-from sv2r.job.work import open_work
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Executor, ExecutorSpec, Runtime, Work
@@ -190,6 +189,8 @@ def _serve(
     model: str | None,
 ) -> None:
     """Do what the driver sends until it hangs up: the main function of a worker process."""
+    from sv2r.job.work import open_work
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     lock = threading.Lock()
 

@@ -68,6 +68,7 @@ def read_frame(dataset: Dataset, index: int) -> Frame:
     Raises:
         SampleError: one of them cannot be read, or they are of different size.
     """
+    import numpy as np
     import torch
 
     sample = dataset.samples[index]
@@ -80,7 +81,8 @@ def read_frame(dataset: Dataset, index: int) -> Frame:
                 f"{sample.id}: the picture is {width}×{height}, its {what} {size[1]}×{size[0]}; "
                 "render both at one size"
             )
-    image = torch.tensor(picture.pixels).permute(2, 0, 1).float().div_(255)
+    planes = picture.pixels.transpose(2, 0, 1)
+    image = torch.from_numpy(np.divide(planes, np.float32(255), dtype=np.float32, order="C"))
     return Frame(sample, image, instances, picture.normalised, picture.sha256)
 
 

@@ -74,6 +74,7 @@ class LocalWork:
             self._config,
             self._dataset,
             parts,
+            device=device,
             batch_size=self.batch_size,
             stop=self.stop,
             say=self.say,

@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from sv2r.diffusion.autobatch import pick_batch_size
 from sv2r.errors import ConfigError, SampleError
 from sv2r.job.config import Config
 from sv2r.job.parts import Parts, is_out_of_memory
@@ -38,7 +39,7 @@ _OPEN_BATCHES = 4
 class LocalWorker:
     """A worker in this process.
 
-    batch_size: pictures per batch, or None: found out with the first picture.
+    device: what the parts were built for. batch_size: pictures per batch, or None: found out with the first picture.
     stop: once set, what is not yet in a batch is left undone.
     say: takes one line for the user ("out of memory ...").
     """
@@ -49,6 +50,7 @@ class LocalWorker:
         dataset: Dataset,
         parts: Parts,
         *,
+        device: str,
         batch_size: int | None,
         stop: Event,
         say: Callable[[str], None],
@@ -56,6 +58,7 @@ class LocalWorker:
         self._config = config
         self._dataset = dataset
         self._parts = parts
+        self._device = device
         self._batch_size = batch_size or 0
         self._settler = Settler(config, parts)
         self._made = False
@@ -68,8 +71,9 @@ class LocalWorker:
         """Yield one record per task, in the order in which they end."""
         job = self._config.job
         with (
-            ThreadPoolExecutor(job.readers, "sv2r-read") as readers,
-            ThreadPoolExecutor(job.writers, "sv2r-write") as writers,
+            _share_cores(job.readers + job.writers) as few_cores,
+            ThreadPoolExecutor(job.readers, "sv2r-read", few_cores) as readers,
+            ThreadPoolExecutor(job.writers, "sv2r-write", few_cores) as writers,
         ):
             depth = (self._batch_size or _ASSUMED_BATCH) + 2 * job.readers
             read = partial(read_piece, self._config, self._dataset, self._parts)
@@ -140,8 +144,18 @@ class LocalWorker:
             self._behind.append(writers.submit(self._settler.settle, piece, image, record))
 
     def _find_batch_size(self, piece: Piece) -> int:
-        """Return the batch size that makes pictures like this one fastest."""
-        return 1
+        """Return the batch size that makes pictures like this one fastest.
+
+        Raises:
+            ConfigError: not even one picture fits in memory.
+        """
+        make = partial(make_batch, [piece])
+        try:
+            return pick_batch_size(make, self._parts.translator, self._device)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise _does_not_fit(piece) from error
+            return 1  # whatever else is wrong will be told of each picture by itself
 
     def _translate(self, pieces: list[Piece]) -> list[Tensor | Refusal]:
         """Return the pictures of a batch that is filled up to the fixed size."""
@@ -161,9 +175,7 @@ class LocalWorker:
         if self._batch_size == 1:
             if self._made:
                 return False
-            height, width = pieces[0].frame.size
-            mend = "choose --translator.fit tile, --translator.offload, or another --device"
-            raise ConfigError(f"not even one picture of {width}×{height} fits in memory; {mend}")
+            raise _does_not_fit(pieces[0])
         self._batch_size //= 2
         _free_memory()
         key = self._bucket_of(pieces[0])
@@ -212,6 +224,28 @@ def _ahead(
     finally:
         for future in begun:
             future.cancel()
+
+
+@contextmanager
+def _share_cores(threads: int) -> Iterator[Callable[[], None]]:
+    """Yield what each of so many threads calls first, so that torch takes its part of the cores.
+
+    Otherwise each of them has a team of its own as large as the machine, and the teams wait for
+    each other in busy loops. The calling thread keeps what it has.
+    """
+    import torch
+
+    cores = torch.get_num_threads()
+    try:
+        yield partial(torch.set_num_threads, max(1, cores // threads))
+    finally:
+        torch.set_num_threads(cores)  # for threads to come: those it was called in keep their own
+
+
+def _does_not_fit(piece: Piece) -> ConfigError:
+    height, width = piece.frame.size
+    mend = "choose --translator.fit tile, --translator.offload, or another --device"
+    return ConfigError(f"not even one picture of {width}×{height} fits in memory; {mend}")
 
 
 def _free_memory() -> None:

@@ -1,0 +1,237 @@
+"""A finished dataset looked at again, from its files alone: nothing missing, extra or changed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.images.files import TEMPORARY
+from sv2r.job.config import resolve
+from sv2r.job.findings import Finding
+from sv2r.job.finished import Finished, open_dataset, open_finished, selected_ids
+from sv2r.job.journal import FOLDER
+from sv2r.job.layers import Layer
+from sv2r.job.threads import in_threads
+from sv2r.job.verify_labels import Compared, as_recorded, open_labels
+from sv2r.job.verify_pictures import Inputs, look_at
+from sv2r.job.verify_records import (
+    Records,
+    forget,
+    no_run_at_work,
+    open_records,
+    rebuild_journal,
+)
+from sv2r.job.verify_scores import Part, build_checks, read_part
+from sv2r.plugin.registry import Registry, load_registry
+from sv2r.types import Record
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a look at a finished dataset found.
+
+    pictures: that their records call done. rejected, failed: records of pictures that were not
+    published. labels: label files with the bytes that they should have. labels_how: against what
+    they were held. scored: pictures that the checks saw again.
+    findings: what is wrong. notes: what could not be looked at, and why. mended: what --mend did.
+    """
+
+    output: Path
+    pictures: int
+    rejected: int
+    failed: int
+    labels: int
+    labels_how: str
+    scored: int
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 where all is as it should be, else 1."""
+        return 1 if self.findings else 0
+
+
+def verify(
+    output: str | Path,
+    *,
+    sample: str = "5%",
+    source: str | Path | None = None,
+    mend: bool = False,
+    registry: Registry | None = None,
+    watch: Callable[[int, int], None] | None = None,
+) -> Verification:
+    """Return what is wrong with a finished dataset; what `sv2r verify` does.
+
+    sample: how many pictures the checks see again, as a share ("5%") or a number.
+    source: the input, where it no longer lies where run.yaml says.
+    mend: rebuild a damaged journal from samples.jsonl, and note pictures that are missing or
+        changed as failed, so that the next run makes them again. Otherwise nothing is written.
+    watch: called now and then with the records looked at, and how many there are.
+
+    Raises:
+        ConfigError: the folder is no output of sv2r, a run writes to it, or it has no records.
+    """
+    part, registry = read_part(sample), registry or load_registry()
+    finished = open_finished(Path(output))
+    with no_run_at_work(finished):
+        records = open_records(finished)
+        where = Path(source) if source else None
+        found = _look(finished, records, registry, part, where, watch)
+    if not mend or not found.findings:
+        return found
+    return _mend(finished, records, registry, found)
+
+
+def _look(
+    finished: Finished,
+    records: Records,
+    registry: Registry,
+    part: Part,
+    source: Path | None,
+    watch: Callable[[int, int], None] | None,
+) -> Verification:
+    """Return what a look at every record, and then at every file, finds."""
+    notes: list[str] = []
+    counts = Counter(record.status for record in records.read())
+    total = counts.total()
+    inputs = _open_inputs(finished, registry, source, notes)
+    wanted = part.of(counts["done"]) if inputs.dataset else 0
+    if wanted:
+        inputs = replace(inputs, checks=build_checks(finished, registry, notes))
+    whole = _whole_labels(inputs, records, notes)
+    findings = [*records.findings, *whole.findings]
+    explained, labels, scored = set(whole.places), whole.equal, 0
+    chosen = _with_turn(records.read(), wanted, counts["done"])
+    for number, looked in enumerate(in_threads(partial(look_at, inputs), chosen), 1):
+        findings += looked.findings
+        explained |= looked.places
+        labels += looked.labels
+        scored += looked.scored
+        if watch and (number % 50 == 0 or number == total):
+            watch(number, total)
+    findings += _not_recorded(inputs, finished, records)
+    findings += _unexplained(finished.output, explained, inputs)
+    return Verification(
+        finished.output,
+        counts["done"],
+        counts["rejected"],
+        counts["failed"],
+        labels,
+        inputs.labels.how if inputs.labels else "as the run noted them",
+        scored,
+        tuple(sorted(set(findings), key=_order)),
+        tuple(notes),
+    )
+
+
+def _open_inputs(
+    finished: Finished, registry: Registry, source: Path | None, notes: list[str]
+) -> Inputs:
+    """Return the input as far as it is there; notes gets a line for what is not."""
+    try:
+        dataset = open_dataset(finished, registry, source)
+    except (ConfigError, SampleError) as error:
+        notes.append(f"labels, sizes and files without a record were not looked at: {error}")
+        return Inputs(finished.output, None, None)
+    places = {id_: index for index, id_ in enumerate(dataset.ids)}
+    kept = "keep" in (finished.section("damage").get("steps") or ())
+    try:
+        labels = open_labels(finished, dataset, registry)
+    except ConfigError as error:
+        notes.append(f"label files were not held against the input: {error}")
+        return Inputs(finished.output, dataset, None, places, kept=kept)
+    return Inputs(finished.output, dataset, labels, places, kept=kept)
+
+
+def _whole_labels(inputs: Inputs, records: Records, notes: list[str]) -> Compared:
+    """Return how the whole dataset's label files compare with the input, or with the record."""
+    if records.verified is None:
+        notes.append("what the run noted of the label files is not known: the journal is damaged")
+    noted = as_recorded(inputs.output, records.verified or {})
+    if inputs.labels is None:
+        return noted
+    now = inputs.labels.of_dataset(records.read)
+    named = {finding.path for finding in now.findings}
+    more = tuple(finding for finding in noted.findings if finding.path not in named)
+    return Compared(now.places | noted.places, now.equal, (*now.findings, *more))
+
+
+def _with_turn(records: Iterator[Record], wanted: int, total: int) -> Iterator[tuple[Record, bool]]:
+    """Yield each record, and whether it is among the wanted ones, evenly spread over those done."""
+    seen = 0
+    for record in records:
+        turn = False
+        if record.status == "done":
+            turn = (seen + 1) * wanted // total > seen * wanted // total
+            seen += 1
+        yield record, turn
+
+
+def _not_recorded(inputs: Inputs, finished: Finished, records: Records) -> Iterator[Finding]:
+    """Yield the samples that the last run was asked for and that have no record."""
+    if inputs.dataset is None:
+        return
+    variants = finished.settings.get("variants")
+    have = {(r.sample, r.variant) for r in records.read()}
+    for id_ in selected_ids(finished, inputs.dataset):
+        for variant in range(variants if isinstance(variants, int) else 1):
+            # An input that failed before it became a task has a variant below 0.
+            if (id_, variant) not in have and (id_, -1) not in have:
+                name = f"{id_} (variant {variant})" if variant else id_
+                text = "no record of it; run the same command again: it does what is missing"
+                yield Finding("missing", name, text)
+
+
+def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[Finding]:
+    """Yield the files that no record and no label explains; without labels, leftovers alone."""
+    strict = inputs.dataset is not None and inputs.labels is not None
+    for folder, _, names in os.walk(output):
+        for name in names:
+            place = (Path(folder) / name).relative_to(output).as_posix()
+            if name.startswith(TEMPORARY):
+                yield Finding("extra", place, "left over from a killed run; delete it")
+            elif strict and place not in explained and not place.startswith(f"{FOLDER}/"):
+                text = "no record and no label explains it; move it out of the output folder"
+                yield Finding("extra", place, text)
+
+
+def _mend(
+    finished: Finished, records: Records, registry: Registry, found: Verification
+) -> Verification:
+    """Make it possible for the next run to mend what was found; say what was done."""
+    mended = []
+    if records.damaged:
+        kept = rebuild_journal(finished, _identity(finished, registry))
+        aside = f"; the damaged one is {kept}" if kept else ""
+        mended.append(f"the journal is rebuilt from samples.jsonl{aside}")
+    again = {
+        (f.sample, f.variant): f"{f.path}: {f.message.partition(';')[0]}"
+        for f in found.findings
+        if f.sample is not None
+    }
+    forget(finished.output, again)
+    if again:
+        count = f"{len(again):,} picture{'s' if len(again) > 1 else ''}"
+        mended.append(f"{count} will be made again")
+    mended.append(f"now run: sv2r convert --config {finished.folder / 'run.yaml'}")
+    return replace(found, mended=tuple(mended))
+
+
+def _identity(finished: Finished, registry: Registry) -> dict[str, Any] | None:
+    """Return what run.yaml says that a resumed run must share with this one, if it still can."""
+    try:
+        return resolve(registry, [Layer("run.yaml", finished.settings)]).identity()
+    except ConfigError:
+        return None
+
+
+def _order(finding: Finding) -> tuple[str, str, str]:
+    return finding.path, finding.kind, finding.message

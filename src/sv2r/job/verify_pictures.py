@@ -1,0 +1,136 @@
+"""What one record of a finished output comes to: its picture, labels and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sv2r.errors import SampleError
+from sv2r.images.decode import picture_size, read_picture
+from sv2r.images.files import inside, sha256_file
+from sv2r.job.findings import Finding
+from sv2r.job.verify_labels import Compared, Labels
+from sv2r.job.verify_scores import score_again
+from sv2r.plugin.specs import Check
+from sv2r.types import Dataset, Record
+
+if TYPE_CHECKING:
+    from sv2r.images.decode import Picture
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the output is held against, as far as it is still there."""
+
+    output: Path
+    dataset: Dataset | None
+    labels: Labels | None
+    places: dict[str, int] = field(default_factory=dict)
+    checks: tuple[tuple[str, Check], ...] = ()
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one record came to. places: under the output, of the files that it explains."""
+
+    record: Record
+    labels: int = 0
+    scored: bool = False
+    places: frozenset[str] = frozenset()
+    findings: tuple[Finding, ...] = ()
+
+
+def look_at(inputs: Inputs, item: tuple[Record, bool]) -> Looked:
+    """Return what is wrong with one record's files; called from several threads."""
+    record, turn = item
+    index = inputs.places.get(record.sample)
+    findings: list[Finding] = []
+    picture = None
+    if record.status == "done":
+        picture = _look_at_picture(inputs, record, index, findings)
+    compared = _look_at_labels(inputs, record, index, findings)
+    scored = False
+    if turn and picture is not None and index is not None and inputs.dataset and inputs.checks:
+        try:
+            findings += score_again(
+                inputs.dataset, index, record, picture.pixels, inputs.checks, kept=inputs.kept
+            )
+            scored = True
+        except SampleError as error:
+            findings.append(_of(record, "score", f"cannot be scored again: {error}"))
+    places = compared.places | ({record.output} if record.output else set())
+    return Looked(record, compared.equal, scored, places, tuple(findings))
+
+
+def _look_at_picture(
+    inputs: Inputs, record: Record, index: int | None, findings: list[Finding]
+) -> Picture | None:
+    """Return a published picture that can be read, and note what is wrong with it."""
+    try:
+        path = inside(inputs.output, record.output or "")
+    except SampleError:
+        text = "its record names a file outside of the output folder"
+        findings.append(Finding("record", record.output or record.sample, text))
+        return None
+    if not path.exists():
+        findings.append(_of(record, "missing", "the picture is gone"))
+        return None
+    try:
+        picture = read_picture(path, str(record.output))
+    except SampleError as error:
+        text = str(error).removeprefix(f"{record.output}: ").partition(";")[0]
+        findings.append(_of(record, "unreadable", f"{text}"))
+        return None
+    if picture.sha256 != record.output_sha256:
+        findings.append(_of(record, "changed", "not the bytes that were published"))
+    if inputs.dataset:
+        findings += _against_source(inputs.dataset, index, record, picture)
+    return picture
+
+
+def _against_source(
+    dataset: Dataset, index: int | None, record: Record, picture: Picture
+) -> Iterator[Finding]:
+    """Yield what is wrong between a published picture and the sample that it was made from."""
+    if index is None:
+        yield _of(record, "record", "no sample of the input has its id any more", again=False)
+        return
+    height, width = picture.pixels.shape[:2]
+    try:
+        sample = dataset.samples[index]
+        sizes = {"source": picture_size(sample.image, sample.id), "label": sample.size}
+        digest = sha256_file(sample.image)
+    except (SampleError, OSError) as error:
+        yield _of(record, "missing", f"its source cannot be read: {error}", again=False)
+        return
+    for what, size in sizes.items():
+        if size and size != (height, width):
+            text = f"{width}×{height}, its {what} {size[1]}×{size[0]}"
+            yield _of(record, "size", text)
+    if record.input_sha256 and digest != record.input_sha256:
+        yield _of(record, "changed", "its source has changed since it was made")
+
+
+def _look_at_labels(
+    inputs: Inputs, record: Record, index: int | None, findings: list[Finding]
+) -> Compared:
+    if inputs.labels is None or index is None:
+        return Compared()
+    try:
+        compared = inputs.labels.of_record(index, record)
+    except SampleError as error:
+        if record.status == "done":
+            text = f"its labels cannot be read: {error}"
+            findings.append(_of(record, "labels", text, again=False))
+        return Compared()
+    findings += compared.findings
+    return compared
+
+
+def _of(record: Record, kind: Any, message: str, *, again: bool = True) -> Finding:
+    """Return a finding on a record's picture; again: whether making it anew would mend it."""
+    sample = record.sample if again else None
+    return Finding(kind, str(record.output or record.sample), message, sample, record.variant)

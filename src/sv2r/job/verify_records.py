@@ -1,0 +1,171 @@
+"""The records of a finished output: those of the journal, held against samples.jsonl."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sv2r.errors import ConfigError
+from sv2r.job.findings import Finding
+from sv2r.job.finished import RUN_FILE, SAMPLES, Finished, record_of
+from sv2r.job.journal import FOLDER, NAME, Journal, line_of
+from sv2r.types import Record
+
+_FINISH = "run the same command again: it goes on where it stopped"
+
+
+@dataclass(frozen=True)
+class Records:
+    """Where the records are read from.
+
+    read: begins anew each time. verified: SHA-256 of label files by place, as the run noted them,
+    or None where its journal does not tell. damaged: whether the journal must be made again.
+    """
+
+    read: Callable[[], Iterator[Record]]
+    verified: Mapping[str, str] | None
+    damaged: bool = False
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def open_records(finished: Finished) -> Records:
+    """Return the records of the journal, or where it is damaged those of samples.jsonl.
+
+    Raises:
+        ConfigError: neither can be read.
+    """
+    journal = finished.folder / NAME
+    lines = finished.folder / SAMPLES
+    if not journal.is_file():
+        problem = Finding("missing", f"{FOLDER}/{NAME}", "is missing")
+        return Records(finished.records, None, damaged=True, findings=(problem,))
+    try:
+        with _reading(journal) as database:
+            meta = _look_through(database)
+    except (sqlite3.DatabaseError, ValueError) as error:
+        problem = Finding("changed", f"{FOLDER}/{NAME}", f"is damaged ({error})")
+        if not lines.is_file():
+            raise ConfigError(
+                f"{finished.output}: {problem.path} is damaged ({error}) and there is no "
+                f"{SAMPLES} to rebuild it from; move it away and run with --overwrite to start anew"
+            ) from None
+        return Records(finished.records, None, damaged=True, findings=(problem,))
+    found = tuple(_against_lines(journal, finished, complete=bool(meta.get("complete"))))
+    return Records(lambda: _journal_records(journal), meta.get("verified") or {}, findings=found)
+
+
+def rebuild_journal(finished: Finished, identity: Mapping[str, Any] | None) -> Path | None:
+    """Write a journal from samples.jsonl and return where the damaged one, if any, is kept.
+
+    identity: what a resumed run must share with this one, where run.yaml tells it.
+
+    Raises:
+        ConfigError: samples.jsonl is damaged as well; the journal is left as it was.
+    """
+    records = list(finished.records())
+    kept = _set_aside(finished.folder)
+    with Journal(finished.output) as journal:
+        if identity is not None:
+            journal.keep("identity", identity)
+        for record in records:
+            for key, name in (("batch_size", "batch_size"), ("model", "model_sha256")):
+                if journal.get(key) is None and record.settings.get(name) is not None:
+                    journal.keep(key, record.settings[name])
+            journal.add(record)
+    return kept
+
+
+def _set_aside(folder: Path) -> Path | None:
+    damaged = folder / NAME
+    for suffix in ("-wal", "-shm"):
+        damaged.with_name(f"{NAME}{suffix}").unlink(missing_ok=True)
+    return damaged.replace(folder / f"damaged-{NAME}") if damaged.exists() else None
+
+
+def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
+    """Note tasks as failed, with a reason each, so that the next run does them again."""
+    with Journal(output) as journal:
+        for (sample, variant), reason in sorted(tasks.items()):
+            before = journal.record(sample, variant)
+            gone = replace(before, status="failed", output=None, output_sha256=None, error=reason)
+            journal.add(gone)
+        journal.keep("complete", value=False)
+
+
+@contextmanager
+def no_run_at_work(finished: Finished) -> Iterator[None]:
+    """Hold the folder's lock with other readers, where there is one.
+
+    Raises:
+        ConfigError: a run writes to the folder.
+    """
+    lock = finished.folder / "lock"
+    if not lock.is_file():
+        yield
+        return
+    with lock.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"{finished.output}: a run writes to it; wait for it to end"
+            ) from None
+        yield
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield the journal for reading; nothing is written where its last run ended well."""
+    waiting = path.with_name(f"{path.name}-wal")
+    mode = "mode=ro" if waiting.is_file() and waiting.stat().st_size else "immutable=1"
+    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    with closing(sqlite3.connect(uri, uri=True)) as database:
+        yield database
+
+
+def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
+    """Return the run's values, once the file is sound and each of its records can be read."""
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise ValueError(" ".join(str(verdict).split()))
+    for (data,) in database.execute("SELECT data FROM records"):
+        record_of(json.loads(data))
+    return {key: json.loads(text) for key, text in database.execute("SELECT key, value FROM meta")}
+
+
+def _journal_records(path: Path) -> Iterator[Record]:
+    with _reading(path) as database:
+        query = "SELECT data FROM records ORDER BY sample, variant"
+        for (data,) in database.execute(query):
+            yield record_of(json.loads(data))
+
+
+def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Finding]:
+    """Yield what is missing of the job's own files, or not as the journal says."""
+    if not (finished.folder / RUN_FILE).is_file():
+        yield Finding("missing", f"{FOLDER}/{RUN_FILE}", f"is missing; {_FINISH}")
+    lines = finished.folder / SAMPLES
+    if not lines.is_file():
+        yield Finding("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_FINISH}")
+        return
+    if not complete:
+        yield Finding("record", ".", f"the last run was not finished; {_FINISH}")
+        return
+    with lines.open("rb") as stream:
+        ours = (line_of(record).encode() for record in _journal_records(journal))
+        differ = [n for n, (a, b) in enumerate(zip_longest(ours, stream), 1) if a != b]
+    if differ:
+        count = f"{len(differ):,} line{'s' if len(differ) > 1 else ''}"
+        yield Finding(
+            "changed",
+            f"{FOLDER}/{SAMPLES}",
+            f"{count} not as the journal has them, the first is line {differ[0]}",
+        )

@@ -1,0 +1,134 @@
+"""Checks run again on some pictures of a finished output, against the scores in their records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sv2r.errors import ConfigError, Sv2rError
+from sv2r.job.findings import Finding
+from sv2r.job.finished import RUN_FILE, Finished
+from sv2r.job.journal import FOLDER
+from sv2r.job.pieces import read_frame
+from sv2r.job.work import choose_dtype, find_devices
+from sv2r.plugin.options import validate_options
+from sv2r.plugin.registry import Registry
+from sv2r.plugin.specs import Check, Runtime
+from sv2r.types import CheckResult, Dataset, Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# The record's scores are of the picture before it was encoded, perhaps on another device: JPEG and
+# another order of adding move them a little, damage moves them a lot.
+_ABSOLUTE, _RELATIVE = 0.1, 0.1
+
+
+@dataclass(frozen=True)
+class Part:
+    """How many of the pictures to score again: a number of them, or a share in [0, 1]."""
+
+    number: int | None = None
+    share: float = 0.0
+
+    def of(self, total: int) -> int:
+        """Return the number of pictures; a share above 0 gives at least one."""
+        wanted = math.ceil(self.share * total) if self.number is None else self.number
+        return min(total, wanted)
+
+
+def read_part(text: str) -> Part:
+    """Return what "5%" or "200" asks for.
+
+    Raises:
+        ConfigError: it is neither a share nor a number of pictures.
+    """
+    word = text.strip()
+    try:
+        if word.endswith("%"):
+            share = float(word[:-1]) / 100
+            if 0 <= share <= 1:
+                return Part(share=share)
+        elif int(word) >= 0:
+            return Part(number=int(word))
+    except ValueError:
+        pass
+    raise ConfigError(f"--sample {text}: give a share such as 5%, or a number of pictures")
+
+
+def build_checks(
+    finished: Finished, registry: Registry, notes: list[str]
+) -> tuple[tuple[str, Check], ...]:
+    """Return the checks of the run that can be built here; notes gets a line for each other one."""
+    device = find_devices(("auto",))[0]
+    runtime = Runtime(device, choose_dtype("auto", device), output=finished.output)
+    checks = []
+    for name, values in finished.section("checks").items():
+        try:
+            spec = registry.spec("check", name)
+            where = f"{FOLDER}/{RUN_FILE}: checks.{name}"
+            options = validate_options(spec.options, values or {}, where=where)
+            checks.append((name, spec.build(options, runtime)))
+        except (Sv2rError, OSError, ImportError, RuntimeError) as error:
+            notes.append(f"the {name} check cannot be run again: {' '.join(str(error).split())}")
+    return tuple(checks)
+
+
+def score_again(
+    dataset: Dataset,
+    index: int,
+    record: Record,
+    pixels: NDArray[np.uint8],
+    checks: tuple[tuple[str, Check], ...],
+    *,
+    kept: bool,
+) -> Iterator[Finding]:
+    """Yield what the checks say of a published picture that its record does not.
+
+    pixels: (H, W, 3), of the picture as it was published. kept: whether the run published pictures
+    that a check had refused.
+
+    Raises:
+        SampleError: the source or its labels cannot be read.
+    """
+    import torch
+
+    frame = read_frame(dataset, index)
+    if pixels.shape[:2] != frame.size:
+        return  # told already, and no check can compare them
+    image = torch.tensor(pixels).permute(2, 0, 1).contiguous()
+    task = (record.sample, record.variant)
+    for name, check in checks:
+        result = check(frame, image)
+        text = _first_difference(record.scores.get(name), result)
+        # Scores that are the recorded ones were judged then: a verdict on the edge may tip.
+        if name not in record.scores and result.reason and not kept:
+            text = f"refuses it: {result.reason}"
+        if text:
+            yield Finding("score", str(record.output), f"{name}: {text}", *task)
+
+
+def _first_difference(recorded: Any, result: CheckResult) -> str | None:
+    """Return the first score that is not the recorded one, in words."""
+    if not isinstance(recorded, Mapping):
+        return None
+    instances = recorded.get("instances") or {}
+    groups: list[tuple[str, Any, Mapping[str, float]]] = [
+        ("", recorded.get("picture"), result.picture)
+    ]
+    groups += [(f" of instance {i}", instances.get(str(i)), s) for i, s in result.instances.items()]
+    for of, before, now in groups:
+        for key, value in now.items():
+            was = before.get(key) if isinstance(before, Mapping) else None
+            if isinstance(was, (int, float)) and not _close(was, value):
+                return f"{key}{of} was {was:.3g}, is {value:.3g} now"
+    return None
+
+
+def _close(one: float, other: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
+    return math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
