@@ -53,12 +53,11 @@ class PipelineEngine:
         """Return what really ran, as JSON values."""
         ran = getattr(self._pipe, "_num_timesteps", None)
         names = {"num_inference_steps": "steps"}
+        called = self._call | self._changed
         return {
             "path": "pipeline",
             **self._facts,
-            **{
-                names.get(name, name): value for name, value in (self._call | self._changed).items()
-            },
+            **{names.get(name, name): value for name, value in called.items()},
             **({"effective_steps": ran} if ran is not None else {}),
         }
 

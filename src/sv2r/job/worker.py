@@ -39,7 +39,8 @@ _OPEN_BATCHES = 4
 class LocalWorker:
     """A worker in this process.
 
-    device: what the parts were built for. batch_size: pictures per batch, or None: found out with the first picture.
+    device: what the parts were built for.
+    batch_size: pictures per batch, or None: found out with the first picture.
     stop: once set, what is not yet in a batch is left undone.
     say: takes one line for the user ("out of memory ...").
     """
