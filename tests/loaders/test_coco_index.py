@@ -137,6 +137,10 @@ def test_very_many_unlisted_pictures_are_told_as_one(tmp_path, monkeypatch):
             {"id": 1, "file_name": "C:\\a.png"},
             "images[1]: C:\\a.png: the path is absolute; make it relative to the input folder",
         ),
+        (
+            {"id": 1, "file_name": "a\n.png"},
+            "images[1]: 'a\\n.png': the name holds characters that are not printed; rename it",
+        ),
         ({"id": 1}, "images[1]: file_name is missing; name the picture's file"),
         ({"id": 1, "file_name": 5}, "images[1]: file_name is missing; name the picture's file"),
         (

@@ -150,9 +150,12 @@ RLE = {"size": [1, 5], "counts": [5]}
             RLE | {"counts": "PPPPPPPPP0"},
             "RLE counts: a number does not end; export the mask again",
         ),
-        (
-            RLE | {"counts": "O6"},
-            "RLE counts: a count is no number of pixels; export the mask again",
+        *(
+            (
+                RLE | {"counts": counts},
+                "RLE counts: a count is no number of pixels; export the mask again",
+            )
+            for counts in ("O6", "PPPPPP2")
         ),
         (
             [[0, 0, 4, 0, 4]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -11,8 +12,6 @@ import numpy as np
 from sv2r.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 # Fits into the second-level cache, where numpy's passes over it are cheapest.
