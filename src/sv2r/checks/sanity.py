@@ -41,16 +41,20 @@ def build(options: SanityOptions, runtime: Runtime) -> Check:
     def check(frame: Frame, picture: Tensor) -> CheckResult:
         """Return a reason for a frame that cannot be a translation of its source.
 
-        picture: (3, H, W) uint8, H and W the frame's. Scores: `std` and `source_std`, the largest
-        standard deviation of a colour channel, in levels of 255.
+        picture: (3, H, W) uint8, H and W the frame's. Scores: `std`, the largest standard deviation
+        of a colour channel in levels of 255, and `source_std` where the source had to be looked at.
         """
         if reason := _wrong_form(picture, frame.size):
             return CheckResult(reason)
-        levels = picture.float()
-        std, source_std = _spread(levels), _spread(frame.image * 255)
-        scores = {"std": round(std, 3), "source_std": round(source_std, 3)}
-        brightest, source_brightest = float(levels.max()), float(frame.image.max()) * 255
-        if brightest <= options.black_level < source_brightest:
+        counts = _counts(picture)
+        std, brightest = _spread(counts), _brightest(counts)
+        scores = {"std": round(std, 3)}
+        if std >= options.min_std and brightest > options.black_level:
+            return CheckResult(None, scores)
+        source = _counts((frame.image * 255).round().to(torch.uint8))
+        source_std = _spread(source)
+        scores["source_std"] = round(source_std, 3)
+        if brightest <= options.black_level < _brightest(source):
             return CheckResult("the picture is black (a safety checker does that)", scores)
         if std < min(options.min_std, source_std / 2):
             return CheckResult(
@@ -68,8 +72,21 @@ def build(options: SanityOptions, runtime: Runtime) -> Check:
             return f"the picture is {shape} where the frame is 3x{size[0]}x{size[1]}"
         return None
 
-    def _spread(levels: Tensor) -> float:
-        return float(levels.flatten(1).std(dim=1, correction=0).max())
+    def _counts(picture: Tensor) -> Tensor:
+        """Return (3, 256): how often a channel has a level. A tenth of the time of torch.std."""
+        planes = [torch.bincount(plane.flatten(), minlength=256) for plane in picture]
+        return torch.stack(planes).cpu().double()
+
+    def _spread(counts: Tensor) -> float:
+        levels = torch.arange(256, dtype=torch.float64)
+        total = counts.sum(1, keepdim=True)
+        mean = (counts * levels).sum(1, keepdim=True) / total
+        return float(
+            ((counts * (levels - mean).square()).sum(1, keepdim=True) / total).max().sqrt()
+        )
+
+    def _brightest(counts: Tensor) -> int:
+        return int(counts.sum(0).nonzero().max())
 
     return check
 
