@@ -195,7 +195,9 @@ def _scenes(tree: Tree, sources: Sequence[str], splits: Sequence[str]) -> Iterat
     for key, files in sorted(labels.items()):
         if key not in pictures and _wanted(key, splits):
             name = min(files.values())
-            yield Problem(name, f"{name}: labels without a picture {PICTURES}/{key}_{PICTURES}.png")
+            missing = f"({PICTURES}/{key}_{PICTURES}.png is missing)"
+            mend = "render it, or remove them"
+            yield Problem(name, f"{name}: labels without a picture {missing}; {mend}")
 
 
 def _label_files(tree: Tree) -> dict[str, dict[str, str]]:

@@ -6,7 +6,6 @@ import os.path
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from sv2r.errors import ConfigError
@@ -66,7 +65,8 @@ class Place:
 
     images: relative to the root, "" for the root itself. masks: the folder of masks as a path.
     masks_inside: masks relative to the root, or None where it lies elsewhere.
-    picture_files, mask_files: files below each, relative to it; a mask is not among the pictures.
+    picture_files, mask_files: files below each, relative to it; neither has the other's folder.
+    masks_by_stem: mask_files by their names without suffix.
     """
 
     images: str
@@ -74,6 +74,7 @@ class Place:
     masks_inside: str | None
     picture_files: Sequence[str]
     mask_files: Sequence[str]
+    masks_by_stem: Mapping[str, Sequence[str]]
     naming: Naming = APART[0]
 
     @property
@@ -97,16 +98,6 @@ class Place:
         words = self.naming.words()
         same = words == "{stem} with {stem}"
         return f"{pictures}, {masks}{' of the same name' if same else f': {words}'}"
-
-    @cached_property
-    def masks_by_stem(self) -> dict[str, list[str]]:
-        """Return the mask files by their names without suffix."""
-        found: dict[str, list[str]] = {}
-        for name in self.mask_files:
-            folder, stem, suffix = split_name(name)
-            if suffix.lower() in MASK_SUFFIXES:
-                found.setdefault(f"{folder}{stem}", []).append(name)
-        return found
 
     def masks_of(self, picture: str) -> list[str]:
         """Return the mask files that the naming gives a picture; none where it does not match."""
@@ -208,6 +199,8 @@ def _best(asked: Asked, tree: Tree, parent: str) -> Place | None:
             named = replace(place, naming=naming)
             if (score := _score(named)) > most:
                 best, most = named, score
+            if most and most == len(_looked_at(place)):
+                return best
     return best
 
 
@@ -281,7 +274,15 @@ def _place(tree: Tree, images: str, masks: str) -> Place:
             labels = _without(labels, below((images,), inside))
     pictures = list(filter(_is_picture, pictures))
     labels = [name for name in labels if split_name(name)[2].lower() in MASK_SUFFIXES]
-    return Place(images, folder, inside, pictures, labels)
+    return Place(images, folder, inside, pictures, labels, _by_stem(labels))
+
+
+def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        folder, stem, _ = split_name(name)
+        found.setdefault(f"{folder}{stem}", []).append(name)
+    return found
 
 
 def _without(names: list[str], folders: list[str]) -> list[str]:
@@ -311,10 +312,13 @@ def _namings(asked: Asked, place: Place) -> Iterable[Naming]:
         yield per_instance(asked.image_pattern or "{stem}")
 
 
+def _looked_at(place: Place) -> Sequence[str]:
+    return place.picture_files[:: max(1, len(place.picture_files) // _LOOK_AT)]
+
+
 def _score(place: Place) -> int:
     """Return how many of a few pictures have a mask."""
-    step = max(1, len(place.picture_files) // _LOOK_AT)
-    looked = place.picture_files[::step]
+    looked = _looked_at(place)
     naming = place.naming
     if naming.mask is None:
         having = set(place.instance_masks())

@@ -132,7 +132,7 @@ def _orphans(place: Place, used: Mapping[str, str], pictures: set[str]) -> Itera
         if _key(name) in used or (place.beside and name in pictures):
             continue
         if mask is None or mask.stem_of(stem, suffix) is not None:
-            where = f"{place.images}/" if place.images else "the input folder"
+            where = place.images or "the input folder"
             shown = place.mask_name(name)
             mend = "render it, or remove the mask"
             yield Problem(shown, f"{shown}: a mask without a picture in {where}; {mend}")

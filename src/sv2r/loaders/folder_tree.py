@@ -6,7 +6,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import inside
@@ -91,5 +91,5 @@ def below(names: tuple[str, ...], folder: str) -> list[str]:
 def split_name(name: str) -> tuple[str, str, str]:
     """Return a name's folder ("" or "x/y/"), stem and suffix (".PNG")."""
     folder, slash, file = name.rpartition("/")
-    path = PurePosixPath(file)
-    return f"{folder}{slash}", path.stem, path.suffix
+    stem, dot, suffix = file.rpartition(".")
+    return f"{folder}{slash}", stem or file, f"{dot}{suffix}" if stem else ""
