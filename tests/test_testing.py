@@ -200,7 +200,7 @@ def test_options_that_break_a_promise_are_found(fields: dict[str, Any], message:
 
 def test_options_that_do_not_come_back_from_yaml_are_found() -> None:
     message = _broken(lambda: check_options(_check_spec(options=Forgetful)))
-    assert message.startswith("check 'mine' must come back from YAML as it went in")
+    assert message.startswith("check 'mine' must have options that come back from run.yaml")
 
 
 # --- conditioners -------------------------------------------------------------------------------

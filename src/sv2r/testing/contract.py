@@ -16,6 +16,7 @@ from sv2r.plugin.options import Options, validate_options
 from sv2r.plugin.registry import NAME
 from sv2r.plugin.specs import Describes, PluginSpec, Runtime
 
+Given = Options | Mapping[str, Any] | None
 OptionsT = TypeVar("OptionsT", bound=Options)
 ComponentT = TypeVar("ComponentT")
 
@@ -77,14 +78,14 @@ def chosen_options(
     spec: PluginSpec[OptionsT, Any], options: OptionsT | Mapping[str, Any] | None
 ) -> OptionsT:
     """Return options, validated where they are plain values; the defaults for None."""
-    if isinstance(options, spec.options):
-        return options
+    subject = subject_of(spec)
     try:
-        return validate_options(spec.options, dict(options or {}), where="options")
+        given = options if isinstance(options, spec.options) else None
+        chosen = given or validate_options(spec.options, dict(options or {}), where="options")
     except ConfigError as error:
-        raise ContractError(
-            f"{subject_of(spec)} needs other options for its test: {error}"
-        ) from None
+        raise ContractError(f"{subject} needs other options for its test: {error}") from None
+    _come_back(subject, chosen)
+    return chosen
 
 
 def check_options(spec: PluginSpec[Any, Any]) -> None:
@@ -127,14 +128,21 @@ def _defaults_are_valid(subject: Subject, options: type[Options]) -> None:
     except ValidationError as error:
         wrong = [detail for detail in error.errors() if detail["type"] != "missing"]
         if wrong:
-            name = ".".join(str(part) for part in wrong[0]["loc"])
-            seen = f"{name or 'together'}: {wrong[0]['msg'].removeprefix('Value error, ')}"
-            subject.must(False, "accept its own defaults, as run.yaml writes them out", seen)
+            name = ".".join(str(part) for part in wrong[0]["loc"]) or "together"
+            seen = f"{name}: {wrong[0]['msg'].removeprefix('Value error, ')}"
+            promise = "accept its own defaults, as run.yaml writes them out"
+            raise ContractError(f"{subject} must {promise}: {seen}") from error
     else:
-        plain = made.model_dump(mode="json")
-        again = options.model_validate(json.loads(json.dumps(plain)))
-        promise = "come back from YAML as it went in (run.yaml runs a job again)"
-        subject.must(again == made, promise, f"{plain} came back as {again!r}")
+        _come_back(subject, made)
+
+
+def _come_back(subject: Subject, options: Options) -> None:
+    """Raise ContractError unless options come back from run.yaml as they went in."""
+    promise = "have options that come back from run.yaml as they went in"
+    plain = options.model_dump(mode="json")
+    with subject.managing_to(promise):
+        again = type(options).model_validate(json.loads(json.dumps(plain)))
+    subject.must(again == options, promise, f"{options!r} came back as {again!r}")
 
 
 def describes_itself(subject: Subject, component: object) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sv2r.plugin.options import Options
 from sv2r.plugin.specs import LoaderSpec, Runtime
-from sv2r.testing.contract import Subject, built, check_options, subject_of
+from sv2r.testing.contract import Given, Subject, built, check_options, subject_of
 from sv2r.testing.tree import must_be_safe, tree
 from sv2r.types import Dataset, Match, Sample
-
-Given = Options | Mapping[str, Any] | None
 
 
 def check_loader(spec: LoaderSpec[Any], root: Path, options: Given = None) -> None:

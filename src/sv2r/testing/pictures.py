@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from sv2r.plugin.specs import (
 from sv2r.testing.contract import (
     SIZES,
     ContractError,
+    Given,
     Subject,
     built,
     check_options,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Sizes = Sequence[tuple[int, int]]
-Given = Options | Mapping[str, Any] | None
 
 _CPU = Runtime()
 

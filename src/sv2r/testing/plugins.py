@@ -9,16 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from sv2r.job.strict_yaml import read_yaml
-from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Entry, Registry, load_registry
 from sv2r.plugin.specs import ExecutorSpec, Runtime, Work, Worker
-from sv2r.testing.contract import ContractError, Subject, built, check_options, subject_of
+from sv2r.testing.contract import ContractError, Given, Subject, built, check_options, subject_of
 from sv2r.testing.loading import check_loader
 from sv2r.testing.pictures import check_check, check_conditioner, check_translator
 from sv2r.testing.writing import check_writer
 from sv2r.types import Record, Task
-
-Given = Options | Mapping[str, Any] | None
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _TASKS = (Task(0), Task(1), Task(2), Task(2, 1), Task(3))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from sv2r.images.files import TEMPORARY, sha256_file
-from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
-from sv2r.testing.contract import Subject, built, check_options, subject_of
+from sv2r.testing.contract import Given, Subject, built, check_options, subject_of
 from sv2r.testing.makers import as_uint8, make_dataset, read_frame
 from sv2r.testing.tree import difference, must_be_safe, tree
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-
-Given = Options | Mapping[str, Any] | None
 
 
 def check_writer(
