@@ -1,0 +1,39 @@
+"""`sv2r report`: a page of a finished dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sv2r.cli.verify import watching
+from sv2r.report.write import EMBEDDED, write_report
+
+
+@click.command(no_args_is_help=True)
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "--embed",
+    "embedded",
+    type=click.IntRange(min=0),
+    default=EMBEDDED,
+    show_default=True,
+    metavar="N",
+    help="Pictures, the worst first, that the page holds itself, with the labels' contours; it "
+    "shows the others from their files.",
+)
+@click.option(
+    "--input",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Where the input lies now, if it was moved since.",
+)
+def report(output: Path, embedded: int, source: Path | None) -> None:
+    """Write OUTPUT/sv2r/report.html: before and after, the worst first, with scores and reasons.
+
+    One page without a network or other files but the pictures beside it: open it in a browser.
+    """
+    with watching("reading labels") as watch:
+        path = write_report(output, source=source, embedded=embedded, watch=watch)
+    size = path.stat().st_size / 1e6
+    click.echo(f"{path}  ({size:.1f} MB)")

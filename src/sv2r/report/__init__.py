@@ -1,0 +1,1 @@
+"""One page that shows a finished dataset: the worst first, with labels, scores and reasons."""

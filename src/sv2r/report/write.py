@@ -1,0 +1,195 @@
+"""Writes OUT/sv2r/report.html: one page that opens from a file, without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sv2r.errors import ConfigError
+from sv2r.images.files import write_atomically
+from sv2r.job.config import FREE
+from sv2r.job.finished import Finished, open_dataset, open_finished
+from sv2r.job.layers import flatten
+from sv2r.job.threads import in_threads
+from sv2r.plugin.registry import load_registry
+from sv2r.report import statistics
+from sv2r.report.data import page_data
+from sv2r.report.entries import Entry, make_entry
+from sv2r.report.pictures import Embedded, embed
+from sv2r.types import Dataset, Record
+
+REPORT = "report.html"
+EMBEDDED = 96
+"""How many entries, the worst first, lie within the page with pictures and contours by default."""
+
+THRESHOLD = 0.5
+"""The survival under which an instance counts as damaged where run.yaml does not say."""
+
+_PAGE = Path(__file__).parent / "page"
+
+
+def write_report(
+    output: Path,
+    dataset: Dataset | None = None,
+    *,
+    source: Path | None = None,
+    embedded: int = EMBEDDED,
+    watch: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the page of a finished output and return its path; nothing else is written.
+
+    dataset: what the output was made from; opened as run.yaml says if left out. Where it is not
+        there any more, the page does without what is known of the input alone.
+    source: where the input lies now, if not where run.yaml says.
+    embedded: how many entries have small pictures and contours within the page.
+    watch: called now and then with the records looked at, and how many there are.
+
+    Raises:
+        ConfigError: the folder is no output of sv2r, or its samples.jsonl is missing or damaged.
+        StorageError: the page cannot be written.
+    """
+    finished = open_finished(output)
+    notes: list[str] = []
+    if dataset is None:
+        dataset = _dataset(finished, source, notes)
+    places = {id_: index for index, id_ in enumerate(dataset.ids)} if dataset else {}
+    entries = _entries(finished, dataset, places, watch)
+    worst = entries[:embedded]
+    carried = list(in_threads(partial(_embed, output, dataset, places), worst))
+    path = finished.folder / REPORT
+    write_atomically(path, render(finished, entries, carried, notes).encode())
+    return path
+
+
+def render(
+    finished: Finished,
+    entries: Sequence[Entry],
+    carried: Sequence[Embedded],
+    notes: Sequence[str] = (),
+) -> str:
+    """Return the page. entries: the worst first. carried: what the page holds of the first ones."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (_PAGE / "report.js").read_text(encoding="utf-8")
+    threshold = damaged_below(finished)
+    return environment.get_template("report.html.j2").render(
+        style=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        data=Markup(_in_script(page_data(entries, carried, threshold))),  # noqa: S704
+        notes=[*notes, *_missing(carried)],
+        threshold=threshold,
+        counts=statistics.status_counts(entries),
+        total=len(entries),
+        repaired=sum(bool(entry.record.repairs) for entry in entries),
+        categories=statistics.by_category(entries, threshold),
+        survivals=statistics.survivals(entries),
+        shifts=statistics.shift_histogram(entries),
+        statistics=statistics,
+        asked=_asked(finished.settings),
+        ran=_ran(entries),
+        version=_version(),
+    )
+
+
+def damaged_below(finished: Finished) -> float:
+    """Return the survival under which the run's check called an instance damaged."""
+    survival = finished.section("checks").get("survival")
+    value = survival.get("threshold") if isinstance(survival, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) else THRESHOLD
+
+
+def _dataset(finished: Finished, source: Path | None, notes: list[str]) -> Dataset | None:
+    try:
+        return open_dataset(finished, load_registry(), source)
+    except ConfigError as error:
+        notes.append(f"No pictures from before, no contours and no categories: {error}.")
+        return None
+
+
+def _entries(
+    finished: Finished,
+    dataset: Dataset | None,
+    places: Mapping[str, int],
+    watch: Callable[[int, int], None] | None,
+) -> list[Entry]:
+    """Return all entries, the worst first."""
+
+    def entry(record: Record) -> Entry:
+        return make_entry(record, finished.output, dataset, places.get(record.sample))
+
+    records = list(finished.records())
+    entries = []
+    for number, made in enumerate(in_threads(entry, records), 1):
+        entries.append(made)
+        if watch and (number % 100 == 0 or number == len(records)):
+            watch(number, len(records))
+    return sorted(entries, key=lambda entry: entry.rank)
+
+
+def _embed(
+    output: Path, dataset: Dataset | None, places: Mapping[str, int], entry: Entry
+) -> Embedded:
+    return embed(entry, output, dataset, places.get(entry.record.sample))
+
+
+def _missing(carried: Sequence[Embedded]) -> list[str]:
+    return list(dict.fromkeys(line for one in carried for line in one.missing))
+
+
+def _in_script(data: Any) -> str:
+    """Return data as JSON that ends no script element, whatever its texts hold."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _asked(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return what run.yaml asks for by section, without what is free to differ between runs."""
+    general: dict[str, Any] = {}
+    sections: dict[str, Mapping[str, Any]] = {}
+    for key, value in settings.items():
+        if key not in FREE:
+            (sections if isinstance(value, Mapping) else general)[key] = value
+    groups = [("dataset and run", general), *sections.items()]
+    return [(name, _lines(values)) for name, values in groups if values]
+
+
+def _ran(entries: Sequence[Entry]) -> list[tuple[int, list[tuple[str, str]]]]:
+    """Return each distinct set of settings that really ran, with how many pictures it made."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        if settings := entry.record.settings:
+            groups.setdefault(json.dumps(settings, sort_keys=True), []).append(settings)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    return [(len(group), _lines(group[0])) for _, group in ordered]
+
+
+def _lines(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, _text(value)) for key, value in flatten(values).items()]
+
+
+def _text(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("sv2r")
