@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -61,8 +63,11 @@ class Keys:
 
     def numbers(self, keys: Sequence[Key | None]) -> NDArray[np.int64]:
         """Return the numbers of many ids."""
-        if set(map(type, keys)) == {int} and max(map(abs, keys)) < _LARGEST_KEY:
-            return np.array(keys, np.int64)
+        if set(map(type, keys)) == {int}:
+            with suppress(OverflowError):
+                numbers = np.array(keys, np.int64)
+                if np.all((numbers > -_LARGEST_KEY) & (numbers < _LARGEST_KEY)):
+                    return numbers
         return np.fromiter(map(self.number, keys), np.int64, len(keys))
 
 
@@ -75,7 +80,8 @@ class Reader(Generic[StructT]):
     def __init__(
         self, struct: type[StructT], lenient: Callable[[dict[str, Any]], StructT], name: str
     ) -> None:
-        self._all: msgspec.json.Decoder[list[StructT]] = msgspec.json.Decoder(list[struct])
+        many: type[list[StructT]] = types.GenericAlias(list, (struct,))  # type: ignore[assignment]
+        self._all = msgspec.json.Decoder(many)
         self._one = msgspec.json.Decoder(struct)
         self._lenient, self._name = lenient, name
 
