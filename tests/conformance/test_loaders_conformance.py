@@ -213,10 +213,13 @@ def test_one_loader_alone_is_surest(name):
 REFUSED = {
     "blender_mug": "no picture has a mask (depth_image.png is one of 6)",
     "exif_orientation": "no picture has a mask (Landscape_0.jpg is one of 18)",
-    "grocery_photos": "no picture has a mask (Alpro-Blueberry-Soyghurt_002.jpg is one of 620)",
+    "grocery_photos": (
+        "no picture that was looked at has a mask (Alpro-Blueberry-Soyghurt_002.jpg is one of 620)"
+    ),
     "odd_pictures": "no picture has a mask (testimages/monkey12.jpg is one of 10)",
     "palletjack_synthetic_and_real": (
-        "no picture has a mask (loco_palletjacks/1564562568.298206.jpg is one of 57)"
+        "no picture that was looked at has a mask"
+        " (loco_palletjacks/1564562568.298206.jpg is one of 57)"
     ),
     "solo_custom_type": "looks like Unity's SOLO: ",
     "solo_keypoints": "looks like Unity's SOLO: ",
@@ -244,7 +247,9 @@ def test_what_no_loader_takes_is_refused_with_a_reason(name):
 
 @pytest.mark.parametrize("name", ["grocery_photos", "palletjack_synthetic_and_real"])
 def test_pictures_without_labels_are_no_dataset(name):
-    with pytest.raises(ConfigError, match=r"no picture has a mask .*; say where they are with"):
+    with pytest.raises(
+        ConfigError, match=r"no picture that was looked at has a mask .*; say where they are with"
+    ):
         load("folder", name)
 
 

@@ -9,6 +9,8 @@ from folders import IDS, WHITE, dataset, pairs, problems, put
 
 from sv2r.errors import ConfigError
 from sv2r.loaders.folder import detect, sv2r_loaders
+from sv2r.loaders.folder_layout import Asked, find_places
+from sv2r.loaders.folder_tree import read_tree
 from sv2r.testing import check_loader
 
 
@@ -132,7 +134,27 @@ def test_other_passes_of_the_renderer_are_left_alone_and_told(tmp_path):
     data = dataset(tmp_path)
     assert pairs(data) == {"images/a.png": ["masks/a.png"]}
     assert data.problems == ()
-    assert data.notes[1] == "pictures left alone: albedo (1), normals (1)"
+    assert data.notes[1] == "not taken as pictures: albedo (1), normals (1)"
+
+
+def test_no_other_folder_of_masks_holds_pictures(tmp_path):
+    put(tmp_path / "a.png")
+    put(tmp_path / "instances/a.png", IDS)
+    put(tmp_path / "segmentation/a.png")
+    data = dataset(tmp_path)
+    assert pairs(data) == {"a.png": ["instances/a.png"]}
+    assert data.problems == ()
+    assert data.notes[1] == "not taken as pictures: segmentation (1)"
+
+
+def test_passes_that_stand_together_are_told_apart_in_any_number(tmp_path):
+    for number in range(72):
+        for kind in ("_a_depth", "_img", "_mask"):
+            (tmp_path / f"{number:02}{kind}.png").touch()
+    (place,) = find_places(Asked(), read_tree(tmp_path))
+    assert place.words() == (
+        "pictures in the input folder, masks beside them: {stem}_img with {stem}_mask"
+    )
 
 
 def test_of_several_folders_whose_names_say_nothing_none_is_guessed(tmp_path):

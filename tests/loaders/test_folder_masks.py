@@ -206,6 +206,16 @@ def test_a_number_is_no_category(tmp_path):
     assert data.categories == ("box",)
 
 
+def test_folders_of_both_kinds_ask_for_one(tmp_path):
+    put(tmp_path / "a/images/1.png")
+    put(tmp_path / "a/masks/1_car_0.png", WHITE)
+    put(tmp_path / "b/images/1.png")
+    put(tmp_path / "b/masks/1.png", IDS)
+    with pytest.raises(ConfigError, match=r"other folders hold one file per instance; choose"):
+        dataset(tmp_path)
+    assert pairs(dataset(tmp_path, encoding="ids")) == {"b/images/1.png": ["b/masks/1.png"]}
+
+
 def test_an_instance_file_of_another_size_is_told(tmp_path):
     put(tmp_path / "images/a.png")
     put(tmp_path / "masks/a_car_0.png", np.full((4, 5), 255, np.uint8))

@@ -31,8 +31,9 @@ MASK_FOLDERS = (
     *("segmentation", "segmentations", "seg", "labels", "label", "annotations", "annotation"),
 )
 
-# Enough pictures to tell a naming from a coincidence.
-_LOOK_AT = 24
+# Enough pictures to tell a naming from a coincidence: runs of neighbours, since passes of one view
+# stand together and single names at even distances could all be of one pass.
+_RUNS, _RUN = 8, 6
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _best(asked: Asked, tree: Tree, parent: str) -> Place | None:
             named = replace(place, naming=naming)
             if (score := _score(named)) > most:
                 best, most = named, score
-            if most and most == len(_looked_at(place)):
+            if most and most == len(_looked_at(place.picture_files)):
                 return best
     return best
 
@@ -261,7 +262,10 @@ def _last(name: str) -> str:
 
 
 def _place(tree: Tree, images: str, masks: str) -> Place:
-    """Return a place without a naming; a folder inside the other is not searched twice."""
+    """Return a place without a naming.
+
+    A folder of masks inside that of the pictures holds no pictures, whichever of several it is.
+    """
     folder = tree.root / masks
     inside = _relative(folder, tree.root)
     pictures = below(tree.files, images)
@@ -270,7 +274,8 @@ def _place(tree: Tree, images: str, masks: str) -> Place:
     else:
         labels = below(tree.files, inside)
         if inside != images:
-            pictures = _without(pictures, below((inside,), images))
+            others = _worded(_children(tree, images), MASK_FOLDERS)
+            pictures = _without(pictures, [*below((inside,), images), *others])
             labels = _without(labels, below((images,), inside))
     pictures = list(filter(_is_picture, pictures))
     labels = [name for name in labels if split_name(name)[2].lower() in MASK_SUFFIXES]
@@ -312,13 +317,16 @@ def _namings(asked: Asked, place: Place) -> Iterable[Naming]:
         yield per_instance(asked.image_pattern or "{stem}")
 
 
-def _looked_at(place: Place) -> Sequence[str]:
-    return place.picture_files[:: max(1, len(place.picture_files) // _LOOK_AT)]
+def _looked_at(names: Sequence[str]) -> Sequence[str]:
+    if len(names) <= _RUNS * _RUN:
+        return names
+    starts = ((len(names) - _RUN) * run // (_RUNS - 1) for run in range(_RUNS))
+    return [name for start in starts for name in names[start : start + _RUN]]
 
 
 def _score(place: Place) -> int:
     """Return how many of a few pictures have a mask."""
-    looked = _looked_at(place)
+    looked = _looked_at(place.picture_files)
     naming = place.naming
     if naming.mask is None:
         having = set(place.instance_masks())
@@ -341,8 +349,9 @@ def _nothing_found(asked: Asked, tree: Tree) -> NothingFound:
         reason = f"--loader.images {asked.images}: no picture there"
         return NothingFound(reason, f"; name a folder inside {tree.root}")
     where = f" in {asked.masks}" if asked.masks else ""
+    looked = "that was looked at " if len(_looked_at(pictures)) < len(pictures) else ""
     return NothingFound(
-        f"no picture has a mask{where} ({pictures[0]} is one of {len(pictures):,}){link}",
+        f"no picture {looked}has a mask{where} ({pictures[0]} is one of {len(pictures):,}){link}",
         "; say where they are with --loader.images FOLDER and --loader.masks FOLDER, or how masks"
         " are named with --loader.mask_pattern '{stem}_mask.png'",
     )

@@ -12,6 +12,7 @@ from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import inside
 from sv2r.images.label_image import LabelImage, read_label_image
 from sv2r.images.opening import LOSSY_SUFFIXES, PICTURE_SUFFIXES
+from sv2r.loaders.folder_layout import Place
 from sv2r.loaders.folder_pairs import Pair
 from sv2r.loaders.folder_tree import Tree, split_name
 from sv2r.loaders.mask_encodings import (
@@ -50,6 +51,11 @@ def choose_encoding(asked: str, pairs: Sequence[Pair]) -> tuple[Encoding, str]:
         ConfigError: the masks looked at are lossy, or of encodings that do not go together.
     """
     if any(pair.place.naming.mask is None for pair in pairs):
+        if mixed := next((p.place for p in pairs if p.place.naming.mask), None):
+            raise ConfigError(
+                f"{mixed.words()}: other folders hold one file per instance;"
+                " choose with --loader.encoding"
+            )
         bare = sum(1 for pair in pairs if not pair.masks)
         left = f"; {bare:,} pictures without any are taken as empty" if bare else ""
         return "binary", f"masks are one file per instance, <image>_<category>_<n>{left}"
@@ -154,23 +160,16 @@ def layout_notes(tree: Tree, pairs: Sequence[Pair]) -> Iterator[str]:
         yield f"{place.words()}{more}"
     if pairs and pairs[0].names:
         yield f"categories come from JSON files such as {pairs[0].names}"
-    left = Counter(name.partition("/")[0] for name in _left_alone(tree, pairs))
+    left = Counter(name.partition("/")[0] for name in _elsewhere(tree, places))
     if left:
         some = ", ".join(f"{folder} ({count:,})" for folder, count in left.most_common(_SHOWN))
-        yield f"pictures left alone: {some}"
+        yield f"not taken as pictures: {some}"
 
 
-def _left_alone(tree: Tree, pairs: Sequence[Pair]) -> Iterator[str]:
+def _elsewhere(tree: Tree, places: Sequence[Place]) -> Iterator[str]:
     """Yield pictures that lie in no place: other passes of the renderer, most likely."""
-    places = list({id(pair.place): pair.place for pair in pairs}.values())
-    starts = tuple(
-        f"{folder}/"
-        for place in places
-        for folder in (place.images, place.masks_inside)
-        if folder is not None
-    )
-    if "/" in starts:
-        return
+    known = {place.image_name(name) for place in places for name in place.picture_files}
+    known |= {place.mask_name(name) for place in places for name in place.mask_files}
     for name in tree.files:
-        if split_name(name)[2].lower() in PICTURE_SUFFIXES and not name.startswith(starts):
+        if name not in known and split_name(name)[2].lower() in PICTURE_SUFFIXES:
             yield name

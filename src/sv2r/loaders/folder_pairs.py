@@ -45,10 +45,10 @@ def pair_up(
     names: the pattern of the JSON that names the values, with its folder, or "" for what the naming
         says. channels: patterns of files that are no pictures (see `sv2r.loaders.channels`).
     """
+    places = list(places)
     pairs: dict[str, Pair] = {}
-    problems: list[Problem] = []
+    problems = [p for p in tree.problems if any(_lies_in(place, p.id) for place in places)]
     for place in places:
-        problems += (p for p in tree.problems if _lies_in(place, p.id) and p not in problems)
         pictures = list(_pictures(tree, place, channels))
         folder, file = _names_pattern(tree, place, pictures, names)
         found = _per_instance if place.naming.mask is None else _one_each
