@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sv2r.diffusion.bits import repeatable
 from sv2r.diffusion.families import Family
 from sv2r.diffusion.fitting import Fitting, Size
 from sv2r.diffusion.gentler import changed_arguments
@@ -182,16 +182,3 @@ def _to_cpu(levels: Tensor) -> Tensor:
         return levels.cpu()
     pinned = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True)
     return pinned.copy_(levels)
-
-
-@contextmanager
-def repeatable(device: str) -> Iterator[None]:
-    """Let cuDNN choose the same algorithms every time while this lasts."""
-    import torch
-
-    if not device.startswith("cuda"):
-        yield
-        return
-    allowed = torch.backends.cudnn.allow_tf32
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=allowed):
-        yield

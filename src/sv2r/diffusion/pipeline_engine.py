@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sv2r.diffusion.engine import FLAGGED, not_a_number, repeatable, to_levels
+from sv2r.diffusion.bits import repeatable
+from sv2r.diffusion.engine import FLAGGED, not_a_number, to_levels
 from sv2r.diffusion.fitting import Fitting
 from sv2r.diffusion.gentler import changed_arguments
 from sv2r.diffusion.loading import quiet

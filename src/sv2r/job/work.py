@@ -76,6 +76,7 @@ class LocalWork:
             parts,
             device=device,
             batch_size=self.batch_size,
+            pictures=(job.limit or len(self._dataset.ids)) * job.variants,
             stop=self.stop,
             say=self.say,
         )

@@ -18,7 +18,7 @@ from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from sv2r.diffusion.autobatch import pick_batch_size
+from sv2r.diffusion.autobatch import SIZES, pick_batch_size
 from sv2r.errors import ConfigError, SampleError
 from sv2r.job.config import Config
 from sv2r.job.parts import Parts, is_out_of_memory
@@ -30,6 +30,8 @@ from sv2r.types import Dataset, Record, Refusal, Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+# A batch size is tried only where the job has this many times as many pictures.
+_TRIAL_SHARE = 32
 # What is read ahead for while the batch size is not known yet.
 _ASSUMED_BATCH = 8
 # Partly filled buckets may hold this many batches before the oldest is filled up and run.
@@ -41,6 +43,7 @@ class LocalWorker:
 
     device: what the parts were built for.
     batch_size: pictures per batch, or None: found out with the first picture.
+    pictures: how many the whole job has.
     stop: once set, what is not yet in a batch is left undone.
     say: takes one line for the user ("out of memory ...").
     """
@@ -53,6 +56,7 @@ class LocalWorker:
         *,
         device: str,
         batch_size: int | None,
+        pictures: int,
         stop: Event,
         say: Callable[[str], None],
     ) -> None:
@@ -60,6 +64,7 @@ class LocalWorker:
         self._dataset = dataset
         self._parts = parts
         self._device = device
+        self._pictures = pictures
         self._batch_size = batch_size or 0
         self._settler = Settler(config, parts)
         self._made = False
@@ -150,9 +155,13 @@ class LocalWorker:
         Raises:
             ConfigError: not even one picture fits in memory.
         """
+        # Trying a size costs two batches of it: a job of few pictures is done sooner without.
+        sizes = [size for size in SIZES if size * _TRIAL_SHARE <= self._pictures] or [1]
+        if sizes == [1]:
+            return 1
         make = partial(make_batch, [piece])
         try:
-            return pick_batch_size(make, self._parts.translator, self._device)
+            return pick_batch_size(make, self._parts.translator, self._device, sizes)
         except Exception as error:
             if is_out_of_memory(error):
                 raise _does_not_fit(piece) from error
