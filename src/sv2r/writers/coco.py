@@ -66,7 +66,6 @@ def _document(
 ) -> Iterator[str]:
     """Yield the JSON in pieces, so that memory does not grow with the dataset."""
     category_ids = _category_ids(dataset)
-    categories = [{"id": id_, "name": name} for name, id_ in category_ids.items()]
     images: list[str] = []
     ids = count(1)
     yield '{"info": {"description": "made by sv2r"},\n"annotations": ['
@@ -79,6 +78,7 @@ def _document(
             separator = ",\n"
     yield '\n],\n"images": [\n'
     yield from chain.from_iterable((",\n" if i else "", image) for i, image in enumerate(images))
+    categories = [{"id": id_, "name": name} for name, id_ in category_ids.items()]
     yield f'\n],\n"categories": {_dump(categories)}}}\n'
 
 
@@ -96,12 +96,15 @@ def _image(image_id: int, record: Record, instances: Instances) -> dict[str, Any
 
 
 def _annotations(
-    image_id: int, instances: Instances, category_ids: Mapping[str, int]
+    image_id: int, instances: Instances, category_ids: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
+    """Yield a picture's annotations; a category that the dataset did not list gets a free id."""
     from sv2r.images.rle import encode_instances
 
     for rle in encode_instances(instances):
         instance = instances.table[rle.id]
+        if instance.category not in category_ids:
+            category_ids[instance.category] = max(category_ids.values(), default=0) + 1
         yield {
             "image_id": image_id,
             "category_id": category_ids[instance.category],
