@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -17,10 +16,8 @@ from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
     EncodingOptions,
     Format,
-    in_format,
-    picture_path,
+    export_path,
     publish_picture,
-    variant_path,
 )
 
 if TYPE_CHECKING:
@@ -44,8 +41,7 @@ class CocoWriter:
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
-        path = variant_path(PurePosixPath("images") / picture_path(sample), variant)
-        return str(in_format(path, self._options.format))
+        return export_path(sample, variant, self._options.format)
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Put the picture in place; the labels follow in `finish`."""
@@ -124,7 +120,7 @@ def _category_ids(dataset: Dataset) -> dict[str, int]:
         if name in dataset.category_ids
     }
     free = (n for n in count(1) if n not in set(ids.values()))
-    return {name: ids.get(name) or next(free) for name in dataset.categories}
+    return {name: ids[name] if name in ids else next(free) for name in dataset.categories}
 
 
 def _dump(value: Any) -> str:

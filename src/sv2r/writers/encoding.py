@@ -33,7 +33,10 @@ class EncodingOptions(Options):
         description="JPEG quality; the colour is always kept at full size (4:4:4).",
     )
     png_level: int = Field(
-        LEVEL, ge=0, le=3, description="PNG compression, isal's level: 0 is fastest, 2 makes the smallest files."
+        LEVEL,
+        ge=0,
+        le=3,
+        description="PNG compression, isal's: 0 is fastest, 2 makes the smallest.",
     )
     png_filter: RowFilter = Field(
         FILTER, description="PNG row filter; adaptive tries all on each row: slowest, smallest."
@@ -74,6 +77,12 @@ def publish_picture(
     return Published(target, write_atomically(output / target, data))
 
 
-def variant_path(path: PurePosixPath, variant: int) -> PurePosixPath:
-    """Return the path of a variant: the first one's is plain, others have _v1, _v2 ... in it."""
-    return path.with_name(f"{path.stem}_v{variant}{path.suffix}") if variant else path
+def export_path(sample: Sample, variant: int, wanted: Format) -> str:
+    """Return images/ID in a format, with _v1, _v2 ... before the suffix of further variants.
+
+    An id that begins with images/ keeps it once, so that an export can be exported again.
+    """
+    path = PurePosixPath("images") / picture_path(sample).removeprefix("images/")
+    if variant:
+        path = path.with_name(f"{path.stem}_v{variant}{path.suffix}")
+    return str(in_format(path, wanted))

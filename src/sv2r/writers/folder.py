@@ -16,10 +16,8 @@ from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
     EncodingOptions,
     Format,
-    in_format,
-    picture_path,
+    export_path,
     publish_picture,
-    variant_path,
 )
 
 if TYPE_CHECKING:
@@ -46,8 +44,7 @@ class FolderWriter:
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
-        path = variant_path(PurePosixPath("images") / picture_path(sample), variant)
-        return str(in_format(path, self._options.format))
+        return export_path(sample, variant, self._options.format)
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Write the mask, then the picture, so that no picture is ever without one."""
