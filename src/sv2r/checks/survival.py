@@ -1,0 +1,109 @@
+"""Refuses a picture in which an instance has lost the boundary that its label draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from sv2r.plugin.hookspecs import hookimpl
+from sv2r.plugin.options import Options
+from sv2r.plugin.specs import Check, CheckSpec, Runtime
+from sv2r.types import CheckResult, Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sv2r.checks.boundaries import Boundary
+
+
+class SurvivalOptions(Options):
+    """Options of the survival check."""
+
+    min_survival: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="An instance whose survival is below this is damaged.",
+    )
+    min_length: float = Field(
+        20.0,
+        ge=1,
+        description="Pixels of boundary that the source must show for an instance to be scored.",
+    )
+    min_visible: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of its boundary that the source must show for an instance to be scored.",
+    )
+
+
+def build(options: SurvivalOptions, runtime: Runtime) -> Check:
+    """Return the check; it computes on the runtime's device."""
+    from sv2r.checks.boundaries import boundaries
+    from sv2r.checks.edges import smoothed
+
+    def check(frame: Frame, picture: Tensor) -> CheckResult:
+        """Return what became of every instance's boundary in a (3, H, W) uint8 picture.
+
+        Scores per instance: `survival` (0 to 1; left out where the source shows too little of the
+        boundary), `offset` and `moved` (px along the normal), `contrast`, `visible`. A crowd is
+        scored but never damaged: its outline is drawn around several objects.
+        """
+        before, after = (
+            smoothed(image.to(runtime.device).float() * scale, 1.0)
+            for image, scale in ((frame.image, 255), (picture, 1))
+        )
+        found = boundaries(
+            before,
+            after,
+            frame.instances.labels,
+            min_length=options.min_length,
+            min_visible=options.min_visible,
+        )
+        damaged = _damaged(found, frame)
+        scored = [b.survival for b in found.values() if b.survival is not None]
+        lowest = {"lowest": round(min(scored), 4)} if scored else {}
+        return CheckResult(
+            _reason(damaged) if damaged else None,
+            {"scored": float(len(scored)), "damaged": float(len(damaged)), **lowest},
+            {id_: boundary_scores(boundary) for id_, boundary in found.items()},
+        )
+
+    def _damaged(found: Mapping[int, Boundary], frame: Frame) -> dict[int, float]:
+        crowds = {id_ for id_, instance in frame.instances.table.items() if instance.crowd}
+        scored = {id_: b.survival for id_, b in found.items() if b.survival is not None}
+        low = {i: s for i, s in scored.items() if s < options.min_survival and i not in crowds}
+        return dict(sorted(low.items(), key=lambda item: item[1]))
+
+    def _reason(damaged: Mapping[int, float]) -> str:
+        some = ", ".join(f"{id_} ({survival:.2f})" for id_, survival in list(damaged.items())[:5])
+        more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+        instances = "instance has" if len(damaged) == 1 else "instances have"
+        return f"{len(damaged)} {instances} lost the boundary: {some}{more}"
+
+    return check
+
+
+def boundary_scores(boundary: Boundary) -> dict[str, float]:
+    """Return one instance's scores as a record has them, `visible` alone where it is unscorable."""
+    visible = {"visible": round(boundary.visible, 4)}
+    if boundary.survival is None:
+        return visible
+    names = ("survival", "offset", "moved", "contrast")
+    return {name: round(float(getattr(boundary, name)), 4) for name in names} | visible
+
+
+@hookimpl
+def sv2r_checks() -> Iterable[CheckSpec[SurvivalOptions]]:
+    """Return the survival check."""
+    return [
+        CheckSpec(
+            name="survival",
+            summary="Whether every instance still has the boundary that its label draws.",
+            options=SurvivalOptions,
+            build=build,
+        )
+    ]
