@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import toy
+toy: Any = import_module("toy")
 
 
 @dataclass(frozen=True)
 class Model:
     """A pipeline with one ControlNet, as folders.
 
-    pipeline: the diffusers class that a user writes. multiple: pixels per latent.
+    pipeline: the diffusers class that a user writes.
     """
 
     name: str
