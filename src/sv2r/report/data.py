@@ -29,7 +29,7 @@ class _Index:
 
 
 def page_data(
-    entries: Sequence[Entry], carried: Sequence[Embedded], threshold: float
+    entries: Sequence[Entry], carried: Sequence[Embedded], threshold: float, invention: float
 ) -> dict[str, Any]:
     """Return all that the script needs, as JSON values; its keys are explained in report.js."""
     prompts, settings = _Index(), _Index()
@@ -49,6 +49,7 @@ def page_data(
         items.append({key: value for key, value in item.items() if value not in (None, [], {})})
     return {
         "threshold": threshold,
+        "invention": invention,
         "statuses": STATUSES,
         "categories": [[name, counts[name]] for name in categories],
         "columns": columns,

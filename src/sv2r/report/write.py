@@ -27,8 +27,11 @@ REPORT = "report.html"
 EMBEDDED = 96
 """How many entries, the worst first, lie within the page with pictures and contours by default."""
 
-THRESHOLD = 0.5
+THRESHOLD = 0.6
 """The survival under which an instance counts as damaged where run.yaml does not say."""
+
+INVENTION = 4.0
+"""The invention above which the page marks the place where run.yaml does not say."""
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -84,12 +87,13 @@ def render(
         lstrip_blocks=True,
     )
     script = (_PAGE / "report.js").read_text(encoding="utf-8")
-    threshold = damaged_below(finished)
+    threshold = limit_of(finished, "survival", "min_survival", THRESHOLD)
+    invention = limit_of(finished, "invention", "max_invention", INVENTION)
     return environment.get_template("report.html.j2").render(
         style=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704
         script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=Markup(_in_script(page_data(entries, carried, threshold))),  # noqa: S704
+        data=Markup(_in_script(page_data(entries, carried, threshold, invention))),  # noqa: S704
         notes=[*notes, *_missing(carried)],
         threshold=threshold,
         counts=statistics.status_counts(entries),
@@ -105,11 +109,11 @@ def render(
     )
 
 
-def damaged_below(finished: Finished) -> float:
-    """Return the survival under which the run's check called an instance damaged."""
-    survival = finished.section("checks").get("survival")
-    value = survival.get("threshold") if isinstance(survival, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) else THRESHOLD
+def limit_of(finished: Finished, check: str, option: str, default: float) -> float:
+    """Return what the run's check judged by: an option in run.yaml, or the default."""
+    options = finished.section("checks").get(check)
+    value = options.get(option) if isinstance(options, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) else default
 
 
 def _dataset(finished: Finished, source: Path | None, notes: list[str]) -> Dataset | None:

@@ -151,7 +151,18 @@
       line.style.setProperty("--hue", Math.round(((n * 0.618034) % 1) * 360));
       drawing.append(svg("path", { d: path, class: "contour halo" }), line);
     });
+    const place = invented(item);
+    if (place) {
+      const step = (item.z ?? carried.z)[1] / width;
+      const ring = { cx: place[0] / step, cy: place[1] / step, r: Math.max(8, Math.min(width, height) / 16) };
+      drawing.append(svg("circle", { ...ring, class: "contour halo" }), svg("circle", { ...ring, class: "contour invented" }));
+    }
     return drawing;
+  }
+  // Where the picture has structure that its source has not, if it is strong: [x, y] in pixels.
+  function invented(item) {
+    const figure = (name) => (item.k ?? [])[data.figures.indexOf(`invention.${name}`)];
+    return figure("invention") > data.invention ? [figure("x"), figure("y")] : null;
   }
   function setContours(on) {
     state.contours = on;

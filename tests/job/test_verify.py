@@ -1,0 +1,381 @@
+"""A finished dataset looked at again: real conversions at toy size, then harmed on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_coco, write_render
+from PIL import Image
+
+import sv2r
+from sv2r.errors import ConfigError
+from sv2r.job.journal import Journal, line_of
+from sv2r.job.verify import Verification, verify
+from sv2r.job.verify_scores import Part, read_part
+
+NAMES = ("a/0.png", "a/1.png", "b/1.jpg", "c.png")
+
+
+def config_of(renders: Path, output: Path, model: Path, **more) -> dict:
+    return {
+        "input": str(renders),
+        "output": str(output),
+        "loader": "coco",
+        "translator": {"name": "sdedit", "model": str(model), "steps": 2, "strength": 0.5},
+        "checks": ["sanity"],
+        "batch_size": 2,
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory, toy_sd15) -> Path:
+    """A folder with renders/ and out/, which no test may change."""
+    root = tmp_path_factory.mktemp("converted")
+    make_coco(root / "renders", NAMES)
+    sv2r.convert(config_of(root / "renders", root / "out", toy_sd15))
+    return root
+
+
+@pytest.fixture
+def out(converted, tmp_path) -> Path:
+    shutil.copytree(converted / "out", tmp_path / "out")
+    return tmp_path / "out"
+
+
+def found(output: Path, **more) -> set[tuple[str, str]]:
+    """Return what is wrong as (kind, path)."""
+    more.setdefault("sample", "0")
+    return {(f.kind, f.path) for f in verify(output, **more).findings}
+
+
+def rewrite(output: Path, change) -> None:
+    """Change the records in the journal and in samples.jsonl alike; None leaves one out."""
+    with Journal(output) as journal:
+        records = [(record, change(record)) for record in journal.records()]
+        verified = journal.get("verified")
+        journal.clear()
+        for _, record in records:
+            if record is not None:
+                journal.add(record)
+        journal.keep("verified", verified)
+        journal.keep("complete", value=True)
+        lines = [line_of(record) for record in journal.records()]
+    (output / "sv2r" / "samples.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def flip_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_an_untouched_output_is_clean_and_stays_untouched(out):
+    before = contents(out)
+    result = verify(out, sample="100%")
+    assert result == Verification(
+        out, 4, 0, 0, 1, "equal to the input's byte for byte", 4, findings=(), notes=()
+    )
+    assert result.exit_code == 0
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("name", [*NAMES, "annotations.json"])
+def test_a_byte_changed_in_any_picture_or_label_file_is_found(out, name):
+    flip_byte(out / name)
+    result = verify(out, sample="0")
+    assert {f.path for f in result.findings} == {name}
+    assert result.exit_code == 1
+
+
+def test_a_byte_changed_in_the_record_is_found(out):
+    lines = out / "sv2r" / "samples.jsonl"
+    lines.write_text(lines.read_text().replace('"prompt": "a photo', '"prompt": "a phot0', 1))
+    (finding,) = verify(out, sample="0").findings
+    assert str(finding) == (
+        "changed     sv2r/samples.jsonl: 1 line not as the journal has them, the first is line 1"
+    )
+
+
+def test_what_is_missing_extra_or_left_over_is_listed(out):
+    (out / "a/0.png").unlink()
+    (out / "annotations.json").unlink()
+    (out / "notes.txt").write_text("mine")
+    (out / "b" / ".sv2r-tmp-k3j.png").write_bytes(b"half")
+    assert found(out) == {
+        ("missing", "a/0.png"),
+        ("missing", "annotations.json"),
+        ("extra", "notes.txt"),
+        ("extra", "b/.sv2r-tmp-k3j.png"),
+    }
+
+
+def test_a_truncated_picture_and_one_that_became_a_folder_are_found(out):
+    data = (out / "a/0.png").read_bytes()
+    (out / "a/0.png").write_bytes(data[: len(data) // 2])
+    (out / "c.png").unlink()
+    (out / "c.png").mkdir()
+    result = verify(out, sample="0")
+    assert [str(f) for f in result.findings] == [
+        f"unreadable  a/0.png: truncated after {len(data) // 2:,} bytes",
+        "unreadable  c.png: is a folder",
+    ]
+
+
+def test_a_picture_of_another_size_than_its_labels_is_found_though_its_hash_fits(out):
+    Image.new("RGB", (44, 27)).save(out / "c.png")
+    digest = hashlib.sha256((out / "c.png").read_bytes()).hexdigest()
+    rewrite(out, lambda r: replace(r, output_sha256=digest) if r.sample == "c.png" else r)
+    messages = {f.message for f in verify(out, sample="0").findings if f.kind == "size"}
+    assert messages == {"44×27, its label 43×27", "44×27, its source 43×27"}
+
+
+def test_a_source_that_changed_or_went_since_is_told(converted, out, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(converted / "renders", moved)
+    write_render(moved / "a/0.png", 27, 43, seed=99)
+    (moved / "c.png").unlink()
+    assert found(out, source=moved) == {("changed", "a/0.png"), ("missing", "c.png")}
+
+
+def test_where_the_input_is_gone_labels_are_held_against_what_the_run_noted(converted, out):
+    run = out / "sv2r" / "run.yaml"
+    run.write_text(run.read_text().replace(str(converted / "renders"), "/nowhere"))
+    result = verify(out)
+    assert (result.findings, result.labels, result.labels_how) == ((), 1, "as the run noted them")
+    assert result.notes == (
+        (
+            "labels, sizes and files without a record were not looked at: "
+            "the input /nowhere is not there; say where it is with --input"
+        ),
+    )
+    assert found(out, source=converted / "renders") == set()
+    flip_byte(out / "annotations.json")
+    assert found(out) == {("labels", "annotations.json")}
+
+
+def test_a_sample_without_a_record_is_missing(out):
+    rewrite(out, lambda r: None if r.sample == "a/1.png" else r)
+    assert found(out) == {("missing", "a/1.png"), ("extra", "a/1.png")}
+
+
+def test_a_record_of_a_sample_that_the_input_does_not_have_is_told(out):
+    rewrite(out, lambda r: replace(r, sample="gone.png") if r.sample == "a/1.png" else r)
+    kinds = {f.kind for f in verify(out, sample="0").findings}
+    assert kinds == {"missing", "record"}
+
+
+@pytest.mark.parametrize("path", ["../renders/c.png", "/etc/hostname", ""])
+def test_a_record_that_names_a_file_outside_of_the_output_is_not_followed(out, path):
+    rewrite(out, lambda r: replace(r, output=path) if r.sample == "c.png" else r)
+    kinds = {(f.kind, f.message) for f in verify(out, sample="0").findings}
+    assert ("record", "its record names a file outside of the output folder") in kinds
+
+
+def test_rejected_and_failed_pictures_are_no_fault_unless_their_file_is_there(out):
+    def rejected(record):
+        fields = {"status": "rejected", "output": None, "output_sha256": None, "error": "moved"}
+        return replace(record, **fields) if record.sample == "c.png" else record
+
+    rewrite(out, rejected)
+    assert found(out) == {("extra", "c.png")}
+    (out / "c.png").unlink()
+    result = verify(out, sample="0")
+    assert (result.findings, result.pictures, result.rejected) == ((), 3, 1)
+
+
+def test_a_score_that_the_picture_does_not_have_is_found(out):
+    def falsified(record):
+        scores = json.loads(json.dumps(record.scores))
+        scores["sanity"]["picture"]["std"] = 12.0
+        return replace(record, scores=scores) if record.sample == "b/1.jpg" else record
+
+    rewrite(out, falsified)
+    assert found(out, sample="0") == set()
+    (finding,) = verify(out, sample="100%").findings
+    assert (finding.kind, finding.path) == ("score", "b/1.jpg")
+    assert finding.message.startswith("sanity: std was 12, is ")
+
+
+def test_a_check_that_is_not_installed_any_more_is_noted(out):
+    run = out / "sv2r" / "run.yaml"
+    run.write_text(run.read_text().replace("  sanity:\n", "  sanity: {}\n  crystal-ball:\n"))
+    result = verify(out, sample="1")
+    assert (result.scored, result.findings) == (1, ())
+    assert result.notes[0].startswith("the crystal-ball check cannot be run again: no check")
+
+
+def test_a_damaged_journal_is_found_and_the_records_are_read_from_the_lines(out):
+    (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is no database" * 100)
+    result = verify(out, sample="0")
+    assert (result.pictures, result.labels) == (4, 1)
+    assert [str(f) for f in result.findings] == [
+        "changed     sv2r/journal.sqlite3: is damaged (file is not a database)"
+    ]
+
+
+@pytest.mark.parametrize("how", ["a page", "a record", "missing"])
+def test_a_journal_is_rebuilt_so_that_the_job_goes_on_where_it_was(converted, out, toy_sd15, how):
+    journal = out / "sv2r" / "journal.sqlite3"
+    if how == "a page":
+        data = bytearray(journal.read_bytes())
+        data[5000:9000] = os.urandom(4000)
+        journal.write_bytes(data)
+    elif how == "a record":
+        with sqlite3.connect(journal) as database:
+            database.execute("UPDATE records SET data = '{' WHERE sample = 'c.png'")
+        database.close()
+    else:
+        journal.unlink()
+    result = verify(out, sample="0", mend=True)
+    assert result.exit_code == 1
+    assert result.mended[0].startswith("the journal is rebuilt from samples.jsonl")
+    summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert (summary.restored, summary.exit_code) == (4, 0)
+    assert found(out) == set()
+    after, before = contents(out), contents(converted / "out")
+    differing = {name for name in before if after[name] != before[name]}
+    assert differing <= {"sv2r/journal.sqlite3", "sv2r/run.yaml"}
+
+
+def test_a_damaged_journal_without_lines_is_refused_by_name(out):
+    (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is no database" * 100)
+    (out / "sv2r" / "samples.jsonl").unlink()
+    with pytest.raises(ConfigError, match=r"sv2r/journal.sqlite3 is damaged .* no samples.jsonl"):
+        verify(out)
+
+
+def test_lines_that_are_no_records_are_refused_by_their_number_and_the_journal_stays(out):
+    journal, lines = out / "sv2r" / "journal.sqlite3", out / "sv2r" / "samples.jsonl"
+    journal.write_bytes(b"this is no database" * 100)
+    text = lines.read_text().splitlines()
+    lines.write_text("\n".join([*text[:2], text[2][:40]]))
+    with pytest.raises(ConfigError, match=r"sv2r/samples.jsonl line 3 is no record"):
+        verify(out, mend=True)
+    assert journal.read_bytes() == b"this is no database" * 100
+
+
+def test_what_is_missing_or_changed_is_made_again_bit_for_bit(converted, out, toy_sd15):
+    (out / "a/0.png").unlink()
+    flip_byte(out / "b/1.jpg")
+    flip_byte(out / "annotations.json")
+    result = verify(out, sample="0", mend=True)
+    assert result.mended[0] == "2 pictures will be made again"
+    assert found(out) >= {("record", ".")}
+    summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert (summary.restored, summary.done, summary.exit_code) == (2, 4, 0)
+    assert found(out) == set()
+    after, before = contents(out), contents(converted / "out")
+    differing = {name for name in before if after[name] != before[name]}
+    assert differing <= {"sv2r/journal.sqlite3", "sv2r/run.yaml"}  # which names the folder
+
+
+def test_a_run_that_was_not_finished_is_told(out):
+    with Journal(out) as journal:
+        journal.keep("complete", value=False)
+    assert [f.message for f in verify(out, sample="0").findings] == [
+        "the last run was not finished; run the same command again: it goes on where it stopped"
+    ]
+
+
+def test_a_folder_that_a_run_writes_to_is_refused(out):
+    with Journal(out), pytest.raises(ConfigError, match="a run writes to it; wait for it to end"):
+        verify(out)
+
+
+def test_a_folder_that_is_no_output_is_refused_with_what_to_give(out, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"no output of sv2r .* give the folder that --output"):
+        verify(tmp_path / "other")
+    with pytest.raises(ConfigError, match="no such folder; give the folder that --output named"):
+        verify(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="is not a folder"):
+        verify(tmp_path / "file")
+    with pytest.raises(ConfigError, match=f"give the folder around it, {out}"):
+        verify(out / "sv2r")
+
+
+def test_without_run_yaml_hashes_are_still_looked_at(out):
+    (out / "sv2r" / "run.yaml").unlink()
+    flip_byte(out / "a/1.png")
+    kinds = {(f.path) for f in verify(out).findings}
+    assert kinds == {"sv2r/run.yaml", "a/1.png"}
+
+
+@pytest.mark.parametrize(
+    ("writer", "labels"),
+    [("coco", ["annotations.json"]), ("folder", ["instances.jsonl", "masks/a/0_v1.png"])],
+)
+def test_labels_that_a_writer_makes_are_made_again_and_compared(tmp_path, toy_sd15, writer, labels):
+    make_coco(tmp_path / "renders", ("a/0.png", "b.jpg"))
+    out = tmp_path / "out"
+    more = {"writer": writer, "variants": 2}
+    sv2r.convert(config_of(tmp_path / "renders", out, toy_sd15, **more))
+    result = verify(out, sample="100%")
+    assert (result.findings, result.pictures, result.scored) == ((), 4, 4)
+    assert result.labels_how == "equal to what the input's labels give"
+    for name in labels:
+        before = (out / name).read_bytes()
+        flip_byte(out / name)
+        assert found(out) == {("labels", name)}
+        (out / name).write_bytes(before)
+        (out / name).rename(out / "elsewhere")
+        assert found(out) == {("missing", name), ("extra", "elsewhere")}
+        (out / "elsewhere").rename(out / name)
+    assert found(out) == set()
+
+
+def test_masks_beside_the_pictures_are_held_against_the_inputs(tmp_path, toy_sd15):
+    for name in ("x.png", "d/y.png"):
+        write_render(tmp_path / "in" / name, 24, 32, seed=1)
+        mask = np.zeros((24, 32), np.uint8)
+        mask[6:20, 3:15] = 1
+        (tmp_path / "in/masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "in/masks" / name)
+    out = tmp_path / "out"
+    sv2r.convert(config_of(tmp_path / "in", out, toy_sd15, loader="folder"))
+    result = verify(out, sample="0")
+    assert (result.findings, result.labels) == ((), 2)
+    flip_byte(out / "masks/d/y.png")
+    (out / "masks/x.png").unlink()
+    assert found(out) == {("labels", "masks/d/y.png"), ("missing", "masks/x.png")}
+
+
+def test_pictures_in_another_format_have_their_names_mended_in_the_labels(tmp_path, toy_sd15):
+    make_coco(tmp_path / "renders", ("a/0.png", "b.jpg"))
+    out = tmp_path / "out"
+    writer = {"name": "mirror", "format": "png"}
+    sv2r.convert(config_of(tmp_path / "renders", out, toy_sd15, writer=writer))
+    assert found(out) == set()
+    text = (out / "annotations.json").read_text()
+    (out / "annotations.json").write_text(text.replace('"iscrowd": 0', '"iscrowd": 1', 1))
+    assert found(out) == {("labels", "annotations.json")}
+
+
+def test_the_sample_is_a_share_or_a_number():
+    assert read_part("5%") == Part(share=0.05)
+    assert [read_part(text).of(total) for text, total in (("5%", 10), ("5%", 1000))] == [1, 50]
+    assert [read_part(text).of(30) for text in ("0", "0%", "7", "99", "100%")] == [0, 0, 7, 30, 30]
+
+
+@pytest.mark.parametrize("text", ["", "some", "-1", "101%", "-5%", "5.5", "nan%"])
+def test_any_other_sample_is_refused(text):
+    with pytest.raises(ConfigError, match="give a share such as 5%, or a number of pictures"):
+        read_part(text)
