@@ -73,3 +73,11 @@ def test_a_black_render_may_stay_black(check, make_frame):
 def test_thresholds_are_options(make_frame):
     check = build(SanityOptions(min_std=0, black_level=0), Runtime())
     assert check(make_frame(noise()), torch.full((3, 20, 30), 1, dtype=torch.uint8)).reason is None
+
+
+def test_rows_between_every_fourth_count_as_well(check, make_frame):
+    striped = np.zeros((20, 30, 3), np.uint8)
+    striped[1::4] = 200
+    result = check(make_frame(noise()), tensor(striped))
+    assert result.reason is None
+    assert result.picture["std"] == pytest.approx(86.603)
