@@ -21,6 +21,23 @@ Status = Literal["done", "rejected", "failed"]
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a dataset says of an instance beside its mask, where it says so; for `sv2r lint` alone.
+
+    id: a number that no other instance of the whole dataset should have.
+    area: in pixels. box: (left, top, right, bottom) in pixels.
+    outline: the box of its polygons, in pixels, before they are cut off at the frame.
+    """
+
+    id: int | None = None
+    area: float | None = None
+    box: Box | None = None
+    outline: Box | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -30,12 +47,14 @@ class Instance:
     category: the category's name, as the dataset spells it.
     crowd: whether it stands for several objects (COCO's ``iscrowd``).
     source_id: the dataset's own id where that could not be the label-map value, else None.
+    told: what the dataset says of it besides.
     """
 
     id: int
     category: str
     crowd: bool = False
     source_id: str | None = None
+    told: Told | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

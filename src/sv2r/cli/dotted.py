@@ -65,11 +65,15 @@ class DottedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's options, then those of the plugins that are named beside --help."""
         super().format_options(ctx, formatter)
-        for title, prefix, fields in _sections(ctx.obj.registry, ctx.obj.plain):
+        for title, prefix, fields in self.sections(ctx.obj):
             with formatter.section(title):
                 formatter.write_dl(
-                    [(f"{prefix}{f.name}{_metavar(f)}", help_text(f)) for f in fields]
+                    [(f"{prefix}{f.name}{metavar(f)}", help_text(f)) for f in fields]
                 )
+
+    def sections(self, asked: Asked) -> Iterable[tuple[str, str, list[OptionField]]]:
+        """Yield title, prefix and options of each group of dotted options to show in help."""
+        return _sections(asked.registry, asked.plain)
 
     def _refuse_unknown(self, args: Sequence[str]) -> None:
         known = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
@@ -178,13 +182,14 @@ def _job_option(field: OptionField) -> click.Option:
     name = f"--{field.name.replace('_', '-')}"
     return click.Option(
         [name, field.name],
-        metavar=_metavar(field).strip(),
+        metavar=metavar(field).strip(),
         multiple=field.repeatable,
         help=help_text(field),
     )
 
 
-def _metavar(field: OptionField) -> str:
+def metavar(field: OptionField) -> str:
+    """Return what stands behind an option's name in help, with a space before it."""
     if field.boolean:
         return " [true|false]"
     return f" {field.type.upper().replace(' ', '')}"
@@ -210,15 +215,16 @@ def _sections(
     for kind in ONE:
         name = merged.get(kind, {}).get("name")
         if name:
-            yield from _section(registry, kind, name, f"--{kind}.")
+            yield from plugin_section(registry, kind, name, f"--{kind}.")
     for section, kind in SEVERAL.items():
         for name in merged.get(section, {}):
-            yield from _section(registry, kind, name, f"--{kind}.{name}.")
+            yield from plugin_section(registry, kind, name, f"--{kind}.{name}.")
 
 
-def _section(
+def plugin_section(
     registry: Registry, kind: str, name: str, prefix: str
 ) -> Iterable[tuple[str, str, list[OptionField]]]:
+    """Yield title, prefix and options of a plugin, where it has any."""
     entry = registry.entry(kind, name)
     if fields := option_fields(entry.value.options):
         yield f"Options of the {name} {kind}", prefix, fields

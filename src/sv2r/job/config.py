@@ -95,7 +95,7 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
     job = validate_options(
         JobOptions, {k: v for k, v in merged.items() if k in JobOptions.model_fields}, where=""
     )
-    loader = merged.get("loader") or {"name": _detect(registry, job.input)}
+    loader = merged.get("loader") or {"name": detect_loader(registry, job.input)}
     sections = {**merged, "loader": loader}
     return Config(
         job=job,
@@ -138,7 +138,7 @@ def _section_of(
     if path[0] in ONE and len(path) == 2:
         inner = merged.setdefault(path[0], {})
         if path[0] == "loader" and "name" not in inner:
-            inner["name"] = _detect(registry, Path(merged.get("input", ".")))
+            inner["name"] = detect_loader(registry, Path(merged.get("input", ".")))
         name = _name_of(registry, path[0], inner)
         return registry.spec(path[0], name).options, inner
     shapes = "--translator.OPTION or --conditioner.NAME.OPTION"
@@ -179,7 +179,7 @@ def _chosen(
     return Chosen(kind, name, validate_options(spec.options, values, where=where, listing=listing))
 
 
-def _detect(registry: Registry, root: Path) -> str:
+def detect_loader(registry: Registry, root: Path) -> str:
     """Return the name of the loader that is surest of a folder; a tie is the user's to decide."""
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder with --input")

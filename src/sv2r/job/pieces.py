@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sv2r.errors import SampleError
-from sv2r.images.decode import read_picture
+from sv2r.images.decode import Picture, read_picture
 from sv2r.job.config import Config
 from sv2r.job.damage import Verdict
 from sv2r.job.parts import Parts
 from sv2r.job.prompts import Prompt, write_prompt
 from sv2r.job.seeds import picture_seed
 from sv2r.plugin.specs import Conditioner
-from sv2r.types import Batch, ControlMap, Dataset, Frame, Record, Task
+from sv2r.types import Batch, ControlMap, Dataset, Frame, Instances, Record, Sample, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,14 +63,22 @@ def read_piece(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Pi
 
 
 def read_frame(dataset: Dataset, index: int) -> Frame:
-    """Return a sample's picture and labels, both read and held against each other.
+    """Return a sample that has been read; raises as `read_sample` does."""
+    import numpy as np
+    import torch
+
+    sample, picture, instances = read_sample(dataset, index)
+    planes = picture.pixels.transpose(2, 0, 1)
+    image = torch.from_numpy(np.divide(planes, np.float32(255), dtype=np.float32, order="C"))
+    return Frame(sample, image, instances, picture.normalised, picture.sha256)
+
+
+def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instances]:
+    """Return a sample, its picture and its labels, both read and held against each other.
 
     Raises:
         SampleError: one of them cannot be read, or they are of different size.
     """
-    import numpy as np
-    import torch
-
     sample = dataset.samples[index]
     picture = read_picture(sample.image, sample.id)
     instances = sample.load_instances()
@@ -81,9 +89,7 @@ def read_frame(dataset: Dataset, index: int) -> Frame:
                 f"{sample.id}: the picture is {width}×{height}, its {what} {size[1]}×{size[0]}; "
                 "render both at one size"
             )
-    planes = picture.pixels.transpose(2, 0, 1)
-    image = torch.from_numpy(np.divide(planes, np.float32(255), dtype=np.float32, order="C"))
-    return Frame(sample, image, instances, picture.normalised, picture.sha256)
+    return sample, picture, instances
 
 
 def make_batch(pieces: Sequence[Piece], size: int) -> Batch:

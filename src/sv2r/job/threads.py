@@ -6,6 +6,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -13,11 +15,21 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-def in_threads(work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Iterator[ResultT]:
-    """Yield work(item) in the items' order, a few of them begun ahead."""
-    source, threads = iter(items), min(16, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads, "sv2r-look") as pool:
-        begun = deque(pool.submit(work, item) for item in islice(source, 4 * threads))
+THREADS = min(16, os.cpu_count() or 1)
+
+
+def in_threads(
+    work: Callable[[ItemT], ResultT],
+    items: Iterable[ItemT],
+    first: Callable[[], None] | None = None,
+) -> Iterator[ResultT]:
+    """Yield work(item) in the items' order, a few of them begun ahead, by THREADS threads.
+
+    first: what each thread calls before its work.
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(THREADS, "sv2r-look", first) as pool:
+        begun = deque(pool.submit(work, item) for item in islice(source, 4 * THREADS))
         try:
             while begun:
                 yield begun.popleft().result()
@@ -25,3 +37,19 @@ def in_threads(work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Iter
         finally:
             for future in begun:
                 future.cancel()
+
+
+@contextmanager
+def share_cores(threads: int) -> Iterator[Callable[[], None]]:
+    """Yield what each of so many threads calls first, so that torch takes its part of the cores.
+
+    Otherwise each of them has a team of its own as large as the machine, and the teams wait for
+    each other in busy loops. The calling thread keeps what it has.
+    """
+    import torch
+
+    cores = torch.get_num_threads()
+    try:
+        yield partial(torch.set_num_threads, max(1, cores // threads))
+    finally:
+        torch.set_num_threads(cores)  # for threads to come: those it was called in keep their own

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from threading import Event
@@ -24,6 +24,7 @@ from sv2r.job.config import Config
 from sv2r.job.parts import Parts, is_out_of_memory
 from sv2r.job.pieces import Piece, make_batch, read_piece, unexpected
 from sv2r.job.settling import Settler, record_of
+from sv2r.job.threads import share_cores
 from sv2r.plugin.specs import Buckets, Describes
 from sv2r.types import Dataset, Record, Refusal, Task
 
@@ -77,7 +78,7 @@ class LocalWorker:
         """Yield one record per task, in the order in which they end."""
         job = self._config.job
         with (
-            _share_cores(job.readers + job.writers) as few_cores,
+            share_cores(job.readers + job.writers) as few_cores,
             ThreadPoolExecutor(job.readers, "sv2r-read", few_cores) as readers,
             ThreadPoolExecutor(job.writers, "sv2r-write", few_cores) as writers,
         ):
@@ -234,22 +235,6 @@ def _ahead(
     finally:
         for future in begun:
             future.cancel()
-
-
-@contextmanager
-def _share_cores(threads: int) -> Iterator[Callable[[], None]]:
-    """Yield what each of so many threads calls first, so that torch takes its part of the cores.
-
-    Otherwise each of them has a team of its own as large as the machine, and the teams wait for
-    each other in busy loops. The calling thread keeps what it has.
-    """
-    import torch
-
-    cores = torch.get_num_threads()
-    try:
-        yield partial(torch.set_num_threads, max(1, cores // threads))
-    finally:
-        torch.set_num_threads(cores)  # for threads to come: those it was called in keep their own
 
 
 def _does_not_fit(piece: Piece) -> ConfigError:

@@ -11,7 +11,7 @@ from sv2r.errors import SampleError
 from sv2r.images.rasterise import rasterise
 from sv2r.loaders.coco_index import Key, as_key
 from sv2r.loaders.coco_masks import Size, rle_size, segmentation_runs
-from sv2r.types import Instance, Instances
+from sv2r.types import Box, Instance, Instances, Told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +84,44 @@ def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key
         raise SampleError(f"iscrowd is {crowd!r}; it must be 0 or 1")
     own = annotation.get("id")
     as_it_is = own is None or (type(own) is int and own == id_)
-    return Instance(id_, categories[key], bool(crowd), None if as_it_is else str(own))
+    source_id = None if as_it_is else str(own)
+    return Instance(id_, categories[key], bool(crowd), source_id, _told(annotation))
+
+
+def _told(annotation: Mapping[str, Any]) -> Told:
+    """Return what an annotation says beside its mask; what makes no sense is left out."""
+    own, area = annotation.get("id"), annotation.get("area")
+    box, polygons = annotation.get("bbox"), annotation.get("segmentation")
+    return Told(
+        # A panoptic segment, which has no image_id, shares its id with other pictures' segments.
+        id=own if type(own) is int and "image_id" in annotation else None,
+        area=area if isinstance(area, (int, float)) else None,
+        box=_corners(box) if isinstance(box, list) else None,
+        outline=_outline(polygons) if isinstance(polygons, list) else None,
+    )
+
+
+def _corners(box: list[Any]) -> Box | None:
+    """Return left, top, right and bottom of COCO's [left, top, width, height]."""
+    if len(box) != 4 or not all(map(_is_number, box)):
+        return None
+    left, top, width, height = box
+    return left, top, left + width, top + height
+
+
+def _outline(polygons: list[Any]) -> Box | None:
+    """Return the box around all polygons that enclose an area."""
+    solid = [p for p in polygons if isinstance(p, list) and len(p) >= 6]
+    if not solid or not all(map(_is_number, (value for polygon in solid for value in polygon))):
+        return None
+    across, down = [p[::2] for p in solid], [p[1::2] for p in solid]
+    left, top = (min(map(min, axis)) for axis in (across, down))
+    right, bottom = (max(map(max, axis)) for axis in (across, down))
+    return left, top, right, bottom
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
 
 
 def _runs(annotation: Mapping[str, Any], size: Size) -> NDArray[np.int64]:
