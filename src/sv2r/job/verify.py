@@ -154,7 +154,7 @@ def _open_inputs(
 def _whole_labels(inputs: Inputs, records: Records, notes: list[str]) -> Compared:
     """Return how the whole dataset's label files compare with the input, or with the record."""
     if records.verified is None:
-        notes.append("what the run noted of the label files is not known: the journal is damaged")
+        notes.append("what the run noted of the label files is not known without its journal")
     noted = as_recorded(inputs.output, records.verified or {})
     if inputs.labels is None:
         return noted

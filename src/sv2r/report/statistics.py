@@ -82,7 +82,8 @@ def shift_histogram(entries: Iterable[Entry]) -> Histogram | None:
     high = percentile(shifts, 0.99)
     width = next((w for w in _WIDTHS if w * _BARS >= high), _WIDTHS[-1])
     count = max(4, math.ceil(high / width))
-    bars = Counter(int(shift / width) for shift in shifts)
+    # 0.3 / 0.1 is a little under 3.
+    bars = Counter(int(round(shift / width, 9)) for shift in shifts)
     return Histogram(
         width,
         tuple(bars[number] for number in range(count)),

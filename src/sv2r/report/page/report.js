@@ -30,8 +30,8 @@
   }
   const counted = (number) => number.toLocaleString("en");
   const fixed = (value, digits = 2) => (value === undefined || value === null ? "–" : value.toFixed(digits));
-  // A score as short as it can be: 0.97, 12.4, 1,204.
-  const short = (value) => (value === undefined || value === null ? "–" : Math.abs(value) >= 100 ? counted(Math.round(value)) : String(Number(value.toPrecision(3))));
+  // A score as short as it can be: 0.971, 12.4, 1,204.
+  const short = (value) => (value === undefined || value === null ? "–" : Math.abs(value) >= 100 ? counted(Math.round(value)) : String(Number(value.toFixed(Math.abs(value) >= 10 ? 1 : 3))));
   const words = (name) => name.replaceAll(".", " · ").replaceAll("_", " ");
   const nameOf = (item) => item.i + (item.v ? ` (variant ${item.v})` : "");
   const tone = (survival) =>
@@ -146,11 +146,13 @@
     const [height, width] = carried.grid;
     const survival = new Map((item.g ?? []).map((row) => [row[0], row[2]]));
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: fit, "aria-hidden": "true" });
-    carried.contours.forEach(([id, path], n) => {
+    const lines = carried.contours.map(([id, path], n) => {
       const line = svg("path", { d: path, class: `contour ${scored() ? tone(survival.get(id)) : "hue"}`, "data-id": id });
       line.style.setProperty("--hue", Math.round(((n * 0.618034) % 1) * 360));
-      drawing.append(svg("path", { d: path, class: "contour halo" }), line);
+      return [survival.get(id) ?? 2, svg("path", { d: path, class: "contour halo" }), line];
     });
+    // Where two instances touch, the line of the worse one is seen.
+    for (const [, halo, line] of lines.sort((a, b) => b[0] - a[0])) drawing.append(halo, line);
     const place = invented(item);
     if (place) {
       const step = (item.z ?? carried.z)[1] / width;
@@ -218,6 +220,10 @@
     const carried = data.pictures[item.index] ?? {};
     size = item.z ?? carried.z ?? [3, 4];
     frame.classList.toggle("only", !(item.a && item.b));
+    $("tag-before").textContent = item.a || !item.b ? "before" : "source, nothing was published";
+    $("tag-after").textContent = item.b || !item.a ? "after" : "result, its source is not there";
+    $("tag-before").hidden = !item.b;
+    $("tag-after").hidden = !item.a;
     $("gone").hidden = true;
     load($("before"), item.b, carried.b, "before the conversion");
     load($("after"), item.a, carried.a, "after the conversion");
@@ -305,14 +311,27 @@
     const drawn = Object.entries(item.y ?? {});
     if (drawn.length) found.push(part("Drawn", pairs(drawn)));
     if (item.d !== undefined) found.push(part("Seed", make("p", { class: "path" }, String(item.d))));
-    const figures = (item.k ?? []).map((value, n) => [words(data.figures[n]), short(value)]).filter(([, value]) => value !== "–");
-    if (figures.length) found.push(part("Scores of the picture", pairs(figures)));
+    const checks = scoresByCheck(item);
+    if (checks.length) found.push(part("Scores of the picture", pairs(checks)));
     if (item.n) found.push(part("Source read as", make("ul", { class: "plain" }, ...item.n.map((line) => make("li", null, line)))));
     if (item.x !== undefined) {
       const settings = Object.entries(data.settings[item.x]).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]);
       found.push(make("details", null, make("summary", null, "Settings that ran"), pairs(settings, true)));
     }
     return found;
+  }
+  // A check's main score has its own name; what else it found stands behind, smaller.
+  function scoresByCheck(item) {
+    const checks = new Map();
+    (item.k ?? []).forEach((value, n) => {
+      if (value === null) return;
+      const dot = data.figures[n].indexOf(".");
+      const [check, name] = [data.figures[n].slice(0, dot), data.figures[n].slice(dot + 1)];
+      if (!checks.has(check)) checks.set(check, { main: null, others: [] });
+      if (name === check) checks.get(check).main = short(value);
+      else checks.get(check).others.push(`${words(name)} ${short(value)}`);
+    });
+    return [...checks].map(([check, { main, others }]) => [check, make("span", null, main === null ? null : make("b", null, `${main} `), make("small", null, others.join(" · ")))]);
   }
   function instances(item) {
     // The survival that is drawn has a column of its own; a score that is always there twice has not.
@@ -327,7 +346,7 @@
       const button = make("button", { type: "button", class: "link", "aria-pressed": "false", title: "Show this instance's contour" }, category || "instance", make("small", null, ` #${row[0]}`));
       const line = make("tr", { "data-id": row[0] }, make("th", { scope: "row" }, button));
       if (scored) line.append(make("td", { class: "num" }, make("b", { class: row[2] === null ? null : `${tone(row[2])}-text` }, row[2] === null ? "not scored" : fixed(row[2]))));
-      for (const [, n] of columns) line.append(make("td", { class: "num" }, short(row[n])));
+      for (const [, n] of columns) line.append(make("td", { class: "num" }, fixed(row[n])));
       button.addEventListener("click", () => {
         const on = button.getAttribute("aria-pressed") !== "true";
         for (const other of body.querySelectorAll("[aria-pressed]")) other.setAttribute("aria-pressed", "false");
