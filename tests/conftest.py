@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+
+# Toy networks gain nothing from threads, and threads that wait for each other lose much wherever
+# the cores are shared. Read by torch when it is loaded, here and in the processes tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -16,7 +16,9 @@ from typing import Any
 
 def start(target: Any, *args: Any) -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "diffusers", "transformers", "sv2r.job.run"])
+    # The server looks for what it preloads on the path it is started with, not on ours.
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    context.set_forkserver_preload(["preloaded"])
     process = context.Process(target=target, args=args)
     process.start()
     return process
