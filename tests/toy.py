@@ -212,7 +212,6 @@ def alone(pipe: Any, batch: Batch, place: int, **call: Any) -> torch.Tensor:
     import torch
 
     pipe.set_progress_bar_config(disable=True)
-    negative = batch.negative_prompts[place]
     made = pipe(
         prompt=batch.prompts[place],
         image=batch.frames[place].image[None],

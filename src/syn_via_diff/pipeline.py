@@ -19,7 +19,8 @@ from sv2r.cli.dotted import Asked, DottedCommand
 from sv2r.cli.main import run_command
 from sv2r.cli.progress import watcher
 from sv2r.errors import ConfigError
-from sv2r.job.config import Layer, read_layers, resolve
+from sv2r.job.config import resolve
+from sv2r.job.layers import Layer, read_layers
 from sv2r.job.run import convert
 
 

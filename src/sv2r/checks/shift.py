@@ -54,7 +54,7 @@ def build(options: ShiftOptions, runtime: Runtime) -> Check:
         if found is None:
             return CheckResult()
         scores = {name: round(value, 4) for name, value in motion_scores(found).items()}
-        return CheckResult(_reason(found), scores)
+        return CheckResult(_reason(found), scores, displacement=(found.dy, found.dx))
 
     def _reason(found: Motion) -> str | None:
         if found.shift > options.max_shift:

@@ -70,6 +70,7 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
             _reason(damaged) if damaged else None,
             {"scored": float(len(scored)), "damaged": float(len(damaged)), **lowest},
             {id_: boundary_scores(boundary) for id_, boundary in found.items()},
+            damaged=frozenset(damaged),
         )
 
     def _damaged(found: Mapping[int, Boundary], frame: Frame) -> dict[int, float]:

@@ -86,9 +86,9 @@ def _plugins() -> dict[str, Any]:
 def _caches() -> list[dict[str, Any]]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from sv2r.loaders.coco_cache import cache_folder
+    from sv2r.loaders.coco_cache import cache_file
 
-    return [_cache("hub", Path(HF_HUB_CACHE)), _cache("coco index", cache_folder())]
+    return [_cache("hub", Path(HF_HUB_CACHE)), _cache("coco index", cache_file(Path("any")).parent)]
 
 
 def _cache(what: str, path: Path) -> dict[str, Any]:

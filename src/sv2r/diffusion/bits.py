@@ -8,10 +8,11 @@ from typing import Any
 
 
 @contextmanager
-def repeatable(device: str) -> Iterator[None]:
+def repeatable(device: str, *, compiled: bool = False) -> Iterator[None]:
     """Let a device compute the same bits for the same picture every time while this lasts.
 
-    On CUDA, cuDNN chooses the same algorithms. On the CPU, see `_PlaceFree`.
+    On CUDA, cuDNN chooses the same algorithms. On the CPU, see `_place_free`; compiled networks
+    have kernels of their own, which a mode would only have compiled again.
     """
     import torch
 
@@ -19,6 +20,8 @@ def repeatable(device: str) -> Iterator[None]:
         allowed = torch.backends.cudnn.allow_tf32
         with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=allowed):
             yield
+    elif compiled:
+        yield
     else:
         with _place_free():
             yield

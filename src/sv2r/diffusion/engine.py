@@ -54,6 +54,7 @@ class LatentEngine:
         self._latents = latents
         self._call = dict(call)
         self._facts = dict(facts)
+        self._compiled = bool(facts.get("compile"))
         self._changed: dict[str, Any] = {}
         self._device = device
         self._controls = controls
@@ -66,7 +67,7 @@ class LatentEngine:
 
         sizes = [frame.size for frame in batch.frames]
         generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
-        with torch.no_grad(), quiet(), repeatable(self._device):
+        with torch.no_grad(), quiet(), repeatable(self._device, compiled=self._compiled):
             try:
                 pictures = self._pictures(batch, generators)
             except torch.OutOfMemoryError:

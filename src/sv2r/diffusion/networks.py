@@ -39,7 +39,18 @@ def compile_network(network: Any) -> None:
     """Compile a network, once for every shape that it meets."""
     import torch
 
-    network.forward = torch.compile(network.forward, dynamic=False)
+    compiled = torch.compile(network.forward, dynamic=False)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        # The first step's latents are laid out otherwise than the later ones', which would cost a
+        # second compilation.
+        if args:
+            args = (args[0].contiguous(), *args[1:])
+        else:
+            kwargs["hidden_states"] = kwargs["hidden_states"].contiguous()
+        return compiled(*args, **kwargs)
+
+    network.forward = forward
 
 
 def embed_condition_once(net: Any, device: str) -> Once:
