@@ -39,7 +39,7 @@ def compile_network(network: Any) -> None:
     """Compile a network, once for every shape that it meets."""
     import torch
 
-    compiled = torch.compile(network.forward, dynamic=False)
+    compiled: Any = torch.compile(network.forward, dynamic=False)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         # The first step's latents are laid out otherwise than the later ones', which would cost a
