@@ -225,21 +225,22 @@
     $("tag-before").hidden = !item.b;
     $("tag-after").hidden = !item.a;
     $("gone").hidden = true;
-    load($("before"), item.b, carried.b, "before the conversion");
-    load($("after"), item.a, carried.a, "after the conversion");
+    load(item, $("before"), item.b, carried.b, "before the conversion");
+    load(item, $("after"), item.a, carried.a, "after the conversion");
     $("slider").disabled = !(item.a && item.b);
     $("flip").disabled = $("slider").disabled;
     slide(item.a && item.b ? 50 : item.a ? 0 : 100);
     fit();
   }
   // The file beside the page has every pixel; what the page carries stands in where it is gone.
-  function load(img, url, carried, when) {
+  function load(item, img, url, carried, when) {
     img.hidden = !url;
     img.removeAttribute("src");
     if (!url) return;
-    img.alt = `${nameOf(shown[opened])}, ${when}`;
+    img.alt = `${nameOf(item)}, ${when}`;
     img.onload = () => {
-      if (!shown[opened].z && img.naturalWidth) {
+      // The viewer may have been closed, or have gone on, before the file was there.
+      if (item === shown[opened] && !item.z && img.naturalWidth) {
         size = [img.naturalHeight, img.naturalWidth];
         fit();
       }

@@ -1,0 +1,48 @@
+"""`sv2r report` as it is typed."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from outputs import make_output
+
+from sv2r.cli.main import cli, run_command
+
+
+@pytest.fixture
+def sv2r(monkeypatch, capfd):
+    """Run the command line and return (exit code, stdout, stderr)."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sv2r", *map(str, args)])
+        code = run_command(cli)
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_it_says_where_the_page_is(sv2r, tmp_path):
+    out = make_output(tmp_path, ("a.png",))
+    page = out / "sv2r" / "report.html"
+    code, text, error = sv2r("report", out)
+    assert (code, text, error) == (0, f"{page}  (0.1 MB)\n", "")
+    assert page.is_file()
+
+
+def test_a_folder_that_is_no_output_is_one_line_and_exit_code_2(sv2r, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert sv2r("report", tmp_path / "empty") == (
+        2,
+        "",
+        (
+            f"Error: {tmp_path / 'empty'}: no output of sv2r (there is no sv2r/samples.jsonl); "
+            "give the folder that --output named\n"
+        ),
+    )
+
+
+def test_a_number_of_pictures_below_0_is_refused(sv2r, tmp_path):
+    code, _, error = sv2r("report", tmp_path, "--embed", "-1")
+    assert (code, "--embed" in error) == (2, True)
