@@ -29,6 +29,7 @@ FARTHEST = 0.25  # of a side: what the coarse pass looks for
 TILE = 64  # px at the working size
 PASSES = ((2, 32, 10, 3.0), (1, TILE, 4, 1.0))  # pooling, tile, search (px), tolerance (px)
 REFINED = (1, TILE, 3, 0.5)
+CLOSE = 4  # px: a search that is no wider keeps to the tile itself
 SHARPNESS = 0.7  # px: a tile's correlation is smoothed by this before its top is looked for
 FAINT = 0.02  # mean squared edge length of a tile that has nothing to show
 SURE = 0.5  # a tile's correlation coefficient from which its displacement is believed
@@ -147,15 +148,22 @@ def _tiles(
     ahead = np.rint(design @ _scaled(guess, 1 / pooling)).astype(np.int64)
     window = _taper(size, size // 4, before)
     template = _cut(before, top, left, size) * (window[:, None] * window)
-    field = _cut(after, top + ahead[:, 0] - search, left + ahead[:, 1] - search, size + 2 * search)
+    # Alike windows make a picture that has not moved lie at exactly 0; a wide search needs more.
+    margin = search if search > CLOSE else 0
+    corner = top + ahead[:, 0] - margin, left + ahead[:, 1] - margin
+    field = _cut(after, *corner, size + 2 * margin)
+    if not margin:
+        field = field * (window[:, None] * window)
     surface = _correlated(template, field, (size + 2 * search,) * 2, SHARPNESS)
-    surface = surface[:, : 2 * search + 1, : 2 * search + 1]
+    shift = (search - margin,) * 2
+    surface = torch.roll(surface, shift, (1, 2))[:, : 2 * search + 1, : 2 * search + 1]
     steps = torch.arange(-search, search + 1, device=surface.device)
     nearer = 1 - 0.15 * (steps[:, None] ** 2 + steps**2) / (2 * search**2)
     energy = [(part * part).sum((1, 2, 3)).cpu().numpy() for part in (template, field)]
     offset, height_, stiffness = _tops((surface * nearer).cpu().numpy().astype(np.float64))
     # The field's energy is that of a larger square than the template's window looks at.
-    share = float(window.square().mean()) ** 2 * (size / (size + 2 * search)) ** 2
+    share = float(window.square().mean()) ** 2 * (size / (size + 2 * margin)) ** 2
+    share = share if margin else 1.0
     coefficient = np.minimum(height_ / np.maximum(np.sqrt(energy[0] * energy[1] * share), 1e-6), 1)
     strength = energy[0] / (size * size)
     return _Tiles(design, ahead + offset, stiffness, coefficient, strength, (rows, columns))
