@@ -27,6 +27,7 @@ REACH = 10  # px that a profile extends to either side
 LAGS = 8  # px that a boundary is looked for to either side
 WIDTH = 1.5  # px, sigma of the window on the source's own edge
 POOL = 10.0  # px, sigma of the pool of sections that are judged together
+EXPECTED = 0.25  # share of the source's edges below which the picture's count for less
 FAINT = 1.0  # level/px: below this a whole band is as good as flat
 LEAST_STEP = 4.0  # levels of 255 across a boundary that begins to be visible ...
 CLEAR_STEP = 12.0  # ... and one that is clearly so
@@ -128,7 +129,13 @@ def _compare(contours: Contours, before: Floats, after: Floats) -> _Sections:
     strength = [np.sqrt((profile**2).sum(-1)) * known for profile in (before, after)]
     window = strength[0] * np.exp(-0.5 * (contours.offsets / WIDTH) ** 2)
     window /= window.sum(1, keepdims=True) + 1e-6
-    matched = [_matched(window, s) / _band(s, known)[:, None] for s in strength]
+    bands = [_band(s, known) for s in strength]
+    expected = _gain(strength, contours) * bands[0]
+    scales = [(1 + EXPECTED) * bands[0], bands[1] + EXPECTED * expected]
+    matched = [
+        _matched(window, s) / (scale + FAINT / 2)[:, None]
+        for s, scale in zip(strength, scales, strict=True)
+    ]
     middle = slice(REACH - 2, REACH + 3)
     steps = [np.sqrt((profile[:, middle].sum(1) ** 2).sum(-1)) for profile in (before, after)]
     peak = strength[0][:, middle].max(1) * np.sqrt(2 * np.pi)
@@ -155,8 +162,18 @@ def _matched(window: Floats, strength: Floats) -> Floats:
 
 
 def _band(strength: Floats, known: Floats) -> Floats:
-    mean: Floats = np.sqrt((strength**2).sum(1) / np.maximum(known.sum(1), 1)) + FAINT / 2
+    mean: Floats = np.sqrt((strength**2).sum(1) / np.maximum(known.sum(1), 1))
     return mean
+
+
+def _gain(strength: list[Floats], contours: Contours) -> float:
+    """Return how much weaker boundaries are on the whole, at most 1: fog is no damage."""
+    middle = slice(REACH - NEAR, REACH + NEAR + 1)
+    before, after = (s[:, middle].max(1) for s in strength)
+    clear = before * np.sqrt(2 * np.pi) > CLEAR_STEP
+    if contours.counts[clear].sum() < 20:
+        return 1.0
+    return float(np.clip(np.median(after[clear] / before[clear]), 0.1, 1.0))
 
 
 def _owners(contours: Contours) -> Iterator[slice]:
