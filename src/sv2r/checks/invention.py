@@ -20,7 +20,7 @@ class InventionOptions(Options):
     """Options of the invention check."""
 
     max_invention: float = Field(
-        4.0,
+        3.0,
         gt=0,
         description="How far unexplained edges may stand out of the picture's own level.",
     )
@@ -33,7 +33,7 @@ def build(options: InventionOptions, runtime: Runtime) -> Check:
     def check(frame: Frame, picture: Tensor) -> CheckResult:
         """Return how strong the edges of a (3, H, W) uint8 picture are that nothing explains.
 
-        Scores: `invention`, and `y`, `x` (px) where it is strongest.
+        Scores: `invention`, and where it is refused `y`, `x` (px), where it is strongest.
         """
         before = frame.image.to(runtime.device) * 255
         found = structure(before, picture.to(runtime.device).float(), frame.instances.labels)
@@ -42,8 +42,10 @@ def build(options: InventionOptions, runtime: Runtime) -> Check:
             f"new structure around x {x}, y {y} that the source does not have "
             f"({invention:.1f}; max_invention {options.max_invention:g})"
         )
-        scores = {"invention": round(invention, 4), "y": float(y), "x": float(x)}
-        return CheckResult(reason if invention > options.max_invention else None, scores)
+        scores = {"invention": round(invention, 4)}
+        if invention <= options.max_invention:
+            return CheckResult(None, scores)
+        return CheckResult(reason, {**scores, "y": float(y), "x": float(x)})
 
     return check
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FINE, COARSE = 0.8, 2.5  # px of the half-size picture
 NEARBY = 3  # px of the half-size picture within which an edge of the source explains one
 STRONG = 15.0  # levels of 255: edges of the source that tell how much stronger edges have become
+BLOCK, AROUND = 8, 3.0  # px of the half-size picture, and blocks: what is around a pixel
+DARK = 10.0  # levels: where a source is darker than this, no ratio is taken
 GATHER = 3.0  # px of the half-size picture over which unexplained edges are added up
 COMMON = 4.0  # times what a region has everywhere: as much is its texture
 GROUND = 3.0  # levels: the least that unexplained edges are set against
@@ -56,12 +58,13 @@ def structure(source: Tensor, picture: Tensor, labels: NDArray[np.integer]) -> S
     height, width = labels.shape
     if min(height, width) < 16:
         return Structure(0.0, np.zeros((height, width), np.float32), (0, 0))
-    before, before_any = _steps(pooled(source, 2))
-    after, _ = _steps(pooled(picture, 2))
+    halves = pooled(source, 2), pooled(picture, 2)
+    (before, before_any), (after, _) = (_steps(half) for half in halves)
     regions = torch.as_tensor(labels[: height // 2 * 2 : 2, : width // 2 * 2 : 2].astype(np.int64))
     regions = regions.to(source.device)
     gain = _gain(before, after)
-    new = (after / gain - dilated(before_any, NEARBY)).clamp(min=0)
+    explained = dilated(before_any, NEARBY) * _local_gain(before, after, halves, gain)
+    new = (after - explained).clamp(min=0) / gain
     new = new * (1 - dilated(_borders(regions), NEARBY))
     for edge in (new[:2], new[-2:], new[:, :2], new[:, -2:]):
         edge.zero_()
@@ -93,6 +96,25 @@ def _gain(before: Tensor, after: Tensor) -> float:
         return 1.0
     ratio = dilated(after, 1)[strong] / before[strong]
     return min(max(float(ratio.median()), 0.2), 2.0)
+
+
+def _local_gain(
+    before: Tensor, after: Tensor, halves: tuple[Tensor, Tensor], gain: float
+) -> Tensor:
+    """Return (h, w): how much stronger an edge of the source may have become around a pixel.
+
+    The greater of what its edges became there (a regression that the strong ones rule, so that
+    an edge from nowhere has no say), and of how much brighter the place became: light multiplies.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    found = torch.stack([before * dilated(after, 1), before * before, *(h.mean(0) for h in halves)])
+    blocks = smoothed(pooled(found, min(BLOCK, *before.shape)), AROUND)
+    edges = (blocks[0] + gain * STRONG**2 / 4) / (blocks[1] + STRONG**2 / 4)
+    light = (blocks[3] + DARK) / (blocks[2] + DARK)
+    local = edges.maximum(light).clamp(min=gain / 2, max=gain * 4)
+    return interpolate(local[None, None], before.shape, mode="bilinear")[0, 0]
 
 
 def _borders(regions: Tensor) -> Tensor:
