@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sv2r.checks import score
+
+
+def test_a_picture_against_itself_has_lost_nothing(scene):
+    image, labels = scene()
+    scores = score(image, image, labels)
+    assert {i: round(b.survival, 6) for i, b in scores.instances.items()} == {1: 1, 2: 1, 3: 1}
+    assert {b.offset for b in scores.instances.values()} == {0.0}
+    assert scores.picture["shift"] == pytest.approx(0, abs=0.05)
+    assert scores.picture["invention"] == 0
+
+
+def test_an_erased_instance_alone_is_gone(scene):
+    image, labels = scene()
+    instances = score(image, scene(without=(2,))[0], labels).instances
+    assert instances[2].survival < 0.1
+    assert instances[2].contrast < 0.1
+    assert min(instances[1].survival, instances[3].survival) > 0.99
+
+
+def test_colours_may_change_as_long_as_boundaries_stay(scene):
+    image, labels = scene()
+    for look in (255 - image, np.roll(image, 1, axis=2), (image * 0.4 + 120).astype(np.uint8)):
+        scores = score(image, look, labels)
+        assert min(b.survival for b in scores.instances.values()) > 0.9
+        assert scores.picture["shift"] < 0.1
+
+
+def test_noise_is_no_damage(scene):
+    image, labels = scene()
+    noise = np.random.default_rng(0).normal(0, 15, image.shape)
+    scores = score(image, (image + noise).clip(0, 255).astype(np.uint8), labels)
+    assert min(b.survival for b in scores.instances.values()) > 0.8
+
+
+@pytest.mark.parametrize("grown", [-4, 3, 5])
+def test_where_a_boundary_went_is_told_along_its_outward_normal(scene, grown):
+    image, labels = scene()
+    y, x = np.mgrid[:160, :200]
+    moved = scene(without=(1,))[0]
+    moved[np.hypot(y - 50, x - 50) < 22.3 + grown] = (200, 60, 50)
+    found = score(image, moved, labels).instances[1]
+    assert found.offset == pytest.approx(grown, abs=0.5)
+    assert found.survival < 0.5
+
+
+def test_half_an_instance_lost_is_damage(scene):
+    image, labels = scene()
+    cut = image.copy()
+    cut[:, 150:] = scene(without=(3,))[0][:, 150:]
+    assert score(image, cut, labels).instances[3].survival < 0.6
+
+
+def test_a_boundary_that_the_source_does_not_show_is_not_scored(scene):
+    image, labels = scene(without=(2,))
+    found = score(image, image, labels).instances
+    assert found[2].survival is None
+    assert found[2].visible == 0
+    assert found[1].survival is not None
+
+
+def test_two_touching_instances_run_into_one_are_damaged():
+    labels = np.zeros((96, 96), np.int32)
+    labels[30:66, 20:48], labels[30:66, 48:76] = 1, 2
+    image = np.full((96, 96, 3), 120, np.uint8)
+    image[labels == 1], image[labels == 2] = (210, 60, 60), (60, 60, 200)
+    run = image.copy()
+    run[labels == 2] = (210, 60, 60)
+    found = score(image, run, labels).instances
+    assert max(found[1].survival, found[2].survival) < 0.6
+
+
+def test_an_instance_that_fills_the_picture_has_no_boundary():
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    assert score(image, image, np.ones((40, 40), np.int64)).instances == {}
+
+
+@pytest.mark.parametrize("shift", [(0.3, -0.6), (2.5, 1.25), (-7.4, 11.2)])
+def test_a_shift_is_measured_to_a_tenth_of_a_pixel(scene, shift):
+    image, labels = scene()
+    found = score(image, scene(offset=shift)[0], labels).motion
+    assert (found.dy, found.dx) == pytest.approx(shift, abs=0.15)
+
+
+def test_tiles_tell_where_a_part_has_moved(scene):
+    image, labels = scene()
+    parted = image.copy()
+    parted[:, 100:] = scene(offset=(0, 3))[0][:, 100:]
+    tiles = score(image, parted, labels).motion.tiles
+    assert tiles.shape[-1] == 2
+    assert np.nanmax(tiles[:, -1, 0]) == pytest.approx(3, abs=0.5)
+    assert np.nanmin(np.abs(tiles[:, 0, 0])) == pytest.approx(0, abs=0.5)
+
+
+def test_a_flat_source_has_no_motion(scene):
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    scores = score(flat, flat, np.zeros((64, 64), np.int32))
+    assert scores.motion is None
+    assert scores.picture == {"invention": 0.0}
+
+
+def test_an_invented_object_is_pointed_at(scene):
+    image, labels = scene()
+    invented = image.copy()
+    invented[20:44, 90:118] = (230, 220, 40)
+    found = score(image, invented, labels).structure
+    assert found.invention > 3
+    assert 14 <= found.place[0] <= 50
+    assert 84 <= found.place[1] <= 124
+    assert found.map.shape == labels.shape
+
+
+def test_ids_may_be_large(scene):
+    image, labels = scene()
+    big = np.where(labels > 0, labels.astype(np.int64) + 2**31 - 10, 0)
+    assert sorted(score(image, image, big).instances) == [2**31 - 9, 2**31 - 8, 2**31 - 7]
+
+
+@pytest.mark.parametrize(
+    ("source", "translated"),
+    [
+        (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8)),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)),
+        (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.uint8)),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(source, translated):
+    with pytest.raises(ValueError, match=r"(source|translated): .*, expected 8x8x3 uint8"):
+        score(source, translated, np.zeros((8, 8), np.int32))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(0, 2**32 - 1))
+def test_any_size_and_any_labels_give_finite_scores(height, width, instances, seed):
+    rng = np.random.default_rng(seed)
+    image, look = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    labels = rng.integers(0, instances + 1, (height, width))
+    scores = score(image, look, labels)
+    assert np.isfinite(list(scores.picture.values())).all()
+    for boundary in scores.instances.values():
+        assert boundary.survival is None or 0 <= boundary.survival <= 1
+        assert 0 <= boundary.visible <= 1
+
+
+def test_importing_the_checks_leaves_torch_and_numpy_alone():
+    names = "sanity", "shift", "survival", "invention", "judge"
+    code = "import sys, sv2r.checks\n"
+    code += "".join(f"import sv2r.checks.{name}\n" for name in names)
+    code += "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
