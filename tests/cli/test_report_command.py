@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-import pytest
 from outputs import make_output
-
-from sv2r.cli.main import cli, run_command
-
-
-@pytest.fixture
-def sv2r(monkeypatch, capfd):
-    """Run the command line and return (exit code, stdout, stderr)."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sv2r", *map(str, args)])
-        code = run_command(cli)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_it_says_where_the_page_is(sv2r, tmp_path):

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 from outputs import make_output
 
-from sv2r.cli.main import cli, run_command
-
 
 @pytest.fixture
 def out(tmp_path) -> Path:
     return make_output(tmp_path, ("a/0.png", "b.png"))
-
-
-@pytest.fixture
-def sv2r(monkeypatch, capfd):
-    """Run the command line and return (exit code, stdout, stderr)."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sv2r", *map(str, args)])
-        code = run_command(cli)
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_a_clean_output_is_one_line_and_exit_code_0(sv2r, out):

@@ -32,7 +32,7 @@ def convert(
     as_json: bool,
     **values: Any,
 ) -> int:
-    r"""Convert a labelled dataset: realistic pictures out, labels untouched.
+    """Convert a labelled dataset: realistic pictures out, labels untouched.
 
     Only INPUT is read and only OUTPUT is written. The same command again goes on where an earlier
     run stopped. Options of plugins have a dot in them, such as --translator.strength: name the
@@ -42,7 +42,7 @@ def convert(
       sv2r convert --translator controlnet --conditioner canny --help
 
     Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing was begun, 130 interrupted.
-    """
+    """  # noqa: D301
     request = read_request(ctx, values)
     config = request.config()
     if dry_run:

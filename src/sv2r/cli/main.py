@@ -14,6 +14,7 @@ from sv2r.errors import ConfigError, Sv2rError
 # name -> one line of help; the command is the object of that name in the module of that name.
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "lint": "Look at a dataset's labels before GPU hours are spent on its pictures.",
         "convert": "Convert a labelled dataset: realistic pictures, labels untouched.",
         "verify": "Look at a finished dataset again: labels, pictures, hashes, scores.",
         "report": "Write a page of a finished dataset: before and after, worst first.",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sv2r.cli.verify import watching
+from sv2r.cli.progress import watching
 from sv2r.report.write import EMBEDDED, write_report
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from sv2r.cli.progress import watching
 from sv2r.job.verify import Verification
 from sv2r.job.verify import verify as look
 
@@ -94,17 +93,3 @@ def _plain(found: Verification) -> dict[str, object]:
         "clean": not found.findings,
         "exit_code": found.exit_code,
     }
-
-
-@contextmanager
-def watching(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield what draws a bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -169,7 +169,7 @@ def to_levels(pictures: Tensor, sizes: Sequence[Size], fitting: Fitting) -> list
 
     if fitting.mode == "scale":
         whole = [fitting.leave(p, size) for p, size in zip(pictures, sizes, strict=True)]
-        return [(255 * picture).round().to(torch.uint8).cpu() for picture in whole]
+        return [(255 * picture).round().to(torch.uint8).cpu().contiguous() for picture in whole]
     levels = _to_cpu((255 * pictures).round().to(torch.uint8))
     cut = zip(levels, sizes, strict=True)
     return [level[:, :height, :width].contiguous() for level, (height, width) in cut]
