@@ -8,8 +8,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import runpy
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,14 @@ def run(target: Any, *args: Any) -> int:
     process.join(120)
     assert process.exitcode is not None, "the run hangs"
     return process.exitcode
+
+
+def typed(module: str, args: Sequence[object], out: Path, error: Path) -> None:
+    """Be `python -m module args`, its two outputs in files, or on a terminal's device."""
+    for path, number in ((out, 1), (error, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOCTTY), number)
+    sys.argv = [module, *map(str, args)]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def convert(config: dict[str, Any]) -> None:

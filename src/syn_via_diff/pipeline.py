@@ -58,8 +58,12 @@ def pipeline(
     Options of sv2r's plugins can be given too, such as --translator.strength 0.3.
     """
     asked: Asked = ctx.obj
-    if not mask_dir.is_dir():
-        raise ConfigError(f"{mask_dir}: no such folder; give the masks' folder with --mask-dir")
+    for folder, what, option in (
+        (input_dir, "pictures", "--input-dir"),
+        (mask_dir, "masks", "--mask-dir"),
+    ):
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: no such folder; give the {what}' folder with {option}")
     masks = mask_dir.absolute()
     values: dict[str, Any] = {
         "input": str(input_dir),
