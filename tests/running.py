@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 
-def start(target: Any, *args: Any) -> Any:
+def preload() -> Any:
+    """Return the context whose server, unless it runs already, will have imported all that."""
     context = multiprocessing.get_context("forkserver")
     # The server looks for what it preloads on the path it is started with, not on ours.
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     context.set_forkserver_preload(["preloaded"])
-    process = context.Process(target=target, args=args)
+    return context
+
+
+def start(target: Any, *args: Any) -> Any:
+    process = preload().Process(target=target, args=args)
     process.start()
     return process
 

@@ -38,6 +38,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     counts = f"done {summary.done:,} · rejected {summary.rejected:,} · failed {summary.failed:,}"
     left = f" · not begun {summary.left:,}" if summary.left else ""
     yield f"{counts}{left} · {_duration(summary.seconds)}{_verified(summary)}"
+    for note in summary.notes:
+        yield _titled("note", note)
     for record in summary.troubles[:_NAMED]:
         yield _titled(record.status, str(record.error))
     more = summary.rejected + summary.failed - _NAMED

@@ -86,7 +86,7 @@ class Journal:
 
     def add(self, record: Record) -> None:
         """Keep a record in place of an earlier one of the same task; commits now and then."""
-        row = (record.sample, record.variant, record.status, _to_json(record))
+        row = (record.sample, record.variant, record.status, to_json(record))
         self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
         self._waiting += 1
         if self._waiting >= _COMMIT_RECORDS or time.monotonic() - self._committed > _COMMIT_SECONDS:
@@ -111,7 +111,7 @@ class Journal:
         where = "" if status is None else "WHERE status = ?"
         query = f"SELECT data FROM records {where} ORDER BY sample, variant"  # noqa: S608
         for (data,) in self._db.execute(query, () if status is None else (status,)):
-            yield _from_json(data)
+            yield from_json(data)
 
     def record(self, sample: str, variant: int) -> Record:
         """Return the record of one task; raises KeyError where there is none."""
@@ -119,7 +119,7 @@ class Journal:
         row = self._db.execute(query, (sample, variant)).fetchone()
         if row is None:
             raise KeyError((sample, variant))
-        return _from_json(row[0])
+        return from_json(row[0])
 
     def statuses(self) -> Iterator[tuple[str, int, Status]]:
         """Yield (sample, variant, status) of every record, without reading more of it."""
@@ -128,11 +128,11 @@ class Journal:
 
     def keep_problems(self, records: Sequence[Record]) -> bool:
         """Keep these records in place of the problems kept before; return whether any differs."""
-        texts = {(r.sample, r.variant): _to_json(r) for r in records}
+        texts = {(r.sample, r.variant): to_json(r) for r in records}
         query = "SELECT sample, variant, data FROM records WHERE status = 'failed'"
         before = {(sample, variant): data for sample, variant, data in self._db.execute(query)}
         gone = [key for key in before if key[1] < 0 and key not in texts]
-        fresh = [r for r in records if before.get((r.sample, r.variant)) != _to_json(r)]
+        fresh = [r for r in records if before.get((r.sample, r.variant)) != to_json(r)]
         for key in gone:
             self._write("DELETE FROM records WHERE sample = ? AND variant = ?", key)
         for record in fresh:
@@ -171,7 +171,8 @@ def _take_lock(folder: Path) -> Any:
     return handle
 
 
-def _to_json(record: Record) -> str:
+def to_json(record: Record) -> str:
+    """Return a record as the journal keeps it and as workers send it."""
     data = {k: v for k, v in _plain(record).items() if v not in (None, {}, ())}
     return json.dumps(data, sort_keys=True, ensure_ascii=False)
 
@@ -181,7 +182,8 @@ def _plain(record: Record) -> dict[str, Any]:
     return {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
 
-def _from_json(text: str) -> Record:
+def from_json(text: str) -> Record:
+    """Return the record that `to_json` made the text of."""
     data = json.loads(text)
     lists = {key: tuple(data.get(key, ())) for key in ("normalised", "repairs")}
     return Record(**{**data, **lists})
@@ -189,6 +191,6 @@ def _from_json(text: str) -> Record:
 
 def line_of(record: Record) -> str:
     """Return a record as a line of samples.jsonl: without the seconds, so that runs compare."""
-    data = json.loads(_to_json(record))
+    data = json.loads(to_json(record))
     data.pop("seconds", None)
     return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"

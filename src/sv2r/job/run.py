@@ -72,22 +72,25 @@ def convert(
     watch = watch or Silence()
     start = time.monotonic()
     job = open_job(as_config(config, registry), registry)
+    if (asked := job.config.job.device) != ("auto",):
+        find_devices(asked)  # refuses one that is not here before anything is written
     output = job.config.job.output
     with Journal(output) as journal:
         _resume(job.config, journal, overwrite=overwrite)
         plan = make_plan(job.config, job.dataset, job.writer, journal)
         watch.opened(job, plan)
         stop = threading.Event()
+        notes: list[str] = []
         changed = _note_problems(plan, journal, watch)
         if plan.tasks:
             remove_leftovers(output)
             _write_run_file(job.config)
             journal.keep("complete", value=False)
             with _first_interrupt_sets(stop, watch):
-                _run(job, plan, journal, stop, watch, fail_fast=fail_fast)
+                _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
         verified = _finish(job, journal, changed=changed, stopped=stop.is_set())
-        return summarise(job, plan, journal, verified, time.monotonic() - start)
+        return summarise(job, plan, journal, verified, notes, time.monotonic() - start)
 
 
 def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
@@ -129,11 +132,17 @@ def _run(
     journal: Journal,
     stop: threading.Event,
     watch: Watcher,
+    notes: list[str],
     *,
     fail_fast: bool,
 ) -> None:
-    """Run the plan's tasks and keep a record of each as it ends."""
+    """Run the plan's tasks and keep a record of each as it ends; what is said goes into notes."""
     config = job.config
+
+    def say(line: str) -> None:
+        notes.append(line)
+        watch.said(line)
+
     asked = config.job.batch_size
     work = LocalWork(
         config,
@@ -143,24 +152,28 @@ def _run(
         batch_size=journal.get("batch_size") if asked == "auto" else asked,
         model=journal.get("model"),
         stop=stop,
-        say=watch.said,
+        say=say,
     )
     executor = job.registry.spec("executor", config.executor.name).build(
         config.executor.options, Runtime(input=config.job.input, output=config.job.output)
     )
+    kept: dict[str, Any] = {}
     for record in executor.run(work, _until(stop, plan.tasks)):
-        _keep_settings(record, journal)
+        _keep_settings(record, journal, kept)
         journal.add(record)
         watch.recorded(record)
         if fail_fast and record.status == "failed":
             stop.set()
 
 
-def _keep_settings(record: Record, journal: Journal) -> None:
-    """Keep what a resumed run must share with this one and only the worker knows."""
-    for key, name in (("batch_size", "batch_size"), ("model", "model_sha256")):
-        value = record.settings.get(name)
-        if value is not None and journal.get(key) != value:
+def _keep_settings(record: Record, journal: Journal, kept: dict[str, Any]) -> None:
+    """Keep what a resumed run must share with this one and only the workers know."""
+    model, size = (record.settings.get(name) for name in ("model_sha256", "batch_size"))
+    # Where one of several workers had to go on with less, less is what fits.
+    smallest = size and min(size, kept.get("batch_size", size))
+    for key, value in (("batch_size", smallest), ("model", model)):
+        if value is not None and kept.get(key) != value:
+            kept[key] = value
             journal.keep(key, value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Summary:
     done, rejected, failed: of the inputs, this run's and those restored from earlier ones.
     restored: how many of them earlier runs had settled. left: not made when the run was stopped.
     troubles: the first rejected and failed records. verified: what was checked of the labels.
+    notes: what happened on the way, a line each (a worker died, memory ran out).
     """
 
     output: Path
@@ -36,6 +37,7 @@ class Summary:
     seconds: float = 0.0
     troubles: tuple[Record, ...] = ()
     verified: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -46,7 +48,12 @@ class Summary:
 
 
 def summarise(
-    job: OpenJob, plan: Plan, journal: Journal, verified: Mapping[str, str], seconds: float
+    job: OpenJob,
+    plan: Plan,
+    journal: Journal,
+    verified: Mapping[str, str],
+    notes: Sequence[str],
+    seconds: float,
 ) -> Summary:
     """Count the records of the selection, so that their sum can be held against the inputs."""
     counts: Counter[str] = Counter()
@@ -68,4 +75,5 @@ def summarise(
         seconds=seconds,
         troubles=tuple(troubles),
         verified=verified,
+        notes=tuple(notes),
     )

@@ -111,27 +111,35 @@ def open_work(
 
 
 def find_devices(asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the devices to run on, "auto" resolved.
+    """Return the devices to run on, "auto" resolved; one that is named twice gets two workers.
+
+    torch is imported only where it has to be asked.
 
     Raises:
-        ConfigError: one of them does not exist here.
+        ConfigError: one of them does not exist here, or none is given.
     """
+    words = [part.strip() for name in asked for part in name.split(",")]
+    names = ["cuda:0" if word == "cuda" else word for word in words if word]
+    if not names:
+        raise ConfigError("--device: none is given; say auto, cpu, cuda:0 or cuda:0,cuda:1")
+    if {*names} == {"cpu"}:
+        return tuple(names)
+    there = _devices_here()
+    if names == ["auto"]:
+        return (there[0],)
+    for name in names:
+        if name not in there:
+            near = f"there are: {', '.join(sorted(there))}"
+            raise ConfigError(f"--device {name}: not on this machine; {near}")
+    return tuple(names)
+
+
+def _devices_here() -> list[str]:
+    """Return the devices that there are, the one to choose first."""
     import torch
 
-    if asked == ("auto",):
-        if torch.cuda.is_available():
-            return ("cuda:0",)
-        return ("mps",) if torch.backends.mps.is_available() else ("cpu",)
-    there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    names = [part for name in asked for part in name.split(",") if part]
-    devices = tuple("cuda:0" if name == "cuda" else name for name in names)
-    for name in devices:
-        if name not in there:
-            raise ConfigError(
-                f"--device {name}: not on this machine; there are: {', '.join(there)}"
-            )
-    return devices
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 def choose_dtype(asked: str, device: str) -> str:

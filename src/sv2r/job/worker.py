@@ -66,7 +66,7 @@ class LocalWorker:
         self._parts = parts
         self._device = device
         self._pictures = pictures
-        self._batch_size = batch_size or 0
+        self.batch_size = batch_size or 0  # 0 until it is found out
         self._settler = Settler(config, parts)
         self._made = False
         self._stop = stop
@@ -82,7 +82,7 @@ class LocalWorker:
             ThreadPoolExecutor(job.readers, "sv2r-read", few_cores) as readers,
             ThreadPoolExecutor(job.writers, "sv2r-write", few_cores) as writers,
         ):
-            depth = (self._batch_size or _ASSUMED_BATCH) + 2 * job.readers
+            depth = (self.batch_size or _ASSUMED_BATCH) + 2 * job.readers
             read = partial(read_piece, self._config, self._dataset, self._parts)
             for piece in _ahead(readers, read, tasks, depth):
                 if isinstance(piece, Record):
@@ -98,7 +98,7 @@ class LocalWorker:
 
     def _add(self, piece: Piece, writers: ThreadPoolExecutor) -> Iterator[Record]:
         """Put a picture into its bucket; run a full bucket, or the oldest when many wait."""
-        self._batch_size = self._batch_size or self._find_batch_size(piece)
+        self.batch_size = self.batch_size or self._find_batch_size(piece)
         self._put(piece)
         while (key := self._ready()) is not None:
             self._run_batch(self._take(key), writers)
@@ -106,7 +106,7 @@ class LocalWorker:
 
     def _depth(self) -> int:
         """Return how many pictures may wait to be written."""
-        return 2 * self._batch_size + 2 * self._config.job.writers
+        return 2 * self.batch_size + 2 * self._config.job.writers
 
     def _put(self, piece: Piece) -> None:
         self._buckets.setdefault(self._bucket_of(piece), deque()).append(piece)
@@ -116,9 +116,9 @@ class LocalWorker:
         waiting = 0
         for key, bucket in self._buckets.items():
             waiting += len(bucket)
-            if len(bucket) >= self._batch_size:
+            if len(bucket) >= self.batch_size:
                 return key
-        return next(iter(self._buckets)) if waiting >= _OPEN_BATCHES * self._batch_size else None
+        return next(iter(self._buckets)) if waiting >= _OPEN_BATCHES * self.batch_size else None
 
     def _bucket_of(self, piece: Piece) -> Hashable:
         translator = self._parts.translator
@@ -129,7 +129,7 @@ class LocalWorker:
     def _take(self, key: Hashable) -> list[Piece]:
         """Return up to a batch of a bucket's pictures, out of it."""
         bucket = self._buckets[key]
-        taken = [bucket.popleft() for _ in range(min(self._batch_size, len(bucket)))]
+        taken = [bucket.popleft() for _ in range(min(self.batch_size, len(bucket)))]
         if not bucket:
             del self._buckets[key]
         return taken
@@ -170,10 +170,10 @@ class LocalWorker:
 
     def _translate(self, pieces: list[Piece]) -> list[Tensor | Refusal]:
         """Return the pictures of a batch that is filled up to the fixed size."""
-        images = list(self._parts.translator(make_batch(pieces, self._batch_size)))
-        if len(images) != self._batch_size:
+        images = list(self._parts.translator(make_batch(pieces, self.batch_size)))
+        if len(images) != self.batch_size:
             raise SampleError(
-                f"the translator returned {len(images)} of {self._batch_size} pictures"
+                f"the translator returned {len(images)} of {self.batch_size} pictures"
             )
         return images[: len(pieces)]
 
@@ -183,16 +183,16 @@ class LocalWorker:
         Raises:
             ConfigError: not even the first picture fits by itself.
         """
-        if self._batch_size == 1:
+        if self.batch_size == 1:
             if self._made:
                 return False
             raise _does_not_fit(pieces[0])
-        self._batch_size //= 2
+        self.batch_size //= 2
         _free_memory()
         key = self._bucket_of(pieces[0])
         waiting = self._buckets.pop(key, ())
         self._buckets = {key: deque([*pieces, *waiting]), **self._buckets}
-        self._say(f"out of memory: going on with batches of {self._batch_size}, nothing is lost")
+        self._say(f"out of memory: going on with batches of {self.batch_size}, nothing is lost")
         return True
 
     def _settings(self) -> Mapping[str, Any]:
@@ -202,7 +202,7 @@ class LocalWorker:
         controls = {name: c.settings() for name, c in parts if isinstance(c, Describes)}
         return {
             **own,
-            "batch_size": self._batch_size,
+            "batch_size": self.batch_size,
             **({"conditioners": controls} if controls else {}),
         }
 
