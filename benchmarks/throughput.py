@@ -32,7 +32,7 @@ from table import Row, parser, report
 
 from sv2r.diffusion.autobatch import SIZES as SIZES_TRIED
 from sv2r.diffusion.autobatch import pick_batch_size
-from sv2r.diffusion.loading import quiet
+from sv2r.hub import quiet
 from sv2r.images.decode import read_picture
 from sv2r.images.encode import encode_picture
 from sv2r.plugin.specs import Runtime

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sv2r.errors import ConfigError as ConfigError
     from sv2r.errors import SampleError as SampleError
     from sv2r.errors import Sv2rError as Sv2rError
+    from sv2r.images.files import copy_atomically as copy_atomically
+    from sv2r.images.files import write_atomically as write_atomically
     from sv2r.job.run import convert as convert
     from sv2r.job.summary import Summary as Summary
     from sv2r.plugin.hookspecs import hookimpl as hookimpl
@@ -42,11 +44,14 @@ if TYPE_CHECKING:
     from sv2r.types import Problem as Problem
     from sv2r.types import Published as Published
     from sv2r.types import Record as Record
+    from sv2r.types import Refusal as Refusal
     from sv2r.types import Sample as Sample
+    from sv2r.types import Task as Task
 
 _HOMES = {
     "pydantic": ("Field",),
     "sv2r.errors": ("ConfigError", "SampleError", "Sv2rError"),
+    "sv2r.images.files": ("copy_atomically", "write_atomically"),
     "sv2r.job.run": ("convert",),
     "sv2r.job.summary": ("Summary",),
     "sv2r.plugin.hookspecs": ("hookimpl",),
@@ -58,7 +63,7 @@ _HOMES = {
     ),
     "sv2r.types": (
         *("Batch", "CheckResult", "ControlMap", "Dataset", "Frame", "Instance", "Instances"),
-        *("Match", "Problem", "Published", "Record", "Sample"),
+        *("Match", "Problem", "Published", "Record", "Refusal", "Sample", "Task"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -256,10 +256,14 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file in place: its path under the output folder and the SHA-256 of its bytes."""
+    """A file in place: its path under the output folder and the SHA-256 of its bytes.
+
+    labels: how many label files of its sample were copied with it and found equal, byte for byte.
+    """
 
     path: str
     sha256: str
+    labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +283,7 @@ class Record:
     drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
+    instances: how many its labels hold. labels: see Published.
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
     seconds: wall time of the batch divided by its pictures; kept in the journal alone.
     """
@@ -296,5 +301,7 @@ class Record:
     input_sha256: str | None = None
     output: str | None = None
     output_sha256: str | None = None
+    instances: int | None = None
+    labels: int | None = None
     seconds: float | None = None
     error: str | None = None

@@ -178,7 +178,7 @@ def test_options_that_contradict_each_other_are_refused(values, message):
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("/nowhere/depth", "no such folder$"), ("a/b/c/d", "no such folder, and not to be had from")],
+    [("/nowhere/depth", "no such folder$"), ("a/b/c/d", "no such folder or file$")],
 )
 def test_a_model_that_is_not_there_is_named(model, message):
     with pytest.raises(ConfigError, match=rf"^--conditioner\.depth\.model {model}: {message}"):

@@ -10,8 +10,8 @@ import torch
 
 from sv2r.diffusion import prompts as prompts_module
 from sv2r.diffusion.families import family_of
-from sv2r.diffusion.loading import quiet
 from sv2r.diffusion.prompts import Prompts
+from sv2r.hub import quiet
 
 
 @pytest.fixture

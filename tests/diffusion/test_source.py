@@ -10,9 +10,10 @@ import pytest
 import torch
 import toy
 
-from sv2r.diffusion.loading import fetch, weights_sha256
+from sv2r.diffusion.loading import fetch
 from sv2r.diffusion.source import find_network, find_pipeline
 from sv2r.errors import ConfigError
+from sv2r.hub import weights_sha256
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import sdedit
 

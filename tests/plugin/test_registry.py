@@ -308,3 +308,18 @@ def test_the_contract_of_a_failed_plugin_is_its_failure(site: Any) -> None:
     site.plugin("haze", "import haze_net")
     with pytest.raises(ContractError, match=r"'haze' \(sv2r-haze 1\.0\) disabled: import failed"):
         check_plugin("haze")
+
+
+def test_a_command_named_like_one_of_sv2rs_own_is_a_clash(site: Any, good: Good) -> None:
+    command = (
+        "\nimport click\n@hookimpl\ndef sv2r_commands():\n"
+        "    return [click.Command('convert', callback=lambda: print('mine'))]\n"
+    )
+    site.plugin("bold", good("bold") + command)
+
+    registry = load_registry()
+
+    assert _told(registry) == [
+        "plugin 'bold' (sv2r-bold 1.0) disabled: clash: command 'convert' is brought by sv2r itself"
+    ]
+    assert _of(registry, "sv2r-bold") == []

@@ -199,7 +199,7 @@ def help_text(field: OptionField) -> str:
     """Return an option's description with its bounds and default, as click writes them."""
     notes = [field.bounds, "required" if field.default == "required" else ""]
     notes += [f"default: {field.default}" if field.default not in ("", "required") else ""]
-    notes += ["may be repeated" if field.repeatable else ""]
+    notes += [field.repetition]
     told = "; ".join(note for note in notes if note)
     return f"{field.description}{f'  [{told}]' if told else ''}"
 

@@ -5,31 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from types import MappingProxyType
 
 import click
 
 from sv2r.errors import ConfigError, Sv2rError
-
-# name -> one line of help; the command is the object of that name in the module of that name.
-COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        "lint": "Look at a dataset's labels before GPU hours are spent on its pictures.",
-        "convert": "Convert a labelled dataset: realistic pictures, labels untouched.",
-        "verify": "Look at a finished dataset again: labels, pictures, hashes, scores.",
-        "report": "Write a page of a finished dataset: before and after, worst first.",
-        "config": "List, show and copy presets; show what a config comes to.",
-        "plugins": "List what is installed and what failed; show a plugin's options.",
-        "doctor": "Say what this machine has: versions, devices, plugins, caches.",
-    }
-)
+from sv2r.plugin.commands import COMMANDS
 
 
 class _Commands(click.Group):
     """sv2r's own commands by name, then those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(_plugin_commands().keys() - COMMANDS.keys())]
+        return [*COMMANDS, *sorted(_plugin_commands())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:

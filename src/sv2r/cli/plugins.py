@@ -125,18 +125,12 @@ def _page(entry: Entry) -> str:
 
 
 def _option(entry: Entry, field: OptionField) -> str:
-    facts = [field.type, field.bounds, _repetition(field)]
+    facts = [field.type, field.bounds, field.repetition]
     if field.default:
         facts.append("required" if field.default == "required" else f"default {field.default}")
     head = f"  {_spelled(entry, field.name)}  {' · '.join(fact for fact in facts if fact)}"
     text = textwrap.fill(field.description, 88, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"{head}\n{text}"
-
-
-def _repetition(field: OptionField) -> str:
-    if field.times:
-        return f"give it {field.times} times"
-    return "may be repeated" if field.repeatable else ""
 
 
 def _use(entry: Entry) -> str:

@@ -7,15 +7,14 @@ IEEE TPAMI 44(3), 2022). A renderer's distances are brought to the same.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.hub import checkpoint_folder, quiet, weight_files, weights_sha256
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Conditioner, ConditionerSpec, Runtime
@@ -137,16 +136,18 @@ class Estimator:
     """Estimates depth by a transformers checkpoint, in float32."""
 
     def __init__(self, options: DepthOptions, device: str) -> None:
-        from transformers import AutoImageProcessor, AutoModelForDepthEstimation
-
         self._asked = f"--conditioner.depth.model {options.model}"
         self._options = options
         self._device = device
-        folder = _folder(str(options.model), options.revision, self._asked)
-        self._sha256 = _weights_sha256(folder, self._asked)
+        folder = checkpoint_folder(
+            str(options.model), options.revision, "--conditioner.depth.model"
+        )
+        self._sha256 = weights_sha256(weight_files(folder), folder)
         local = {"local_files_only": True, "trust_remote_code": False}
         try:
-            with _quiet():
+            with quiet():
+                from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
                 self._processor = AutoImageProcessor.from_pretrained(folder, **local)
                 model, told = AutoModelForDepthEstimation.from_pretrained(
                     folder, use_safetensors=True, output_loading_info=True, **local
@@ -222,67 +223,6 @@ def _is_metric(config: Any, output: str, asked: str) -> bool:
         f"{asked}: a {config.model_type} model does not say what it estimates;"
         " give --conditioner.depth.output inverse or metric"
     )
-
-
-def _folder(model: str, revision: str | None, asked: str) -> Path:
-    """Return the folder with the checkpoint, fetched from the hub where it is not here."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        if revision is not None:
-            raise ConfigError(f"{asked}: a folder has no revision; leave it out")
-        return path
-    if path.is_file():
-        raise ConfigError(f"{asked}: is a file; give the folder that has its config.json as well")
-    if path.is_absolute():
-        raise ConfigError(f"{asked}: no such folder")
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.safetensors"]
-    try:
-        with _quiet():
-            return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
-    # The hub's own errors are all one or the other.
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{asked}: no such folder, and not to be had from huggingface.co"
-            f" ({_first_line(error)}); check the spelling, or give a folder"
-        ) from error
-
-
-def _weights_sha256(folder: Path, asked: str) -> str:
-    """Return the SHA-256 of the weights; of several files, that of their list by sha256sum."""
-    from sv2r.images.files import sha256_file
-
-    files = sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)
-    if not files:
-        raise ConfigError(
-            f"{asked}: has no .safetensors weights, and others can run code when they are read;"
-            " convert them or choose another"
-        )
-    digests = [sha256_file(file) for file in files]
-    if len(digests) == 1:
-        return digests[0]
-    lines = (f"{digest}  {file.name}\n" for digest, file in zip(digests, files, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' own bars and warnings off the terminal while this lasts."""
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-            enable_progress_bars()
 
 
 def _first_line(error: Exception) -> str:

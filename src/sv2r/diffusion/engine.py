@@ -10,9 +10,9 @@ from sv2r.diffusion.families import Family
 from sv2r.diffusion.fitting import Fitting, Size
 from sv2r.diffusion.gentler import changed_arguments
 from sv2r.diffusion.latents import Latents
-from sv2r.diffusion.loading import quiet
 from sv2r.diffusion.networks import Once
 from sv2r.diffusion.prompts import Prompts
+from sv2r.hub import quiet
 from sv2r.types import Batch, Refusal
 
 if TYPE_CHECKING:

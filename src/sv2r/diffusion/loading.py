@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sv2r.diffusion.options import DiffusionOptions
+from sv2r.diffusion.pipelines import pipeline_class
 from sv2r.diffusion.schedulers import make_scheduler
-from sv2r.diffusion.source import Source, hub_errors, no_bars
+from sv2r.diffusion.source import Source
 from sv2r.errors import ConfigError
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep diffusers' and transformers' bars and warnings to themselves while this lasts."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    transformers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        diffusers_logging.set_verbosity(before[0])
-        transformers_logging.set_verbosity(before[1])
-        diffusers_logging.enable_progress_bar()
-        if bars:
-            transformers_logging.enable_progress_bar()
+from sv2r.hub import hub_errors, quiet, relative_name
 
 
 def fetch(source: Source) -> Source:
@@ -50,7 +24,7 @@ def fetch(source: Source) -> Source:
     """
     if not source.remote:
         return source
-    with hub_errors(source.asked, source.option), quiet(), no_bars():
+    with hub_errors(source.asked, source.option), quiet():
         folder = _download(source)
     found = replace(source, folder=Path(folder), remote=False)
     if not found.weight_files():
@@ -88,10 +62,8 @@ def load_pipeline(
     Raises:
         ConfigError: the files do not make up such a pipeline; a LoRA does not fit.
     """
-    import diffusers
-
-    pipeline_class = getattr(diffusers, class_name)
-    parameters = inspect.signature(pipeline_class.__init__).parameters
+    found = pipeline_class(class_name)
+    parameters = inspect.signature(found.__init__).parameters
     extra = dict(components)
     if "safety_checker" in parameters and not options.safety_checker:
         extra |= {"safety_checker": None, "requires_safety_checker": False}
@@ -99,7 +71,7 @@ def load_pipeline(
     if "add_watermarker" in parameters:
         extra["add_watermarker"] = False
     with quiet():
-        pipe = _read_weights(source, pipeline_class, dtype, extra)
+        pipe = _read_weights(source, found, dtype, extra)
         pipe.set_progress_bar_config(disable=True)
         if options.scheduler:
             pipe.scheduler = make_scheduler(options.scheduler, pipe.scheduler)
@@ -116,24 +88,24 @@ def _require_readable(source: Source) -> None:
             with safe_open(file, "pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            name = _relative(file, source.folder)
+            name = relative_name(file, source.folder)
             raise ConfigError(
                 f"{source.option} {source.asked}: {name} is damaged ({error}); copy it again"
             ) from None
 
 
-def _read_weights(source: Source, pipeline_class: Any, dtype: Any, extra: dict[str, Any]) -> Any:
+def _read_weights(source: Source, pipeline: Any, dtype: Any, extra: dict[str, Any]) -> Any:
     _require_readable(source)
     try:
         if source.file is not None:
-            return pipeline_class.from_single_file(
+            return pipeline.from_single_file(
                 str(source.file),
                 config=str(source.folder),
                 local_files_only=True,
                 torch_dtype=dtype,
                 **extra,
             )
-        return pipeline_class.from_pretrained(
+        return pipeline.from_pretrained(
             source.folder,
             variant=source.variant,
             use_safetensors=True,
@@ -142,7 +114,7 @@ def _read_weights(source: Source, pipeline_class: Any, dtype: Any, extra: dict[s
             **extra,
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise ConfigError(_unreadable(source, pipeline_class.__name__, error)) from error
+        raise ConfigError(_unreadable(source, pipeline.__name__, error)) from error
 
 
 def load_network(source: Source, class_name: str, dtype: Any) -> Any:
@@ -201,28 +173,3 @@ def _read_lora(pipe: Any, path: str, name: str) -> None:
     except (ValueError, KeyError, RuntimeError) as error:
         what = " ".join(str(error).split())[:300]
         raise ConfigError(f"--translator.lora {path} does not fit the model: {what}") from error
-
-
-def weights_sha256(files: Sequence[Path], root: Path) -> str:
-    """Return the SHA-256 of a file's bytes; of several, that of their list as sha256sum prints it.
-
-    The list has a line ``digest  path`` per file, the paths relative to root and sorted. A file in
-    the Hugging Face cache has its digest for a name, which is taken instead of reading it.
-    """
-    digests = [(path, _sha256(path)) for path in sorted(files)]
-    if len(digests) == 1:
-        return digests[0][1]
-    lines = [f"{digest}  {_relative(path, root)}\n" for path, digest in digests]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def _sha256(path: Path) -> str:
-    blob = Path(os.path.realpath(path)).name
-    if path.is_symlink() and len(blob) == 64 and all(c in "0123456789abcdef" for c in blob):
-        return blob
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,6 +22,7 @@ from sv2r.diffusion.pipeline_engine import PipelineEngine
 from sv2r.diffusion.preflight import fitting_of
 from sv2r.diffusion.source import Source
 from sv2r.errors import ConfigError
+from sv2r.hub import weights_sha256
 from sv2r.plugin.specs import Runtime
 
 
@@ -146,7 +147,6 @@ def facts_of(
     """Return what the record keeps of a loaded pipeline, as JSON values."""
     from importlib.metadata import version
 
-    from sv2r.diffusion.loading import weights_sha256
     from sv2r.diffusion.source import lora_file
 
     loras = [
@@ -187,7 +187,7 @@ def _load(
     """Return the source with its weights here, the pipeline on the CPU, and the record's facts."""
     import torch
 
-    from sv2r.diffusion.loading import fetch, load_network, load_pipeline, weights_sha256
+    from sv2r.diffusion.loading import fetch, load_network, load_pipeline
 
     dtype = getattr(torch, runtime.dtype)
     nets = [fetch(control.source) for control in controls]

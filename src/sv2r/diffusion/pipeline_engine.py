@@ -10,8 +10,8 @@ from sv2r.diffusion.bits import repeatable
 from sv2r.diffusion.engine import FLAGGED, not_a_number, to_levels
 from sv2r.diffusion.fitting import Fitting
 from sv2r.diffusion.gentler import changed_arguments
-from sv2r.diffusion.loading import quiet
 from sv2r.errors import SampleError
+from sv2r.hub import quiet
 from sv2r.types import Batch, Refusal
 
 if TYPE_CHECKING:

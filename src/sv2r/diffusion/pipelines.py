@@ -8,6 +8,7 @@ from typing import Any
 
 from sv2r.diffusion.families import family_of
 from sv2r.errors import ConfigError
+from sv2r.hub import quiet
 from sv2r.plugin.options import nearest
 
 
@@ -24,7 +25,8 @@ def pipeline_class(name: str) -> Any:
         near = nearest(name, known)
         hint = f"; did you mean {near}?" if near else ""
         raise ConfigError(f"diffusers {diffusers.__version__} has no pipeline {name}{hint}")
-    return getattr(diffusers, name)
+    with quiet():
+        return getattr(diffusers, name)
 
 
 def call_parameters(name: str) -> Mapping[str, Any]:
@@ -82,9 +84,10 @@ def _from_picture(name: str) -> bool:
 
 def _auto_class(name: str) -> str | None:
     """Return the class that diffusers' AutoPipelineForImage2Image takes for that one."""
-    from diffusers.pipelines import auto_pipeline
-
     pipeline_class(name)
+    with quiet():
+        from diffusers.pipelines import auto_pipeline
+
     mapping = auto_pipeline.AUTO_IMAGE2IMAGE_PIPELINES_MAPPING
     found = auto_pipeline._get_task_class(mapping, name, throw_error_if_not_exist=False)
     return found.__name__ if found is not None else None

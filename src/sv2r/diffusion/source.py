@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sv2r.errors import ConfigError
+from sv2r.hub import fetch_files
 
 PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -130,53 +130,6 @@ def lora_file(path: str) -> Path | None:
     return here if here.is_file() else None
 
 
-@contextmanager
-def hub_errors(model: str, option: str) -> Iterator[None]:
-    """Turn what goes wrong at the Hugging Face hub into one line that says the mend.
-
-    Raises:
-        ConfigError: repository or revision unknown, gated, out of reach and not in the cache.
-    """
-    from huggingface_hub import errors
-
-    here = f"{option} {model}: no such folder here, and"
-    try:
-        yield
-    except errors.GatedRepoError:
-        raise ConfigError(
-            f"{here} the repository is gated: accept its terms on huggingface.co and log in with "
-            f"`hf auth login`"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise ConfigError(f"{option} {model}: the repository has no such revision") from None
-    except errors.RepositoryNotFoundError:
-        raise ConfigError(
-            f"{here} no such repository on huggingface.co, or a private one; check the spelling"
-        ) from None
-    except errors.EntryNotFoundError as error:
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            raise ConfigError(_unreachable(here)) from None
-        raise ConfigError(f"{option} {model}: {' '.join(str(error).split())}") from None
-    except errors.HFValidationError:
-        raise ConfigError(f"{option} {model}: no such folder or file") from None
-    except (errors.HfHubHTTPError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, not the hub's
-        if "safetensors" in str(error):
-            raise ConfigError(
-                f"{option} {model}: the repository has no safetensors weights; choose one that "
-                f"has, or convert them"
-            ) from None
-        raise ConfigError(_unreachable(here)) from None
-
-
-def _unreachable(here: str) -> str:
-    return (
-        f"{here} huggingface.co cannot be reached and the model is not in its cache; connect, or "
-        f"give a folder"
-    )
-
-
 def _pipeline(
     model: str,
     option: str,
@@ -220,28 +173,7 @@ def _folder(model: str, option: str, revision: str | None) -> tuple[Path, bool]:
 
 def fetch_configs(model: str, revision: str | None, option: str) -> Path:
     """Return the folder with a repository's JSON files, from the cache where it has them."""
-    from huggingface_hub import snapshot_download
-
-    with hub_errors(model, option), no_bars():
-        return Path(snapshot_download(model, revision=revision, allow_patterns=["*.json", "*.txt"]))
-
-
-@contextmanager
-def no_bars() -> Iterator[None]:
-    """Keep the hub's progress bars off while this lasts."""
-    from huggingface_hub.utils.tqdm import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    before = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not before:
-            enable_progress_bars()
+    return fetch_files(model, revision, option, ["*.json", "*.txt"])
 
 
 def _config_folder(file: Path, config: str | None, option: str) -> Path:

@@ -17,7 +17,8 @@ _NAMED = 10
 def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
     """Yield what is about to run: the loader, the translator, and what is missing or odd."""
     config, dataset = job.config, job.dataset
-    counts = f"{len(dataset.ids):,} pictures · {len(dataset.categories):,} categories"
+    pictures = _count(len(dataset.ids), "picture")
+    counts = f"{pictures} · {_count(len(dataset.categories), 'category', 'categories')}"
     yield _titled("loader", f"{config.loader.name} · {counts}")
     for note in dataset.notes:
         yield _titled("", note)
@@ -57,10 +58,15 @@ def _titled(title: str, text: str) -> str:
 
 
 def _verified(summary: Summary) -> str:
-    files = len(summary.verified)
+    files, end = (summary.equal, ", bytes equal") if summary.equal else (len(summary.verified), "")
     if not files:
         return ""
-    return f" · labels verified: {files:,} file{'s' if files > 1 else ''}"
+    what = f"{_count(files, 'file')}, {_count(summary.instances, 'instance')}{end}"
+    return f" · labels {'verified' if summary.equal else 'written'}: {what}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _brief(value: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import replacing, write_atomically
+from sv2r.images.files import replacing, sha256_file, write_atomically
 from sv2r.job.config import Config
 from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
 from sv2r.job.journal import FOLDER, Journal, line_of
@@ -89,8 +89,8 @@ def convert(
             with _first_interrupt_sets(stop, watch):
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
-        verified = _finish(job, journal, changed=changed, stopped=stop.is_set())
-        return summarise(job, plan, journal, verified, notes, time.monotonic() - start)
+        _finish(job, journal, changed=changed, stopped=stop.is_set())
+        return summarise(job, plan, journal, notes, time.monotonic() - start)
 
 
 def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
@@ -203,11 +203,11 @@ def _first_interrupt_sets(stop: threading.Event, watch: Watcher) -> Iterator[Non
         signal.signal(signal.SIGINT, before)
 
 
-def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> Mapping[str, str]:
-    """Write the labels of the whole dataset, samples.jsonl and the contact sheet; say what held."""
+def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> None:
+    """Write samples.jsonl, the whole dataset's labels and the contact sheet; note what held."""
     output = job.config.job.output
     if not changed and journal.get("complete"):
-        return dict(journal.get("verified") or {})
+        return
     journal.commit()
     with (
         replacing(output / FOLDER / "samples.jsonl") as temporary,
@@ -215,12 +215,17 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     ):
         stream.writelines(line_of(record) for record in journal.records())
     if stopped:
-        return {}
+        return
     verified = job.writer.finish(job.dataset, journal.records())
     write_contact_sheet(job.dataset, _spread(journal), output, output / FOLDER / CONTACT_SHEET)
     journal.keep("verified", dict(verified))
+    journal.keep("equal", _equal(job.dataset.annotation_files, verified))
     journal.keep("complete", value=True)
-    return verified
+
+
+def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:
+    """Return how many label files of the dataset have a copy with the same SHA-256."""
+    return sum(sha256_file(source) in verified.values() for source in sources)
 
 
 def _spread(journal: Journal) -> list[Record]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sv2r.job.sections import ONE, PLAIN, SEVERAL, JobOptions
-from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry
+
+# The shorthands of sections that are no component.
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
 
 
 def job_schema(registry: Registry) -> dict[str, Any]:
@@ -15,7 +18,8 @@ def job_schema(registry: Registry) -> dict[str, Any]:
     properties = {
         "extends": {"type": "string", "description": "A preset's name, or a file beside this one."},
         **base["properties"],
-        **{key: _shorthand(model) for key, model in PLAIN.items()},
+        "prompt": {"anyOf": [_TEXT, PLAIN["prompt"].model_json_schema()]},
+        "damage": {"anyOf": [_TEXT, _TEXTS, PLAIN["damage"].model_json_schema()]},
         **{kind: _one(registry, kind) for kind in ONE},
         **{section: _several(registry, kind) for section, kind in SEVERAL.items()},
     }
@@ -28,17 +32,13 @@ def job_schema(registry: Registry) -> dict[str, Any]:
     }
 
 
-def _shorthand(model: type[Options]) -> dict[str, Any]:
-    return {"anyOf": [{"type": "string"}, model.model_json_schema()]}
-
-
 def _one(registry: Registry, kind: str) -> dict[str, Any]:
     entries = registry.of_kind(kind)
     named = []
     for entry in entries:
         schema = entry.value.options.model_json_schema()
         schema["properties"] = {"name": {"const": entry.name}, **schema.get("properties", {})}
-        schema["required"] = ["name"]
+        schema["required"] = []  # the name and the rest may stand in what it extends
         named.append(schema)
     return {"anyOf": [{"enum": [entry.name for entry in entries]}, *named]}
 

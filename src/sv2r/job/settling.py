@@ -71,7 +71,12 @@ class Settler:
             return replace(record, status="rejected", error=error)
         writer = self._parts.writer
         published = writer.publish(sample, piece.task.variant, verdict.image, piece.frame)
-        return replace(record, output=published.path, output_sha256=published.sha256)
+        return replace(
+            record,
+            output=published.path,
+            output_sha256=published.sha256,
+            labels=published.labels or None,
+        )
 
 
 def record_of(piece: Piece, settings: Mapping[str, Any], seconds: float) -> Record:
@@ -86,6 +91,7 @@ def record_of(piece: Piece, settings: Mapping[str, Any], seconds: float) -> Reco
         normalised=piece.frame.normalised,
         settings=settings,
         input_sha256=piece.frame.sha256,
+        instances=len(piece.frame.instances.table),
         seconds=round(seconds, 6),
     )
 

@@ -23,7 +23,10 @@ class Summary:
     inputs: pictures to make that the selection held, and inputs that could not become samples.
     done, rejected, failed: of the inputs, this run's and those restored from earlier ones.
     restored: how many of them earlier runs had settled. left: not made when the run was stopped.
-    troubles: the first rejected and failed records. verified: what was checked of the labels.
+    troubles: the first rejected and failed records.
+    verified: what the writer says of the labels it wrote for the dataset as a whole.
+    equal: label files, of the dataset and of single samples, that are the input's byte for byte.
+    instances: how many the labels of the pictures that are done hold.
     notes: what happened on the way, a line each (a worker died, memory ran out).
     """
 
@@ -37,6 +40,8 @@ class Summary:
     seconds: float = 0.0
     troubles: tuple[Record, ...] = ()
     verified: Mapping[str, str] = field(default_factory=dict)
+    equal: int = 0
+    instances: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -51,7 +56,6 @@ def summarise(
     job: OpenJob,
     plan: Plan,
     journal: Journal,
-    verified: Mapping[str, str],
     notes: Sequence[str],
     seconds: float,
 ) -> Summary:
@@ -64,6 +68,8 @@ def summarise(
             counts[status] += 1
             if status != "done" and len(troubles) < _SHOWN:
                 troubles.append(journal.record(sample, variant))
+    complete = journal.get("complete")
+    files, instances = journal.labels() if complete else (0, 0)
     return Summary(
         output=job.config.job.output,
         inputs=plan.inputs,
@@ -74,6 +80,8 @@ def summarise(
         left=plan.inputs - counts.total(),
         seconds=seconds,
         troubles=tuple(troubles),
-        verified=verified,
+        verified=dict(journal.get("verified") or {}) if complete else {},
+        equal=files + (journal.get("equal") or 0 if complete else 0),
+        instances=instances,
         notes=tuple(notes),
     )

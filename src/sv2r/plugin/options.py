@@ -57,6 +57,13 @@ class OptionField:
     boolean: bool
     times: int = 0
 
+    @property
+    def repetition(self) -> str:
+        """Return in words how often it is given on the command line; "" for once."""
+        if self.times:
+            return f"give it {self.times} times"
+        return "may be repeated" if self.repeatable else ""
+
 
 _LISTS = (list, tuple, set, frozenset, Sequence)
 _CHOICES = (typing.Union, types.UnionType)

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from sv2r.errors import ConfigError
 from sv2r.plugin import hookspecs
+from sv2r.plugin.commands import COMMANDS
 from sv2r.plugin.options import Options, nearest
 from sv2r.plugin.specs import (
     AnySpec,
@@ -301,7 +302,8 @@ def _good_name(kind: str, name: str) -> str:
 
 
 def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
-    taken = {(entry.kind, entry.name): entry.owner for entry in entries}
+    taken: dict[tuple[str, str], object] = {("command", name): "sv2r itself" for name in COMMANDS}
+    taken |= {(entry.kind, entry.name): entry.owner for entry in entries}
     for entry in brought:
         key = (entry.kind, entry.name)
         if key in taken:

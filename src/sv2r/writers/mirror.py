@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,9 @@ class Mirror:
         """Copy the sample's own labels, then put the picture in place."""
         for file in (*sample.annotation_files, *sample.channels.values()):
             copy_labels(file, self._output / self._place(file))
-        return publish_picture(self._output, self.target(sample, variant), image, self._options)
+        target = self.target(sample, variant)
+        published = publish_picture(self._output, target, image, self._options)
+        return replace(published, labels=len(sample.annotation_files))
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Copy the whole dataset's labels; return the SHA-256 of each copy by its place."""

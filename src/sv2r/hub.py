@@ -1,0 +1,179 @@
+"""Other people's checkpoints: fetched from the Hugging Face hub, named in errors, read quietly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sv2r.errors import ConfigError
+
+
+def checkpoint_folder(model: str, revision: str | None, option: str) -> Path:
+    """Return the folder with a transformers checkpoint, fetched where it is not here.
+
+    option: how the user gave it ("--conditioner.depth.model"); errors name it.
+
+    Raises:
+        ConfigError: no such folder or repository, or there are no safetensors in it.
+    """
+    folder = _folder(model, revision, option)
+    if not weight_files(folder):
+        raise ConfigError(
+            f"{option} {model}: has no .safetensors weights, and others can run code when they are "
+            "read; convert them or choose another"
+        )
+    return folder
+
+
+def _folder(model: str, revision: str | None, option: str) -> Path:
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if revision is not None:
+            raise ConfigError(f"{option} {model}: a folder has no revision; leave it out")
+        return path
+    if path.is_file():
+        mend = "give the folder that has its config.json as well"
+        raise ConfigError(f"{option} {model}: is a file; {mend}")
+    if path.is_absolute():
+        raise ConfigError(f"{option} {model}: no such folder")
+    return fetch_files(model, revision, option, ["*.json", "*.safetensors"])
+
+
+def fetch_files(
+    model: str, revision: str | None, option: str, patterns: Sequence[str], *, asked: str = ""
+) -> Path:
+    """Return the folder with a repository's files of these names, from the cache where it can.
+
+    Raises:
+        ConfigError: as `hub_errors`.
+    """
+    from huggingface_hub import snapshot_download
+
+    with hub_errors(asked or model, option), no_bars():
+        return Path(snapshot_download(model, revision=revision, allow_patterns=[*patterns]))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint, those of no variant, sorted by path."""
+    return sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)
+
+
+def weights_sha256(files: Sequence[Path], root: Path) -> str:
+    """Return the SHA-256 of a file's bytes; of several, that of their list as sha256sum prints it.
+
+    The list has a line ``digest  path`` per file, the paths relative to root and sorted. A file in
+    the Hugging Face cache has its digest for a name, which is taken instead of reading it.
+    """
+    digests = [(path, _sha256(path)) for path in sorted(files)]
+    if len(digests) == 1:
+        return digests[0][1]
+    lines = [f"{digest}  {relative_name(path, root)}\n" for path, digest in digests]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return a file's path relative to root, or its bare name where it lies elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def _sha256(path: Path) -> str:
+    blob = Path(os.path.realpath(path)).name
+    if path.is_symlink() and len(blob) == 64 and all(c in "0123456789abcdef" for c in blob):
+        return blob
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the bars and warnings of diffusers, transformers and the hub off while this lasts.
+
+    What they print while they are imported belongs to it: import them inside.
+    """
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    verbosity = [library.get_verbosity() for library in libraries]
+    bars = [library.is_progress_bar_enabled() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(), no_bars():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for library, before, had_bars in zip(libraries, verbosity, bars, strict=True):
+            library.set_verbosity(before)
+            if had_bars:
+                library.enable_progress_bar()
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep the hub's progress bars off while this lasts."""
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    before = are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            enable_progress_bars()
+
+
+@contextmanager
+def hub_errors(model: str, option: str) -> Iterator[None]:
+    """Turn what goes wrong at the Hugging Face hub into one line that says the mend.
+
+    Raises:
+        ConfigError: repository or revision unknown, gated, out of reach and not in the cache.
+    """
+    from huggingface_hub import errors
+
+    here = f"{option} {model}: no such folder here, and"
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise ConfigError(
+            f"{here} the repository is gated: accept its terms on huggingface.co and log in with "
+            f"`hf auth login`"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ConfigError(f"{option} {model}: the repository has no such revision") from None
+    except errors.RepositoryNotFoundError:
+        raise ConfigError(
+            f"{here} no such repository on huggingface.co, or a private one; check the spelling"
+        ) from None
+    except errors.EntryNotFoundError as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            raise ConfigError(_unreachable(here)) from None
+        raise ConfigError(f"{option} {model}: {' '.join(str(error).split())}") from None
+    except errors.HFValidationError:
+        raise ConfigError(f"{option} {model}: no such folder or file") from None
+    except (errors.HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the hub's
+        if "safetensors" in str(error):
+            raise ConfigError(
+                f"{option} {model}: the repository has no safetensors weights; choose one that "
+                f"has, or convert them"
+            ) from None
+        raise ConfigError(_unreachable(here)) from None
+
+
+def _unreachable(here: str) -> str:
+    return (
+        f"{here} huggingface.co cannot be reached and the model is not in its cache; connect, or "
+        f"give a folder"
+    )
