@@ -8,8 +8,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from sv2r.errors import ConfigError
+
+
+def whole_path(model: str) -> str:
+    """Return a file or folder that is here by its whole path, a repository's id as it is."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.exists() else model
+
+
+# What names a checkpoint, as the type of an option: a run.yaml must mean the same from anywhere.
+Checkpoint = Annotated[str, AfterValidator(whole_path)]
 
 
 def checkpoint_folder(model: str, revision: str | None, option: str) -> Path:

@@ -20,7 +20,7 @@ from sv2r.cli.main import run_command
 from sv2r.cli.progress import watcher
 from sv2r.errors import ConfigError
 from sv2r.job.config import resolve
-from sv2r.job.layers import Layer, read_layers
+from sv2r.job.layers import COMMAND_LINE, Layer, read_layers
 from sv2r.job.run import convert
 
 
@@ -71,9 +71,9 @@ def pipeline(
         "loader": {"name": "folder", "images": ".", "masks": str(masks)},
         "writer": {"name": "mirror", "relocate": {str(masks): "masks"}},
     }
-    layers = [*read_layers(asked.registry, files=[config_file]), Layer("command line", values)]
+    layers = [*read_layers(asked.registry, files=[config_file]), Layer(COMMAND_LINE, values)]
     if model:
-        layers.append(Layer("command line", {"translator": {"model": model}}))
+        layers.append(Layer(COMMAND_LINE, {"translator": {"model": model}}))
     config = resolve(asked.registry, layers, asked.texts)
     with watcher() as watch:
         summary = convert(config, registry=asked.registry, watch=watch)

@@ -9,6 +9,7 @@ import pytest
 from sv2r.errors import ConfigError
 from sv2r.job.config import Texts, resolve
 from sv2r.job.layers import Layer, merge, read_layers
+from sv2r.job.run import _difference
 from sv2r.job.strict_yaml import read_yaml, write_yaml
 
 
@@ -80,8 +81,11 @@ def test_a_config_is_the_same_after_a_trip_through_yaml(registry):
     ("values", "line"),
     [
         ({"sed": 1}, "layer 0: no key 'sed'; did you mean seed?"),
-        ({"seed": "many"}, "seed"),
-        ({"batch_size": 0}, "give a number of 1 or more, or auto, not '0'"),
+        ({"seed": "many"}, "layer 0: --seed must be a whole number, not 'many'"),
+        (
+            {"batch_size": 0},
+            "layer 0: --batch-size must be a number of 1 or more, or auto, not '0'",
+        ),
         ({"translator": "controlnets"}, "no translator 'controlnets'; did you mean controlnet?"),
         (
             {"translator": {"name": "sdedit", "strenth": 0.4}},
@@ -146,3 +150,36 @@ def test_every_preset_resolves(registry):
             registry, [Layer("x", {k: _base()[k] for k in ("input", "output", "loader")}), *layers]
         )
         assert config.origins["translator.strength"].startswith("preset")
+
+
+def test_what_stands_on_the_command_line_is_told_without_a_file(registry):
+    with pytest.raises(ConfigError) as caught:
+        _resolve(registry, _base(), texts=[Texts(("translator", "steps"), ("many",))])
+    assert str(caught.value) == "--translator.steps must be a whole number, not 'many'"
+
+
+def test_a_missing_folder_is_told_by_its_option(registry):
+    with pytest.raises(ConfigError) as caught:
+        _resolve(registry, {"input": "in", "translator": "sdedit"})
+    assert str(caught.value) == (
+        "--output is missing: The folder to write to; outside of the input."
+    )
+
+
+def test_a_checkpoint_that_is_here_stands_in_the_config_with_its_whole_path(
+    registry, tmp_path, monkeypatch
+):
+    (tmp_path / "sd15").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for model, whole in (("sd15", str(tmp_path / "sd15")), ("owner/sd15", "owner/sd15")):
+        config = _resolve(registry, _base(translator={"name": "sdedit", "model": model}))
+        assert config.as_data()["translator"]["model"] == whole
+
+
+def test_another_component_is_told_before_its_options():
+    before = {"conditioners.canny.sigma": 1.0, "seed": 0, "translator.name": "controlnet"}
+    assert _difference(before, {"seed": 1, "translator.name": "sdedit"}) == (
+        "made with other settings (translator.name was 'controlnet', now 'sdedit'; "
+        "conditioners.canny.sigma was 1.0, now not set; seed was 0, now 1); "
+        "choose another --output, the old settings, or --overwrite"
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sv2r.errors import ConfigError
-from sv2r.hub import checkpoint_folder, quiet
+from sv2r.hub import Checkpoint, checkpoint_folder, quiet
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Check, CheckSpec, Runtime
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class JudgeOptions(Options):
     """Options of the judge."""
 
-    model: str = Field(
+    model: Checkpoint = Field(
         description="Instance- or universal-segmentation checkpoint of transformers (MaskFormer, "
         "Mask2Former, EoMT ...): a hub id or a folder, with safetensors."
     )

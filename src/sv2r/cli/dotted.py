@@ -11,7 +11,7 @@ import click
 
 from sv2r.errors import ConfigError
 from sv2r.job.config import Config, Texts, resolve
-from sv2r.job.layers import Layer, merge, read_layers
+from sv2r.job.layers import COMMAND_LINE, Layer, merge, read_layers
 from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.plugin.options import OptionField, nearest, option_fields
 from sv2r.plugin.registry import Registry, load_registry
@@ -164,7 +164,7 @@ def read_request(ctx: click.Context, values: Mapping[str, Any]) -> Request:
     named = {section: list(given.pop(kind)) for section, kind in SEVERAL.items() if kind in given}
     short = [Texts(path, (values[n],)) for n, path in _SHORT.items() if values.get(n) is not None]
     texts = (*short, *texts)
-    return Request(registry, (*layers, Layer("command line", {**given, **named})), texts)
+    return Request(registry, (*layers, Layer(COMMAND_LINE, {**given, **named})), texts)
 
 
 def _layer_keys() -> set[str]:
@@ -235,4 +235,4 @@ def _merged(registry: Registry, params: Mapping[str, Any]) -> dict[str, Any]:
     layers = read_layers(registry, preset=preset, files=[Path(file)] if file else [])
     given: dict[str, Any] = {kind: params[kind] for kind in ONE if params.get(kind)}
     named = {s: list(params[k]) for s, k in SEVERAL.items() if params.get(k)}
-    return merge([*layers, Layer("command line", {**given, **named})])[0]
+    return merge([*layers, Layer(COMMAND_LINE, {**given, **named})])[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.hub import checkpoint_folder, quiet, weight_files, weights_sha256
+from sv2r.hub import Checkpoint, checkpoint_folder, quiet, weight_files, weights_sha256
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Conditioner, ConditionerSpec, Runtime
@@ -31,7 +31,7 @@ _INVERSE_MODELS = frozenset({"dpt", "depth_anything", "prompt_depth_anything"})
 class DepthOptions(Options):
     """Where depth comes from and how its numbers grow."""
 
-    model: str | None = Field(
+    model: Checkpoint | None = Field(
         None,
         description="Depth-estimation checkpoint (hub id or folder, safetensors) for samples that"
         " have no depth of the renderer's.",

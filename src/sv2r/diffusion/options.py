@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sv2r.hub import Checkpoint
 from sv2r.plugin.options import Options
 
 
@@ -19,13 +20,13 @@ def weights_by_name(value: Any) -> Any:
     return {name: weight for name, _, weight in pairs}
 
 
-LoraWeights = Annotated[dict[str, float], BeforeValidator(weights_by_name)]
+LoraWeights = Annotated[dict[Checkpoint, float], BeforeValidator(weights_by_name)]
 
 
 class DiffusionOptions(Options):
     """Options of a translator that runs a diffusers pipeline."""
 
-    model: str | None = Field(
+    model: Checkpoint | None = Field(
         None,
         description="The model: a folder with a model_index.json, one .safetensors file, or the id "
         "of a Hugging Face repository such as stable-diffusion-v1-5/stable-diffusion-v1-5.",
@@ -36,7 +37,7 @@ class DiffusionOptions(Options):
     variant: str | None = Field(
         None, description="Which of several sets of weights to read: fp16 reads *.fp16.safetensors."
     )
-    config: str | None = Field(
+    config: Checkpoint | None = Field(
         None,
         description="For a single .safetensors file: the folder or repository that has the "
         "configuration, tokenizer and scheduler that belong to it. Default: the repository that "

@@ -13,10 +13,10 @@ from typing import Any
 
 from sv2r.errors import ConfigError
 from sv2r.job.damage import DamageOptions
-from sv2r.job.layers import Layer, flatten, merge, overlay
+from sv2r.job.layers import COMMAND_LINE, Layer, flatten, merge, overlay
 from sv2r.job.prompts import PromptOptions
 from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
-from sv2r.plugin.options import Options, read_texts, validate_options
+from sv2r.plugin.options import Options, OptionsT, read_texts, validate_options
 from sv2r.plugin.registry import Kind, Registry
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
@@ -92,23 +92,32 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
     merged, origins = merge(layers)
     for item in texts:
         _apply_text(registry, merged, origins, item)
-    job = validate_options(
-        JobOptions, {k: v for k, v in merged.items() if k in JobOptions.model_fields}, where=""
-    )
-    loader = merged.get("loader") or {"name": detect_loader(registry, job.input)}
-    sections = {**merged, "loader": loader}
+    own = {k: v for k, v in merged.items() if k in JobOptions.model_fields}
+    job = validate_options(JobOptions, own, where="--", origins=_files(origins))
+    if "loader" not in merged:
+        merged["loader"] = {"name": detect_loader(registry, job.input)}
+    chosen = _Choosing(registry, merged, origins)
     return Config(
         job=job,
-        prompt=validate_options(PromptOptions, merged.get("prompt", {}), where="prompt"),
-        damage=validate_options(DamageOptions, merged.get("damage", {}), where="damage"),
-        loader=_one(registry, "loader", sections["loader"]),
-        translator=_one(registry, "translator", sections.get("translator", {})),
-        writer=_one(registry, "writer", sections.get("writer", {})),
-        executor=_one(registry, "executor", sections.get("executor", {})),
-        conditioners=_several(registry, "conditioners", merged),
-        checks=_several(registry, "checks", merged),
+        prompt=chosen.plain("prompt", PromptOptions),
+        damage=chosen.plain("damage", DamageOptions),
+        loader=chosen.one("loader"),
+        translator=chosen.one("translator"),
+        writer=chosen.one("writer"),
+        executor=chosen.one("executor"),
+        conditioners=chosen.several("conditioners"),
+        checks=chosen.several("checks"),
         origins=origins,
     )
+
+
+def _files(origins: Mapping[str, str], place: str = "") -> dict[str, str]:
+    """Return what comes from a file or preset below a dotted place, by the name from there."""
+    return {
+        key.removeprefix(place): name
+        for key, name in origins.items()
+        if key.startswith(place) and name != COMMAND_LINE
+    }
 
 
 def _apply_text(
@@ -120,7 +129,7 @@ def _apply_text(
     options, inner = _section_of(registry, merged, item.path, section)
     value = read_texts(options, option, item.texts, where=f"--{'.'.join(item.path[:-1])}")
     place = f"{section}.{item.path[1]}." if section else f"{kind}."
-    overlay(inner, {option: value}, "command line", origins, place)
+    overlay(inner, {option: value}, COMMAND_LINE, origins, place)
 
 
 def _section_of(
@@ -156,27 +165,45 @@ def _name_of(registry: Registry, kind: Kind, values: Mapping[str, Any]) -> str:
     return str(name)
 
 
-def _one(registry: Registry, kind: Kind, values: Mapping[str, Any]) -> Chosen:
-    name = _name_of(registry, kind, values)
-    rest = {key: value for key, value in values.items() if key != "name"}
-    return _chosen(registry, kind, name, rest, f"--{kind}")
+@dataclass(frozen=True)
+class _Choosing:
+    """Validates the sections of a merged config."""
 
+    registry: Registry
+    merged: Mapping[str, Any]
+    origins: Mapping[str, str]
 
-def _several(registry: Registry, section: str, merged: Mapping[str, Any]) -> tuple[Chosen, ...]:
-    kind = SEVERAL[section]
-    values = merged.get(section, {name: {} for name in CHECKS} if section == "checks" else {})
-    return tuple(
-        _chosen(registry, kind, name, options, f"--{kind}.{name}")
-        for name, options in values.items()
-    )
+    def plain(self, section: str, options: type[OptionsT]) -> OptionsT:
+        """Return the options of a section that is no component."""
+        origins = _files(self.origins, f"{section}.")
+        values = self.merged.get(section, {})
+        return validate_options(options, values, where=f"--{section}", origins=origins)
 
+    def one(self, kind: Kind) -> Chosen:
+        """Return the component of a kind of which a job has one."""
+        values = self.merged.get(kind, {})
+        name = _name_of(self.registry, kind, values)
+        rest = {key: value for key, value in values.items() if key != "name"}
+        return self._chosen(kind, name, rest, f"--{kind}", f"{kind}.")
 
-def _chosen(
-    registry: Registry, kind: Kind, name: str, values: Mapping[str, Any], where: str
-) -> Chosen:
-    spec = registry.spec(kind, name)
-    listing = f"sv2r plugins show {name}"
-    return Chosen(kind, name, validate_options(spec.options, values, where=where, listing=listing))
+    def several(self, section: str) -> tuple[Chosen, ...]:
+        """Return the components of a kind of which a job has any number."""
+        kind = SEVERAL[section]
+        default: Mapping[str, Any] = dict.fromkeys(CHECKS, {}) if section == "checks" else {}
+        return tuple(
+            self._chosen(kind, name, options, f"--{kind}.{name}", f"{section}.{name}.")
+            for name, options in self.merged.get(section, default).items()
+        )
+
+    def _chosen(
+        self, kind: Kind, name: str, values: Mapping[str, Any], where: str, place: str
+    ) -> Chosen:
+        spec = self.registry.spec(kind, name)
+        listing, origins = f"sv2r plugins show {name}", _files(self.origins, place)
+        options = validate_options(
+            spec.options, values, where=where, listing=listing, origins=origins
+        )
+        return Chosen(kind, name, options)
 
 
 def detect_loader(registry: Registry, root: Path) -> str:

@@ -13,6 +13,9 @@ from sv2r.job.strict_yaml import read_yaml
 from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
 
+# The name of the layer that no file is behind.
+COMMAND_LINE = "command line"
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -62,6 +62,8 @@ def check_folders(source: Path, output: Path) -> None:
     if not source.is_dir():
         raise ConfigError(f"{source}: no such folder; give the dataset's folder with --input")
     inner, outer = output.resolve(), source.resolve()
+    if inner == outer:
+        raise ConfigError(f"{output}: is the input itself; give another --output")
     if inner.is_relative_to(outer):
         raise ConfigError(f"{output}: lies inside the input {source}; give a folder outside of it")
     if outer.is_relative_to(inner):

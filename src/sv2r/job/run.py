@@ -108,14 +108,17 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    changed = [
-        f"{key} was {before.get(key, 'not set')!r}, now {now.get(key, 'not set')!r}"
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
+    unlike = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    # Another component explains all its options: it is told first.
+    unlike.sort(key=lambda key: not key.endswith(".name"))
+    changed = [f"{key} was {_value(before, key)}, now {_value(now, key)}" for key in unlike]
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     mend = "choose another --output, the old settings, or --overwrite"
     return f"made with other settings ({'; '.join(changed[:3])}{more}); {mend}"
+
+
+def _value(settings: Mapping[str, Any], key: str) -> str:
+    return repr(settings[key]) if key in settings else "not set"
 
 
 def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:

@@ -55,7 +55,7 @@ class JobOptions(Options):
         text = str(value)
         if text == "auto" or (text.isdecimal() and int(text) >= 1):
             return value if text == "auto" else int(text)
-        raise ValueError(f"give a number of 1 or more, or auto, not {text!r}")
+        raise ValueError(f"must be a number of 1 or more, or auto, not {text!r}")
 
     @field_validator("input", "output")
     @classmethod

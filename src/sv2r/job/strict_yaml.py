@@ -50,6 +50,13 @@ def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
+def _no_tag(_: _Loader, node: yaml.Node) -> None:
+    raise _problem(node, f"the tag {node.tag} is not read; write a plain value")
+
+
+_Loader.add_constructor(None, _no_tag)
+
+
 def read_yaml(text: str, name: str) -> dict[str, Any]:
     """Return a YAML mapping; name is how errors call the file.
 

@@ -75,12 +75,18 @@ def option_fields(options: type[BaseModel]) -> list[OptionField]:
 
 
 def validate_options(
-    options: type[OptionsT], values: Mapping[str, Any], *, where: str, listing: str = ""
+    options: type[OptionsT],
+    values: Mapping[str, Any],
+    *,
+    where: str,
+    listing: str = "",
+    origins: Mapping[str, str] | None = None,
 ) -> OptionsT:
     """Return the validated options.
 
-    where: how the user wrote them ("--translator", "checks.sanity"): errors name it.
+    where: how the user wrote them ("--translator", "checks.sanity", "--" alone): errors name it.
     listing: the command that lists all options, for the error's end.
+    origins: the file that a value comes from, by its dotted name within these options.
 
     Raises:
         ConfigError: one line on the first wrong value, with the nearest name for an unknown one.
@@ -88,7 +94,9 @@ def validate_options(
     try:
         return options.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors(), options, where, listing)) from None
+        detail = _first(error.errors())
+        message = _explain(detail, error.errors(), options, where, listing)
+        raise ConfigError(f"{_origin(detail, origins or {})}{message}") from None
 
 
 def read_texts(
@@ -141,11 +149,26 @@ _WORDS: Mapping[str, str] = types.MappingProxyType(
 )
 
 
+def _first(details: list[ErrorDetails]) -> ErrorDetails:
+    """Return the error to tell of: an unknown name first, since it explains a missing one."""
+    return next((d for d in details if d["type"] == "extra_forbidden"), details[0])
+
+
+def _origin(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
+    """Return "FILE: " for a value, or anything in it, that comes from a file."""
+    location = [str(part) for part in detail["loc"]]
+    names = (".".join(location[:end]) for end in range(len(location), 0, -1))
+    return next((f"{origins[name]}: " for name in names if name in origins), "")
+
+
 def _explain(
-    details: list[ErrorDetails], options: type[BaseModel], where: str, listing: str
+    detail: ErrorDetails,
+    details: list[ErrorDetails],
+    options: type[BaseModel],
+    where: str,
+    listing: str,
 ) -> str:
-    """Return one line on one error: an unknown name first, since it explains a missing one."""
-    detail = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
+    """Return one line on one error."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
         return _unknown(location, options, where, listing)
@@ -156,16 +179,26 @@ def _explain(
     if detail["type"] == "missing":
         purpose = f": {field.description}" if field and len(location) == 1 else ""
         return f"{name} is missing{purpose}"
-    if detail["type"] in ("value_error", "assertion_error"):
-        message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        return f"{name} {message}" if message.startswith("must ") else f"{name}: {message}"
+    if detail["type"] in _OWN:
+        return _own_words(name, detail)
     demand = _demand(detail)
     return f"{name} {demand}" if ", not " in demand else f"{name} {demand}, not {detail['input']!r}"
+
+
+# What a model's own validator says stands as it is.
+_OWN = ("value_error", "assertion_error")
+
+
+def _own_words(name: str, detail: ErrorDetails) -> str:
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return f"{name} {message}" if message.startswith("must ") else f"{name}: {message}"
 
 
 def _wrong_choice(details: list[ErrorDetails], field: FieldInfo, name: str) -> str:
     """Return one line where no type of a choice fits: on the type that fits but for its bounds."""
     own = [detail for detail in details if detail["loc"][0] == details[0]["loc"][0]]
+    if own[0]["type"] in _OWN:
+        return _own_words(name, own[0])
     bound = next((d for d in own if d["type"] not in {*_WORDS, "literal_error"}), None)
     demand = _demand(bound) if bound else f"must be {type_name(field.annotation)}"
     return f"{name} {demand.replace(' | ', ' or ')}, not {own[0]['input']!r}"
@@ -193,6 +226,8 @@ def _unknown(location: list[str], options: type[BaseModel], where: str, listing:
 
 
 def _spell(where: str, location: list[str]) -> str:
+    if where == "--":  # an option of the command line itself
+        return f"--{'.'.join(location).replace('_', '-')}"
     return ".".join([*([where] if where else []), *location])
 
 

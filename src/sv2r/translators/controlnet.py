@@ -13,6 +13,7 @@ from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.preflight import check_image_to_image
 from sv2r.diffusion.source import Source, find_network
 from sv2r.errors import ConfigError
+from sv2r.hub import Checkpoint
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
 
@@ -24,7 +25,7 @@ _KINDS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stab
 class ControlnetOptions(DiffusionOptions):
     """Options of controlnet."""
 
-    controlnet: dict[str, str] = Field(
+    controlnet: dict[str, Checkpoint] = Field(
         default_factory=dict,
         description="The ControlNets, each by the name of the control map that feeds it, which a "
         "conditioner makes: canny=lllyasviel/sd-controlnet-canny, or a folder.",
