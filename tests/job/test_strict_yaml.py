@@ -42,7 +42,7 @@ def test_what_is_wrong_is_one_line_with_its_place(text, line):
 
 
 def test_code_in_yaml_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="line 1: the tag .* is not read; write a plain value"):
+    with pytest.raises(ConfigError, match=r"line 1: the tag .* is not read; write a plain value"):
         read_yaml(f"a: !!python/object/apply:os.mkdir ['{tmp_path}/x']", "c.yaml")
     assert not (tmp_path / "x").exists()
 

@@ -94,8 +94,8 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
         _apply_text(registry, merged, origins, item)
     own = {k: v for k, v in merged.items() if k in JobOptions.model_fields}
     job = validate_options(JobOptions, own, where="--", origins=_files(origins))
-    if "loader" not in merged:
-        merged["loader"] = {"name": detect_loader(registry, job.input)}
+    if "name" not in merged.setdefault("loader", {}):
+        merged["loader"]["name"] = detect_loader(registry, job.input)
     chosen = _Choosing(registry, merged, origins)
     return Config(
         job=job,
