@@ -42,6 +42,7 @@ def typed(module: str, args: Sequence[object], out: Path, error: Path) -> None:
     """Be `python -m module args`, its two outputs in files, or on a terminal's device."""
     for path, number in ((out, 1), (error, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOCTTY), number)
+    os.environ["TERM"] = "xterm-256color"
     sys.argv = [module, *map(str, args)]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

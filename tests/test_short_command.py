@@ -59,9 +59,7 @@ def masks_of(folder: Path) -> dict[str, bytes]:
     return {name: data for name, data in files_of(folder).items() if name.startswith("masks/")}
 
 
-def test_pictures_keep_their_paths_and_masks_go_to_masks_byte_for_byte(
-    dataset, tmp_path, toy_sd15
-):
+def test_pictures_keep_their_paths_and_masks_go_to_masks_byte_for_byte(dataset, tmp_path, toy_sd15):
     before, output = files_of(dataset), tmp_path / "realistic_dataset"
     out, error = tmp_path / "out.txt", tmp_path / "error.txt"
     args = asked(dataset, output, toy_sd15)
