@@ -126,10 +126,9 @@ def test_workers_and_order_change_no_byte(both: Path, tmp_path: Path) -> None:
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     _make(tmp_path / "whole", _settings("photo"), 6)
     output = tmp_path / "killed"
-    code = (
-        "from sv2r_tabletop.command import tabletop; tabletop(['render', '--domain', 'photo', "
-        f"'--count', '6', '--seed', '700000', '--size', '24', '--spp', '4', '--output', {str(output)!r}])"
-    )
+    arguments = ["render", "--domain", "photo", "--count", "6", "--seed", "700000", *SMALL]
+    arguments += ["--output", str(output)]
+    code = f"from sv2r_tabletop.command import tabletop; tabletop({arguments!r})"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     deadline = time.monotonic() + 120

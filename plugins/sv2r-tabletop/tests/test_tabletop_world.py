@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sv2r_tabletop.layout import FEWEST, MOST, TOUCHING, gap
@@ -167,7 +169,7 @@ def test_no_lamp_stands_between_the_camera_and_the_things(scenes: list[Scene]) -
 
 def test_splits_share_no_seed() -> None:
     splits = sorted(SPLITS.values(), key=lambda seeds: seeds.start)
-    for one, other in zip(splits, splits[1:], strict=False):
+    for one, other in pairwise(splits):
         assert one.stop <= other.start
     assert [split_of(seed) for seed in (0, 199_999, 200_000, 500_000, 10**9)] == [
         "photo-train",

@@ -13,7 +13,7 @@ from sv2r_tabletop.meshes import Floats, Mesh, cloud
 from sv2r_tabletop.solids import Block, Solid, Together, Tube, Turned
 
 # How far apart the points are that stand for a thing when it is pushed against another.
-SPACING = 0.006
+SPACING = 0.004
 
 
 @dataclass(frozen=True)
