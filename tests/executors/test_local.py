@@ -31,7 +31,7 @@ def one(tmp_path_factory, toy_sd15):
     root = tmp_path_factory.mktemp("one")
     renders = make_coco(root / "renders", NAMES)
     assert sv2r.convert(config_of(renders, root / "out", toy_sd15)).done == len(NAMES)
-    return renders, without_run_yaml(root / "out")
+    return renders, without_settings(root / "out")
 
 
 @pytest.fixture
@@ -39,8 +39,10 @@ def config(one, tmp_path, toy_sd15):
     return config_of(one[0], tmp_path / "out", toy_sd15, device=["cpu", "cpu"])
 
 
-def without_run_yaml(folder: Path) -> dict[str, bytes]:
-    return {name: data for name, data in files_of(folder).items() if name != "sv2r/run.yaml"}
+def without_settings(folder: Path) -> dict[str, bytes]:
+    """Return all files but those that tell of the folders and devices a run was given."""
+    settings = ("sv2r/run.yaml", "sv2r/report.html")
+    return {name: data for name, data in files_of(folder).items() if name not in settings}
 
 
 def workers() -> list[multiprocessing.process.BaseProcess]:
@@ -71,7 +73,7 @@ def test_two_workers_make_the_same_bytes_as_one(one, config, tmp_path):
     assert (summary.done, summary.exit_code, summary.notes) == (24, 0, ())
     assert seen == [2]
     assert workers() == []
-    assert without_run_yaml(tmp_path / "out") == one[1]
+    assert without_settings(tmp_path / "out") == one[1]
 
 
 def test_a_killed_workers_samples_are_done_by_the_other_and_the_summary_says_so(
@@ -84,7 +86,7 @@ def test_a_killed_workers_samples_are_done_by_the_other_and_the_summary_says_so(
     assert note.startswith("the worker on cpu died (killed by signal 9); the other")
     assert watch.said_lines == [note]
     assert sorted(watch.recorded_ones) == [(name, 0) for name in NAMES]
-    assert without_run_yaml(tmp_path / "out") == one[1]
+    assert without_settings(tmp_path / "out") == one[1]
 
 
 def test_where_all_workers_are_killed_one_line_says_so_and_the_job_can_be_resumed(
@@ -99,7 +101,7 @@ def test_where_all_workers_are_killed_one_line_says_so_and_the_job_can_be_resume
     assert not [name for name in files_of(tmp_path / "out") if TEMPORARY in name]
     summary = sv2r.convert(config)
     assert (summary.done, summary.restored > 0) == (24, True)
-    assert without_run_yaml(tmp_path / "out") == one[1]
+    assert without_settings(tmp_path / "out") == one[1]
 
 
 def test_what_is_wrong_in_a_worker_is_told_as_in_one_process(config, tmp_path):
@@ -128,7 +130,7 @@ def test_ctrl_c_lets_both_workers_finish_what_is_begun(one, config, tmp_path):
     ]
     assert len(records_of(tmp_path / "out")) == summary.done
     assert sv2r.convert(config).done == 24
-    assert without_run_yaml(tmp_path / "out") == one[1]
+    assert without_settings(tmp_path / "out") == one[1]
 
 
 def test_the_first_worker_finds_the_batch_size_for_both(config, tmp_path):

@@ -158,5 +158,8 @@ def test_fields_say_how_often_they_may_be_given() -> None:
     assert repeatable == ["lora", "mean", "words", "nets"]
     assert [_field(name).mapping for name in repeatable] == [True, False, False, True]
     assert [_field(name).times for name in repeatable] == [0, 3, 0, 0]
+    assert [_field(name).repetition for name in ("strength", "mean", "words")] == [
+        *("", "give it 3 times", "may be repeated")
+    ]
     assert [field.name for field in option_fields(Full) if field.boolean] == ["compile"]
     assert _field("strength").description == "How far to go."

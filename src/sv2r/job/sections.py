@@ -36,7 +36,8 @@ class JobOptions(Options):
     )
     device: tuple[str, ...] = Field(
         ("auto",),
-        description="Where models run (cpu, cuda:0, mps), or auto: a GPU if there is one.",
+        description="Where models run (cpu, cuda:0, mps), or auto: a GPU if there is one. Several, "
+        "as in cuda:0,cuda:1, get a worker process each.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
