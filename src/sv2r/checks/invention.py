@@ -20,7 +20,7 @@ class InventionOptions(Options):
     """Options of the invention check."""
 
     max_invention: float = Field(
-        3.0,
+        4.5,
         gt=0,
         description="How far unexplained edges may stand out of the picture's own level.",
     )

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FINE, COARSE = 0.8, 2.5  # px of the half-size picture
-NEARBY = 3  # px of the half-size picture within which an edge of the source explains one
+SOFT = 0.5  # share of an edge at one scale alone that may have become one at both
+NEARBY = 2  # px of the half-size picture within which an edge of the source explains one
 STRONG = 15.0  # levels of 255: edges of the source that tell how much stronger edges have become
 BLOCK, AROUND = 8, 3.0  # px of the half-size picture, and blocks: what is around a pixel
 DARK = 10.0  # levels: where a source is darker than this, no ratio is taken
-GATHER = 3.0  # px of the half-size picture over which unexplained edges are added up
+GATHER = 2.0  # px of the half-size picture over which unexplained edges are added up
 COMMON = 4.0  # times what a region has everywhere: as much is its texture
 GROUND = 3.0  # levels: the least that unexplained edges are set against
 
@@ -37,7 +38,7 @@ class Structure:
     """Edges that the source does not explain.
 
     invention: how far the strongest group of them stands out of the picture's own level; below 1
-        there is nothing, an object of clear contrast has 5 or more.
+        there is nothing, an object of clear contrast has 7 or more.
     map: (H, W) float32, the same everywhere.
     place: (y, x) of the strongest group, px.
     """
@@ -86,7 +87,8 @@ def _steps(image: Tensor) -> tuple[Tensor, Tensor]:
         slope = (down * down + across * across).sum(0).sqrt()
         heights.append(slope * sigma * math.sqrt(2 * math.pi))
     fine, coarse = heights
-    return fine.minimum(dilated(coarse, 1)), fine.maximum(coarse)
+    both = fine.minimum(dilated(coarse, 1))
+    return both, both.maximum(SOFT * fine.maximum(coarse))
 
 
 def _gain(before: Tensor, after: Tensor) -> float:
@@ -94,7 +96,7 @@ def _gain(before: Tensor, after: Tensor) -> float:
     strong = before > STRONG
     if int(strong.sum()) < 50:
         return 1.0
-    ratio = dilated(after, 1)[strong] / before[strong]
+    ratio = dilated(after, 1)[strong] / dilated(before, 1)[strong]
     return min(max(float(ratio.median()), 0.2), 2.0)
 
 
@@ -109,7 +111,8 @@ def _local_gain(
     import torch
     from torch.nn.functional import interpolate
 
-    found = torch.stack([before * dilated(after, 1), before * before, *(h.mean(0) for h in halves)])
+    was, now = dilated(before, 1), dilated(after, 1)
+    found = torch.stack([was * now, was * was, *(half.mean(0) for half in halves)])
     blocks = smoothed(pooled(found, min(BLOCK, *before.shape)), AROUND)
     edges = (blocks[0] + gain * STRONG**2 / 4) / (blocks[1] + STRONG**2 / 4)
     light = (blocks[3] + DARK) / (blocks[2] + DARK)
