@@ -22,7 +22,7 @@ class SurvivalOptions(Options):
     """Options of the survival check."""
 
     min_survival: float = Field(
-        0.6,
+        0.5,
         ge=0,
         le=1,
         description="An instance whose survival is below this is damaged.",
