@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -84,22 +84,47 @@ def repaint(rng: np.random.Generator, picture: Picture, other: Pixels) -> Pixels
     """Return the picture with every labelled region in another colour, tone and texture.
 
     What a strong translation does: the look is new, polarity may flip, boundaries stay. A region
-    whose new colour would hide its boundary keeps its distance to the background's.
+    keeps its distance from the colours of those that it touches, or its boundary would be gone.
     """
     out = picture.image.astype(np.float64)
-    ground = out.mean((0, 1))
-    for region in np.unique(picture.labels):
-        inside, box = region_of(picture, int(region))
+    touching = contacts(picture.labels)
+    painted: dict[int, NDArray[np.float64]] = {}
+    for region in np.unique(picture.labels).tolist():
+        inside, box = region_of(picture, region)
         pixels = out[box][inside]
         mean = pixels.mean(0)
-        target = np.clip(mean + rng.uniform(-1, 1, 3) * (50 if region == 0 else 80), 20, 235)
-        if region == 0:
-            ground = target
-        elif np.abs(target - ground).max() < 40:
-            target = target + np.where(ground > 128, -60, 60)
+        beside = [painted[other] for other in touching[region] if other in painted]
+        target = painted[region] = apart(rng, mean, 50 if region == 0 else 80, beside)
         grain = rng.uniform(0, 14) * pattern(rng, *inside.shape)[inside]
         out[box][inside] = target + rng.uniform(0.6, 1.2) * (pixels - mean) + grain[:, None]
     return to_uint8(smooth(out, 0.6))
+
+
+def contacts(labels: NDArray[np.integer]) -> Mapping[int, set[int]]:
+    """Return the regions that touch each region, the background among them."""
+    found: dict[int, set[int]] = {int(region): set() for region in np.unique(labels)}
+    for one, two in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        border = one != two
+        pairs = np.unique(np.stack([one[border], two[border]]), axis=1)
+        for first, second in pairs.T.tolist():
+            found[first].add(second)
+            found[second].add(first)
+    return found
+
+
+def apart(
+    rng: np.random.Generator,
+    mean: NDArray[np.floating],
+    reach: float,
+    beside: Sequence[NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Return a colour near the mean, 40 levels from others in a channel, or as far as it gets."""
+    drawn = np.clip(mean + rng.uniform(-1, 1, (32, 3)) * reach, 20, 235)
+    distance = np.full(len(drawn), np.inf)
+    for other in beside:
+        distance = np.minimum(distance, np.abs(drawn - other).max(1))
+    best: NDArray[np.float64] = drawn[int(np.minimum(distance, 40).argmax())]
+    return best
 
 
 BENIGN: Mapping[str, Benign] = MappingProxyType(
