@@ -61,7 +61,7 @@ def test_the_last_lines_are_the_counts_the_labels_and_where_to_look(sv2r, asked,
         seconds,
     )
     assert rest == [
-        f"look        {output}/sv2r/contact-sheet.png",
+        f"look        {output}/sv2r/report.html",
         f"again       sv2r convert --config {output}/sv2r/run.yaml",
     ]
     assert "\x1b" not in error
