@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sv2r_tabletop.layout import Placed
-from sv2r_tabletop.meshes import Floats
+from sv2r_tabletop.meshes import Floats, Ints
 
 CAMERAS = 40
 LEAST_SHOWN = 0.3
@@ -86,37 +86,25 @@ def _draw(objects: Sequence[Placed], rng: np.random.Generator) -> View:
 
 def _score(objects: Sequence[Placed], view: View) -> float:
     """Return 1 or more where every object shows well, by points in a coarse z-buffer."""
-    places, depths, owners = [], [], []
-    for number, placed in enumerate(objects):
-        place, depth = view.project(placed.points)
-        places.append(place)
-        depths.append(depth)
-        owners.append(np.full(len(depth), number))
-    place, depth, owner = np.concatenate(places), np.concatenate(depths), np.concatenate(owners)
-    within = ((place >= 0) & (place < 1)).all(1) & (depth > 0.05)
+    points = np.concatenate([placed.points for placed in objects])
+    owner = np.repeat(np.arange(len(objects)), [len(placed.points) for placed in objects])
+    place, depth = view.project(points)
     if (depth < 0.05).any():
         return 0.0
+    within = ((place >= 0) & (place < 1)).all(1)
     cells = np.floor(place * _GRID).astype(np.int64)
     keys = (cells[:, 1] + 1000) * 10_000 + cells[:, 0] + 1000
-    shown = [0.0] * len(objects)
-    nearest = _nearest(keys, depth, owner)
+    front = _front(keys, depth)
+    scores = []
     for number in range(len(objects)):
-        own = owner == number
-        all_cells = len(np.unique(keys[own]))
-        visible = np.unique(nearest[number][np.isin(nearest[number], keys[own & within])])
-        shown[number] = min(
-            len(visible) / all_cells / LEAST_SHOWN, len(visible) / _GRID**2 / SMALLEST
-        )
-    return min(shown)
+        all_cells = len(np.unique(keys[owner == number]))
+        shown = len(front[(owner[front] == number) & within[front]])
+        scores.append(min(shown / all_cells / LEAST_SHOWN, shown / _GRID**2 / SMALLEST))
+    return min(scores)
 
 
-def _nearest(
-    keys: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    depth: Floats,
-    owner: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-) -> dict[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-    """Return for each object the cells in which it is what is nearest."""
+def _front(keys: Ints, depth: Floats) -> Ints:
+    """Return which points are the nearest of their cell."""
     order = np.lexsort((depth, keys))
-    first = np.unique(keys[order], return_index=True)[1]
-    front = order[first]
-    return {int(n): keys[front[owner[front] == n]] for n in np.unique(owner)}
+    nearest: Ints = order[np.unique(keys[order], return_index=True)[1]]
+    return nearest
