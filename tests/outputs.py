@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def make_output(
     """
     renders, output = make_coco(root / "renders", names), root / "out"
     shutil.copytree(renders, output)
-    records = [change(_convert(output, renders, name)) for name in names]
+    records = [change(_convert(output, renders, k, name)) for k, name in enumerate(names)]
+    # A failed picture's labels may never have been read.
+    records = [replace(r, instances={}) if r.status == "failed" else r for r in records]
     for record in records:
         if record.status != "done":
             (output / record.sample).unlink()
@@ -61,7 +64,7 @@ def scores(survival: Mapping[int, float | None], shift: float | None = None) -> 
     return found
 
 
-def _convert(output: Path, renders: Path, name: str) -> Record:
+def _convert(output: Path, renders: Path, number: int, name: str) -> Record:
     with Image.open(renders / name) as source:
         pixels = 255 - np.asarray(source)
     Image.fromarray(pixels).save(output / name)
@@ -75,6 +78,7 @@ def _convert(output: Path, renders: Path, name: str) -> Record:
         input_sha256=sha256_file(renders / name),
         output=name,
         output_sha256=sha256_file(output / name),
+        instances={"coffee_mug": [number * 10 + 1], "bowl": [number * 10 + 2]},
     )
 
 

@@ -6,7 +6,8 @@ import transformers.models.clip.modeling_clip
 import transformers.models.clip.tokenization_clip  # noqa: F401
 from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline  # noqa: F401
 
-import sv2r.job.run  # noqa: F401
+import sv2r.conversion
+import sv2r.report.write  # noqa: F401
 from sv2r.plugin.registry import load_registry
 
 load_registry()

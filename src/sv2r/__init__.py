@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import Field as Field
 
+    from sv2r.conversion import convert as convert
     from sv2r.errors import ConfigError as ConfigError
     from sv2r.errors import SampleError as SampleError
     from sv2r.errors import Sv2rError as Sv2rError
     from sv2r.images.files import copy_atomically as copy_atomically
     from sv2r.images.files import write_atomically as write_atomically
-    from sv2r.job.run import convert as convert
     from sv2r.job.summary import Summary as Summary
     from sv2r.plugin.hookspecs import hookimpl as hookimpl
     from sv2r.plugin.options import Options as Options
@@ -52,7 +52,7 @@ _HOMES = {
     "pydantic": ("Field",),
     "sv2r.errors": ("ConfigError", "SampleError", "Sv2rError"),
     "sv2r.images.files": ("copy_atomically", "write_atomically"),
-    "sv2r.job.run": ("convert",),
+    "sv2r.conversion": ("convert",),
     "sv2r.job.summary": ("Summary",),
     "sv2r.plugin.hookspecs": ("hookimpl",),
     "sv2r.plugin.options": ("Options",),

@@ -283,7 +283,7 @@ class Record:
     drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
-    instances: how many its labels hold. labels: see Published.
+    instances: the ids of what its labels hold, by category. labels: see Published.
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
     seconds: wall time of the batch divided by its pictures; kept in the journal alone.
     """
@@ -301,7 +301,7 @@ class Record:
     input_sha256: str | None = None
     output: str | None = None
     output_sha256: str | None = None
-    instances: int | None = None
+    instances: Mapping[str, Sequence[int]] = field(default_factory=lambda: _NOTHING)
     labels: int | None = None
     seconds: float | None = None
     error: str | None = None

@@ -72,7 +72,8 @@ def test_the_folder_holds_what_is_promised_and_no_leftovers(config, tmp_path):
     names = set(files_of(tmp_path / "out"))
     assert names == {
         *("a/0.png", "a/1.png", "b/0.png", "b/1.jpg", "b/2.png", "c.png", "annotations.json"),
-        *("sv2r/run.yaml", "sv2r/samples.jsonl", "sv2r/contact-sheet.png", "sv2r/lock"),
+        *("sv2r/run.yaml", "sv2r/samples.jsonl", "sv2r/contact-sheet.png", "sv2r/report.html"),
+        "sv2r/lock",
     }
 
 

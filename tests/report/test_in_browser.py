@@ -52,9 +52,14 @@ def test_filters_filter_by_status_category_repair_and_words(open_page, report):
 
 
 def test_a_category_filters_from_the_list_and_from_the_table(open_page, tmp_path):
-    output = make_output(tmp_path, ("a.png", "b.png"))
-    labels = tmp_path / "renders" / "annotations.json"
-    labels.write_text(labels.read_text().replace('"category_id": 4', '"category_id": 1', 1))
+    def mugs_alone(record):
+        return (
+            replace(record, instances={"coffee_mug": [1, 2]})
+            if record.sample == "a.png"
+            else record
+        )
+
+    output = make_output(tmp_path, ("a.png", "b.png"), mugs_alone)
     opened = open_page(write_report(output))
     page = opened.page
     page.locator("#category").select_option(label="bowl (1)")

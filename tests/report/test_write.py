@@ -72,7 +72,8 @@ def test_where_the_input_is_gone_the_page_does_without_it_and_says_so(out, tmp_p
     text = path.read_text(encoding="utf-8")
     assert f"the input {tmp_path / 'renders'} is not there" in text
     items = data_of(path)["items"]
-    assert all("b" not in item and "c" not in item for item in items)
+    assert all("b" not in item for item in items)
+    assert sorted(items[2]["c"]) == [0, 1]  # the record itself knows its categories
     data = data_of(write_report(out, source=tmp_path / "moved"))
     assert data["categories"] == [["bowl", 4], ["coffee_mug", 4]]
     assert data["items"][2]["b"] == "../../moved/a/0.png"
@@ -91,9 +92,12 @@ def test_labels_that_cannot_be_read_leave_the_rest(out, tmp_path):
     data = json.loads(labels.read_text())
     data["annotations"][0]["segmentation"] = [[1, 2, 3, float("nan"), 5, 6]]
     labels.write_text(json.dumps(data))
-    items = {item["i"]: item for item in data_of(write_report(out))["items"]}
-    assert "c" not in items["a/0.png"]
-    assert sorted(items["c.png"]["c"]) == [0, 1]
+    path = write_report(out)
+    assert "<li>a/0.png in annotations.json: annotation 1 holds NaN" in path.read_text("utf-8")
+    data = data_of(path)
+    pairs = zip(data["items"], data["pictures"], strict=True)
+    contours = {item["i"]: bool(own["contours"]) for item, own in pairs}
+    assert (contours["a/0.png"], contours["c.png"]) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from sv2r.cli.progress import watching
-from sv2r.job.verify import Verification
-from sv2r.job.verify import verify as look
+from sv2r.verify.dataset import Verification
+from sv2r.verify.dataset import verify as look
 
 # How many findings are printed; --json lists all.
 _SHOWN = 40

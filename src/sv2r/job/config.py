@@ -189,7 +189,7 @@ class _Choosing:
     def several(self, section: str) -> tuple[Chosen, ...]:
         """Return the components of a kind of which a job has any number."""
         kind = SEVERAL[section]
-        default: Mapping[str, Any] = dict.fromkeys(CHECKS, {}) if section == "checks" else {}
+        default: Mapping[str, Any] = {key: {} for key in CHECKS} if section == "checks" else {}
         return tuple(
             self._chosen(kind, name, options, f"--{kind}.{name}", f"{section}.{name}.")
             for name, options in self.merged.get(section, default).items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sv2r.job.contact_sheet import CONTACT_SHEET
+from sv2r.job.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.job.journal import FOLDER
 from sv2r.job.opening import OpenJob
 from sv2r.job.plan import Plan
@@ -45,12 +45,12 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield _titled(record.status, str(record.error))
     more = summary.rejected + summary.failed - _NAMED
     if more > 0:
-        yield _titled("", f"and {more:,} more in {summary.output / FOLDER / 'samples.jsonl'}")
+        yield _titled("", f"and {more:,} more in {summary.output / FOLDER / SAMPLES}")
     if summary.left:
         yield _titled("again", "the same command goes on where it stopped")
     elif summary.done:
-        yield _titled("look", str(summary.output / FOLDER / CONTACT_SHEET))
-        yield _titled("again", f"sv2r convert --config {summary.output / FOLDER / 'run.yaml'}")
+        yield _titled("look", str(summary.output / FOLDER / REPORT))
+        yield _titled("again", f"sv2r convert --config {summary.output / FOLDER / RUN_FILE}")
 
 
 def _titled(title: str, text: str) -> str:

@@ -19,6 +19,7 @@ from sv2r.types import Dataset, Record
 
 SAMPLES = "samples.jsonl"
 RUN_FILE = "run.yaml"
+REPORT = "report.html"
 _AGAIN = "run the same command again: it writes the file anew"
 _STATUSES = ("done", "rejected", "failed")
 
@@ -156,6 +157,12 @@ def record_of(data: Any) -> Record:
     for key in ("output", "output_sha256", "prompt", "error"):
         if not isinstance(data.get(key, ""), str):
             raise ValueError(f"{key} is no text")
+    instances = data.get("instances", {})
+    if not isinstance(instances, Mapping) or not all(
+        isinstance(ids, list) and all(isinstance(id_, int) for id_ in ids)
+        for ids in instances.values()
+    ):
+        raise ValueError("instances is no mapping of categories to ids")
     known = {f.name for f in fields(Record)}
     lists = {key: tuple(map(str, data.get(key) or ())) for key in ("normalised", "repairs")}
     return Record(**{**{k: v for k, v in data.items() if k in known}, **lists})

@@ -126,14 +126,6 @@ class Journal:
         query = "SELECT sample, variant, status FROM records ORDER BY status, sample, variant"
         yield from self._db.execute(query)
 
-    def labels(self) -> tuple[int, int]:
-        """Return how many label files were copied beside pictures that are done, and instances."""
-        total = "CAST(TOTAL(json_extract(data, '$.{}')) AS INTEGER)"
-        sums = ", ".join(total.format(key) for key in ("labels", "instances"))
-        query = f"SELECT {sums} FROM records WHERE status = 'done'"  # noqa: S608
-        files, instances = self._db.execute(query).fetchone()
-        return files, instances
-
     def keep_problems(self, records: Sequence[Record]) -> bool:
         """Keep these records in place of the problems kept before; return whether any differs."""
         texts = {(r.sample, r.variant): to_json(r) for r in records}

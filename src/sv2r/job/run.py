@@ -14,13 +14,14 @@ from sv2r.errors import ConfigError
 from sv2r.images.files import replacing, sha256_file, write_atomically
 from sv2r.job.config import Config
 from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
+from sv2r.job.finished import RUN_FILE, SAMPLES
 from sv2r.job.journal import FOLDER, Journal, line_of
 from sv2r.job.opening import OpenJob, as_config, open_job
 from sv2r.job.plan import Plan, make_plan, remove_leftovers
 from sv2r.job.strict_yaml import write_yaml
 from sv2r.job.summary import Summary, summarise
 from sv2r.job.work import LocalWork, find_devices
-from sv2r.plugin.registry import Registry, load_registry
+from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime
 from sv2r.types import Record
 
@@ -51,24 +52,15 @@ class Silence:
         """Do nothing."""
 
 
-def convert(
+def run_job(
     config: Config | Mapping[str, Any] | str | Path,
+    registry: Registry,
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
-    registry: Registry | None = None,
     watch: Watcher | None = None,
 ) -> Summary:
-    """Run a job and return how it ended; what `sv2r convert` does.
-
-    config: resolved, or a mapping as it stands in YAML, or the path of a YAML file.
-    overwrite: forget an earlier run into the same folder. fail_fast: stop after the first failure.
-
-    Raises:
-        ConfigError: the job cannot start; nothing has been written.
-        StorageError: the output takes no more bytes; what is there can be resumed.
-    """
-    registry = registry or load_registry()
+    """Run a job and return how it ended; see `sv2r.convert`."""
     watch = watch or Silence()
     start = time.monotonic()
     job = open_job(as_config(config, registry), registry)
@@ -212,18 +204,27 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     if not changed and journal.get("complete"):
         return
     journal.commit()
-    with (
-        replacing(output / FOLDER / "samples.jsonl") as temporary,
-        temporary.open("w", encoding="utf-8") as stream,
-    ):
-        stream.writelines(line_of(record) for record in journal.records())
+    copied, instances = _write_samples(output / FOLDER / SAMPLES, journal)
     if stopped:
         return
     verified = job.writer.finish(job.dataset, journal.records())
     write_contact_sheet(job.dataset, _spread(journal), output, output / FOLDER / CONTACT_SHEET)
     journal.keep("verified", dict(verified))
-    journal.keep("equal", _equal(job.dataset.annotation_files, verified))
+    journal.keep("equal", copied + _equal(job.dataset.annotation_files, verified))
+    journal.keep("instances", instances)
     journal.keep("complete", value=True)
+
+
+def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
+    """Write all records; return the label files copied beside the pictures, and the instances."""
+    copied = instances = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        for record in journal.records():
+            stream.write(line_of(record))
+            if record.status == "done":
+                copied += record.labels or 0
+                instances += sum(map(len, record.instances.values()))
+    return copied, instances
 
 
 def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:
@@ -241,5 +242,5 @@ def _spread(journal: Journal) -> list[Record]:
 
 def _write_run_file(config: Config) -> None:
     head = "# What ran. Again: sv2r convert --config run.yaml\n"
-    path = config.job.output / FOLDER / "run.yaml"
+    path = config.job.output / FOLDER / RUN_FILE
     write_atomically(path, (head + write_yaml(config.as_data())).encode())

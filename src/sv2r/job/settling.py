@@ -12,7 +12,7 @@ from sv2r.job.damage import better, judge, restore, undo_shift
 from sv2r.job.parts import Parts
 from sv2r.job.pieces import Candidate, Piece, named
 from sv2r.job.seeds import picture_seed
-from sv2r.types import CheckResult, Frame, Record, Refusal, Status
+from sv2r.types import CheckResult, Frame, Instances, Record, Refusal, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +91,7 @@ def record_of(piece: Piece, settings: Mapping[str, Any], seconds: float) -> Reco
         normalised=piece.frame.normalised,
         settings=settings,
         input_sha256=piece.frame.sha256,
-        instances=len(piece.frame.instances.table),
+        instances=_by_category(piece.frame.instances),
         seconds=round(seconds, 6),
     )
 
@@ -114,3 +114,10 @@ def _scores(results: Mapping[str, CheckResult]) -> dict[str, Any]:
         for name, result in results.items()
         if result.picture or result.instances
     }
+
+
+def _by_category(instances: Instances) -> dict[str, list[int]]:
+    ids: dict[str, list[int]] = {}
+    for id_, instance in instances.table.items():
+        ids.setdefault(instance.category, []).append(id_)
+    return ids

@@ -69,7 +69,6 @@ def summarise(
             if status != "done" and len(troubles) < _SHOWN:
                 troubles.append(journal.record(sample, variant))
     complete = journal.get("complete")
-    files, instances = journal.labels() if complete else (0, 0)
     return Summary(
         output=job.config.job.output,
         inputs=plan.inputs,
@@ -81,7 +80,7 @@ def summarise(
         seconds=seconds,
         troubles=tuple(troubles),
         verified=dict(journal.get("verified") or {}) if complete else {},
-        equal=files + (journal.get("equal") or 0 if complete else 0),
-        instances=instances,
+        equal=journal.get("equal") or 0 if complete else 0,
+        instances=journal.get("instances") or 0 if complete else 0,
         notes=tuple(notes),
     )

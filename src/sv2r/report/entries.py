@@ -68,9 +68,8 @@ class Entry:
 
 def make_entry(record: Record, output: Path, dataset: Dataset | None, index: int | None) -> Entry:
     """Return what the page shows of a record; index: its sample's position in the dataset."""
-    size, before, table = None, None, dict[int, str]()
-    if dataset is not None and index is not None:
-        size, before, table = _look_up(dataset, index, output, record)
+    size, before = _look_up(dataset, index, output) if dataset and index is not None else _NOTHING
+    table = {id_: name for name, ids in record.instances.items() for id_ in ids}
     rows = tuple(_rows(record.scores, table))
     categories = {row.category: None for row in rows if row.category is not None}
     return Entry(
@@ -98,23 +97,18 @@ def shift_of(scores: Mapping[str, Any]) -> float | None:
     return _number(picture.get("shift")) if isinstance(picture, Mapping) else None
 
 
+_NOTHING = (None, None)
+
+
 def _look_up(
-    dataset: Dataset, index: int, output: Path, record: Record
-) -> tuple[tuple[int, int] | None, str | None, dict[int, str]]:
-    """Return a sample's size, its picture's URL and its instances' categories, as far as known."""
+    dataset: Dataset, index: int, output: Path
+) -> tuple[tuple[int, int] | None, str | None]:
+    """Return a sample's size and its picture's URL, as far as they are known without reading it."""
     try:
         sample = dataset.samples[index]
     except SampleError:
-        return None, None, {}
-    before = _url(sample.image, output / FOLDER)
-    if record.status == "failed":
-        return sample.size, before, {}
-    try:
-        instances = sample.load_instances()
-    except SampleError:
-        return sample.size, before, {}
-    table = {id_: instance.category for id_, instance in instances.table.items()}
-    return instances.size, before, table
+        return _NOTHING
+    return sample.size, _url(sample.image, output / FOLDER)
 
 
 def _rows(scores: Mapping[str, Any], table: Mapping[int, str]) -> Iterator[Row]:

@@ -13,17 +13,16 @@ from typing import Any
 from sv2r.errors import ConfigError
 from sv2r.images.files import write_atomically
 from sv2r.job.config import FREE
-from sv2r.job.finished import Finished, open_dataset, open_finished
+from sv2r.job.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.job.layers import flatten
 from sv2r.job.threads import in_threads
-from sv2r.plugin.registry import load_registry
+from sv2r.plugin.registry import Registry, load_registry
 from sv2r.report import statistics
 from sv2r.report.data import page_data
 from sv2r.report.entries import Entry, make_entry
 from sv2r.report.pictures import Embedded, embed
 from sv2r.types import Dataset, Record
 
-REPORT = "report.html"
 EMBEDDED = 96
 """How many entries, the worst first, lie within the page with pictures and contours by default."""
 
@@ -42,6 +41,7 @@ def write_report(
     *,
     source: Path | None = None,
     embedded: int = EMBEDDED,
+    registry: Registry | None = None,
     watch: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write the page of a finished output and return its path; nothing else is written.
@@ -50,6 +50,7 @@ def write_report(
         there any more, the page does without what is known of the input alone.
     source: where the input lies now, if not where run.yaml says.
     embedded: how many entries have small pictures and contours within the page.
+    registry: the plugins; those that are installed if left out.
     watch: called now and then with the records looked at, and how many there are.
 
     Raises:
@@ -59,7 +60,7 @@ def write_report(
     finished = open_finished(output)
     notes: list[str] = []
     if dataset is None:
-        dataset = _dataset(finished, source, notes)
+        dataset = _dataset(finished, registry or load_registry(), source, notes)
     places = {id_: index for index, id_ in enumerate(dataset.ids)} if dataset else {}
     entries = _entries(finished, dataset, places, watch)
     worst = entries[:embedded]
@@ -116,11 +117,13 @@ def limit_of(finished: Finished, check: str, option: str, default: float) -> flo
     return float(value) if isinstance(value, (int, float)) else default
 
 
-def _dataset(finished: Finished, source: Path | None, notes: list[str]) -> Dataset | None:
+def _dataset(
+    finished: Finished, registry: Registry, source: Path | None, notes: list[str]
+) -> Dataset | None:
     try:
-        return open_dataset(finished, load_registry(), source)
+        return open_dataset(finished, registry, source)
     except ConfigError as error:
-        notes.append(f"No pictures from before, no contours and no categories: {error}.")
+        notes.append(f"No pictures from before and no contours: {error}.")
         return None
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import quote
 
 from sv2r.errors import ConfigError
-from sv2r.job.findings import Finding
 from sv2r.job.finished import RUN_FILE, SAMPLES, Finished, record_of
 from sv2r.job.journal import FOLDER, NAME, Journal, line_of
 from sv2r.types import Record
+from sv2r.verify.findings import Finding
 
 _FINISH = "run the same command again: it goes on where it stopped"
 

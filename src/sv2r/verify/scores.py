@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.job.findings import Finding
 from sv2r.job.finished import RUN_FILE, Finished
 from sv2r.job.journal import FOLDER
 from sv2r.job.pieces import read_frame
@@ -17,6 +16,7 @@ from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Check, Runtime
 from sv2r.types import CheckResult, Dataset, Record
+from sv2r.verify.findings import Finding
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,23 +13,23 @@ from typing import Any
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import TEMPORARY
 from sv2r.job.config import resolve
-from sv2r.job.findings import Finding
 from sv2r.job.finished import Finished, open_dataset, open_finished, selected_ids
 from sv2r.job.journal import FOLDER
 from sv2r.job.layers import Layer
 from sv2r.job.threads import in_threads
-from sv2r.job.verify_labels import Compared, as_recorded, open_labels
-from sv2r.job.verify_pictures import Inputs, look_at
-from sv2r.job.verify_records import (
+from sv2r.plugin.registry import Registry, load_registry
+from sv2r.types import Record
+from sv2r.verify.findings import Finding
+from sv2r.verify.labels import Compared, as_recorded, open_labels
+from sv2r.verify.pictures import Inputs, look_at
+from sv2r.verify.records import (
     Records,
     forget,
     no_run_at_work,
     open_records,
     rebuild_journal,
 )
-from sv2r.job.verify_scores import Part, build_checks, read_part
-from sv2r.plugin.registry import Registry, load_registry
-from sv2r.types import Record
+from sv2r.verify.scores import Part, build_checks, read_part
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""A whole conversion: the job, and the page that shows what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sv2r.job.config import Config
+from sv2r.job.finished import REPORT, SAMPLES
+from sv2r.job.journal import FOLDER
+from sv2r.job.run import Watcher, run_job
+from sv2r.job.summary import Summary
+from sv2r.plugin.registry import Registry, load_registry
+
+
+def convert(
+    config: Config | Mapping[str, Any] | str | Path,
+    *,
+    overwrite: bool = False,
+    fail_fast: bool = False,
+    registry: Registry | None = None,
+    watch: Watcher | None = None,
+) -> Summary:
+    """Run a job to its end and return how it ended; what `sv2r convert` does.
+
+    config: resolved, or a mapping as it stands in YAML, or the path of a YAML file.
+    overwrite: forget an earlier run into the same folder. fail_fast: stop after the first failure.
+    registry: the plugins; those that are installed if left out. watch: is told what happens.
+
+    Raises:
+        ConfigError: the job cannot start; nothing has been written.
+        StorageError: the output takes no more bytes; what is there can be resumed.
+    """
+    registry = registry or load_registry()
+    summary = run_job(config, registry, overwrite=overwrite, fail_fast=fail_fast, watch=watch)
+    if not summary.left and _is_stale(summary.output / FOLDER):
+        from sv2r.report.write import write_report
+
+        write_report(summary.output, registry=registry)
+    return summary
+
+
+def _is_stale(folder: Path) -> bool:
+    """Return whether the records were written after the report, if there is one."""
+    report = folder / REPORT
+    if not report.exists():
+        return True
+    return report.stat().st_mtime_ns < (folder / SAMPLES).stat().st_mtime_ns

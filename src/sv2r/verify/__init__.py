@@ -1,0 +1,1 @@
+"""Looks at a finished dataset again, from the files alone."""
