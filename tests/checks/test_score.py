@@ -125,7 +125,7 @@ def test_an_object_on_a_soft_edge_of_the_source_is_new():
     horizon = 60 + 60 / (1 + np.exp((height - 64) / 4))
     image = np.repeat(horizon[..., None], 3, -1).astype(np.uint8)
     invented = image.copy()
-    invented[52:78, 70:90] = (20, 20, 25)
+    invented[56:74, 72:88] = (45, 45, 50)
     labels = np.zeros((128, 160), np.int32)
     assert score(image, invented, labels).structure.invention > 4.5
 
