@@ -59,7 +59,7 @@ def melts(scene: Picture, look: Pixels, amount: float) -> Floats:
     """Return the look with the instance faded into what is around it."""
     mask = scene.labels == TARGET
     alpha = smooth(grown(mask, 2)[..., None].astype(np.float32), 1.5) * amount
-    mixed: Floats = look + alpha * (ground(scene, look) - look)
+    mixed: Floats = look.astype(np.float32) + alpha * (ground(scene, look) - look)
     return mixed
 
 
@@ -80,7 +80,7 @@ def erodes(scene: Picture, look: Pixels, amount: float) -> Floats:
     start = columns[-1] + 1 - amount * len(columns)
     lost = mask * np.clip(np.arange(mask.shape[1]) - start, 0, 1)
     alpha = smooth(lost[..., None].astype(np.float32), 0.6)
-    mixed: Floats = look + alpha * (ground(scene, look) - look)
+    mixed: Floats = look.astype(np.float32) + alpha * (ground(scene, look) - look)
     return mixed
 
 
@@ -162,9 +162,10 @@ def invention_row(scene: Picture) -> list[Image.Image]:
     """Return a picture with an object too many, and the map that finds it."""
     rng = np.random.default_rng(8)
     look = repaint(np.random.default_rng(LOOK), scene, scene.image)
-    shape = outline(rng, *scene.labels.shape, np.array(GUEST, float), 26.0)
+    height, width = scene.labels.shape
+    shape = outline(rng, height, width, np.array(GUEST, float), 26.0)
     alpha = smooth(shape[..., None].astype(np.float32), 0.7)
-    pixels = surface(rng, *scene.labels.shape, np.array([225.0, 210.0, 90.0]))
+    pixels = surface(rng, height, width, np.array([225.0, 210.0, 90.0]))
     image = to_uint8(look + alpha * (pixels - look))
     before, after = (score(scene.image, p, scene.labels).structure for p in (look, image))
     heat = np.clip(after.map[..., None] / 5, 0, 1) * np.array([255.0, 150, 60])
