@@ -282,6 +282,7 @@ class Record:
     seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
     drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
+    small: the instances that had a pass of their own in an enlarged crop.
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
     instances: the ids of what its labels hold, by category. labels: see Published.
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
@@ -296,6 +297,7 @@ class Record:
     drawn: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     normalised: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    small: Sequence[int] = ()
     repairs: tuple[str, ...] = ()
     scores: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     input_sha256: str | None = None

@@ -38,18 +38,26 @@ def move_back(image: Tensor, down: float, right: float) -> Tensor:
 def restore_instances(
     image: Tensor, frame: Frame, ids: Sequence[int], *, feather: int = 3
 ) -> Tensor:
-    """Return the (3, H, W) uint8 picture with some instances' pixels taken from the frame.
+    """Return the (3, H, W) uint8 picture with some instances' pixels taken from the frame."""
+    import torch
+
+    labels = torch.from_numpy(frame.instances.labels.copy())
+    return mix_instances(image.cpu(), 255 * frame.image, labels, ids, feather=feather)
+
+
+def mix_instances(
+    image: Tensor, source: Tensor, labels: Tensor, ids: Sequence[int], *, feather: int
+) -> Tensor:
+    """Return a (3, H, W) uint8 picture with some instances' pixels from a source in [0, 255].
 
     The source's colours are matched to the picture's, channel by channel, by mean and deviation
-    over what is not restored (Reinhard et al., "Color Transfer between Images", 2001, in RGB). The
+    over what is not taken (Reinhard et al., "Color Transfer between Images", 2001, in RGB). The
     seam lies in the background alone, feather pixels wide: no other instance's pixel changes.
     """
     import torch
 
-    labels = torch.from_numpy(frame.instances.labels.copy())
     inside = torch.isin(labels, torch.tensor(list(ids), dtype=labels.dtype))
-    picture = image.cpu().float()
-    source = 255 * frame.image
+    picture = image.float()
     weight = _feathered(inside, labels == 0, feather)
     matched = _match_colours(source, picture, ~inside)
     mixed = picture + weight * (matched - picture)

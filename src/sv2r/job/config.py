@@ -16,6 +16,7 @@ from sv2r.job.damage import DamageOptions
 from sv2r.job.layers import COMMAND_LINE, Layer, flatten, merge, overlay
 from sv2r.job.prompts import PromptOptions
 from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
+from sv2r.job.small import SmallOptions
 from sv2r.plugin.options import Options, OptionsT, read_texts, validate_options
 from sv2r.plugin.registry import Kind, Registry
 
@@ -44,6 +45,7 @@ class Config:
     job: JobOptions
     prompt: PromptOptions
     damage: DamageOptions
+    small: SmallOptions
     loader: Chosen
     translator: Chosen
     writer: Chosen
@@ -58,6 +60,7 @@ class Config:
             **self.job.model_dump(mode="json"),
             "prompt": self.prompt.model_dump(mode="json"),
             "damage": self.damage.model_dump(mode="json"),
+            "small": self.small.model_dump(mode="json"),
             **{kind: getattr(self, kind).as_data() for kind in ONE},
             **{
                 section: {c.name: c.options.model_dump(mode="json") for c in getattr(self, section)}
@@ -101,6 +104,7 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
         job=job,
         prompt=chosen.plain("prompt", PromptOptions),
         damage=chosen.plain("damage", DamageOptions),
+        small=chosen.plain("small", SmallOptions),
         loader=chosen.one("loader"),
         translator=chosen.one("translator"),
         writer=chosen.one("writer"),

@@ -13,6 +13,7 @@ from sv2r.job.damage import Verdict
 from sv2r.job.parts import Parts
 from sv2r.job.prompts import Prompt, write_prompt
 from sv2r.job.seeds import picture_seed
+from sv2r.job.small import Crop, crop_frame
 from sv2r.plugin.specs import Conditioner
 from sv2r.types import Batch, ControlMap, Dataset, Frame, Instances, Record, Sample, Task
 
@@ -32,10 +33,25 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Inset:
+    """A picture whose small objects are still to be pasted in.
+
+    whole, record: the picture's own. canvas: the picture so far, (3, H, W) uint8. crops: what is
+    left to paste, the first of them under way.
+    """
+
+    whole: Piece
+    record: Record
+    canvas: Tensor
+    crops: tuple[Crop, ...]
+
+
+@dataclass(frozen=True)
 class Piece:
     """One picture on its way: what the translator needs of it.
 
     attempt: how often it was made before. best: the least damaged of these.
+    inset: where this is a crop of a picture alone, what it is to be pasted into.
     """
 
     task: Task
@@ -45,6 +61,7 @@ class Piece:
     seed: int
     attempt: int = 0
     best: Candidate | None = None
+    inset: Inset | None = None
 
 
 def read_piece(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Piece | Record:
@@ -106,6 +123,22 @@ def make_batch(pieces: Sequence[Piece], size: int) -> Batch:
         negative_prompts=tuple(p.prompt.negative for p in full),
         seeds=tuple(p.seed for p in full),
     )
+
+
+def crop_piece(config: Config, inset: Inset) -> Piece:
+    """Return the piece that redraws the first of a picture's crops that are left.
+
+    Its controls are those of the whole picture, enlarged with it; its prompt names what is in it.
+    """
+    whole, crop, resolution = inset.whole, inset.crops[0], config.small.resolution
+    frame = crop_frame(whole.frame, crop, resolution)
+    controls = {name: crop.enlarged(m, resolution) for name, m in whole.controls.items()}
+    run_seed, id_, variant = config.job.seed, frame.sample.id, whole.task.variant
+    # What `vary` draws hangs on the first seed: a crop must show the whole picture's weather.
+    first = picture_seed(run_seed, id_, variant)
+    prompt = write_prompt(config.prompt, frame.sample, frame.instances, first)
+    seed = picture_seed(run_seed, f"{id_}#{crop.ids[0]}", variant, whole.attempt)
+    return Piece(whole.task, frame, controls, prompt, seed, whole.attempt, inset=inset)
 
 
 def _condition(make: Conditioner, frame: Frame) -> ControlMap:

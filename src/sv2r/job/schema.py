@@ -20,6 +20,7 @@ def job_schema(registry: Registry) -> dict[str, Any]:
         **base["properties"],
         "prompt": {"anyOf": [_TEXT, PLAIN["prompt"].model_json_schema()]},
         "damage": {"anyOf": [_TEXT, _TEXTS, PLAIN["damage"].model_json_schema()]},
+        "small": PLAIN["small"].model_json_schema(),
         **{kind: _one(registry, kind) for kind in ONE},
         **{section: _several(registry, kind) for section, kind in SEVERAL.items()},
     }

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from sv2r.job.damage import DamageOptions
 from sv2r.job.prompts import PromptOptions
+from sv2r.job.small import SmallOptions
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Kind
 
@@ -19,7 +20,11 @@ SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
 # The checks that run where nobody names any.
 CHECKS = ("sanity",)
 # Sections that are no component.
-PLAIN: Mapping[str, type[Options]] = {"prompt": PromptOptions, "damage": DamageOptions}
+PLAIN: Mapping[str, type[Options]] = {
+    "prompt": PromptOptions,
+    "damage": DamageOptions,
+    "small": SmallOptions,
+}
 
 
 class JobOptions(Options):

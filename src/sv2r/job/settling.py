@@ -10,8 +10,9 @@ from sv2r.errors import SampleError
 from sv2r.job.config import Config
 from sv2r.job.damage import better, judge, restore, undo_shift
 from sv2r.job.parts import Parts
-from sv2r.job.pieces import Candidate, Piece, named
+from sv2r.job.pieces import Candidate, Inset, Piece, crop_piece, named
 from sv2r.job.seeds import picture_seed
+from sv2r.job.small import crops_of, paste
 from sv2r.types import CheckResult, Frame, Instances, Record, Refusal, Status
 
 if TYPE_CHECKING:
@@ -32,9 +33,26 @@ class Settler:
             return replace(record, status=status, error=named(piece.frame.sample.id, image.reason))
         try:
             _require_shape(image, piece.frame)
-            return self._decide(piece, image, record)
+            inset = self._inset(piece, image, record)
+            if inset.crops:
+                return crop_piece(self._config, inset)
+            return self._decide(inset.whole, inset.canvas, inset.record)
         except SampleError as error:
             return replace(record, status="failed", error=named(record.sample, error))
+
+    def _inset(self, piece: Piece, image: Tensor, record: Record) -> Inset:
+        """Return the picture with what was just made of it, and the crops that are still to come.
+
+        The first image is the whole picture; each further one is that of its first crop.
+        """
+        options, before = self._config.small, piece.inset
+        if before is None:
+            crops = crops_of(piece.frame.instances, options)
+            ids = tuple(sorted(id_ for crop in crops for id_ in crop.ids))
+            return Inset(piece, replace(record, small=ids), image.cpu(), crops)
+        labels = before.whole.frame.instances.labels
+        canvas = paste(before.canvas, image.cpu(), before.crops[0], labels, options.feather)
+        return replace(before, canvas=canvas, crops=before.crops[1:])
 
     def _decide(self, piece: Piece, image: Tensor, record: Record) -> Record | Piece:
         """Publish a picture that fits its labels; else do what is left to do about it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sv2r.job.small import CELL
 from sv2r.lint.findings import LintOptions
 from sv2r.lint.tally import SIDES, Tally
 from sv2r.types import Dataset
@@ -14,6 +15,7 @@ from sv2r.types import Dataset
 _SOME, _MOST = 0.05, 0.5
 _MANY = 0.1
 _CLEAR = 0.8
+_SMALL = 2  # the bin of SIDES up to which an instance has few latent cells
 
 # Where renderers put depth, beside a picture or in a folder of its own, as `--loader.depth` has it.
 _BESIDE = ("{stem}_depth", "{stem}.depth", "depth/{stem}", "../depth/{stem}", "../Depth/{stem}")
@@ -33,6 +35,7 @@ def advise(dataset: Dataset, tally: Tally, options: LintOptions) -> Iterator[Adv
     """Yield what the looks suggest: how pictures meet a model's sizes, and which controls hold."""
     if tally.sizes:
         yield from _fit(tally, options)
+    yield from _small(tally)
     yield from _edges(tally)
     yield from _depth(dataset, tally)
 
@@ -56,16 +59,16 @@ def _fit(tally: Tally, options: LintOptions) -> Iterator[Advice]:
         yield Advice("--translator.fit scale", f"{reason}; models are trained at 512 and more")
     else:
         yield Advice("--translator.fit native", usual)
-        yield from _larger(tally, min(height, width))
 
 
-def _larger(tally: Tally, side: int) -> Iterator[Advice]:
-    """Yield the way to keep tiny instances where they are many."""
-    total, tiny, left = tally.sides.total(), tally.sides[0] + tally.sides[1], tally.sides[0]
-    if tiny > _MANY * total:
-        share = _share(tiny, total, "instance", "is", "are")
-        reason = f"{share} under {SIDES[1]}×{SIDES[1]} px; at twice the size {left:,} would be"
-        yield Advice(f"--translator.fit scale --translator.resolution {2 * side}", reason)
+def _small(tally: Tally) -> Iterator[Advice]:
+    """Yield the way to keep small instances where they are many."""
+    total, small = tally.sides.total(), sum(tally.sides[i] for i in range(_SMALL + 1))
+    if small > _MANY * total:
+        side = SIDES[_SMALL]
+        share = _share(small, total, "instance", "is", "are")
+        reason = f"{share} under {side}×{side} px: each is redrawn in an enlarged crop of its own"
+        yield Advice(f"--small.cells {(side // CELL) ** 2}", reason)
 
 
 def _edges(tally: Tally) -> Iterator[Advice]:

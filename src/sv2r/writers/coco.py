@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from sv2r.images.files import replacing, sha256_file
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
-    EncodingOptions,
-    Format,
+    ExportOptions,
+    doubtful_ids,
     export_path,
     publish_picture,
 )
@@ -26,16 +24,10 @@ if TYPE_CHECKING:
 ANNOTATIONS = "annotations.json"
 
 
-class CocoWriterOptions(EncodingOptions):
-    """Options of the COCO exporter."""
-
-    format: Format = Field("same", description="The pictures' format; same keeps the input's.")
-
-
 class CocoWriter:
     """Writes images/ and annotations.json."""
 
-    def __init__(self, options: CocoWriterOptions, runtime: Runtime) -> None:
+    def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
 
@@ -53,12 +45,12 @@ class CocoWriter:
         places = {id_: index for index, id_ in enumerate(dataset.ids)}
         done = (r for r in records if r.status == "done" and r.sample in places)
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-            stream.writelines(_document(dataset, places, done))
+            stream.writelines(_document(dataset, places, done, self._options.doubtful))
         return {ANNOTATIONS: sha256_file(path)}
 
 
 def _document(
-    dataset: Dataset, places: Mapping[str, int], records: Iterable[Record]
+    dataset: Dataset, places: Mapping[str, int], records: Iterable[Record], doubtful: float
 ) -> Iterator[str]:
     """Yield the JSON in pieces, so that memory does not grow with the dataset."""
     category_ids = _category_ids(dataset)
@@ -69,7 +61,8 @@ def _document(
     for image_id, record in enumerate(records, 1):
         instances = dataset.samples[places[record.sample]].load_instances()
         images.append(_dump(_image(image_id, record, instances)))
-        for annotation in _annotations(image_id, instances, category_ids):
+        crowds = doubtful_ids(record, doubtful)
+        for annotation in _annotations(image_id, instances, category_ids, crowds):
             yield f"{separator}{_dump({'id': next(ids), **annotation})}"
             separator = ",\n"
     yield '\n],\n"images": [\n'
@@ -92,9 +85,12 @@ def _image(image_id: int, record: Record, instances: Instances) -> dict[str, Any
 
 
 def _annotations(
-    image_id: int, instances: Instances, category_ids: dict[str, int]
+    image_id: int, instances: Instances, category_ids: dict[str, int], crowds: frozenset[int]
 ) -> Iterator[dict[str, Any]]:
-    """Yield a picture's annotations; a category that the dataset did not list gets a free id."""
+    """Yield a picture's annotations; a category that the dataset did not list gets a free id.
+
+    crowds: the instances that are to be marked so beside those that are.
+    """
     from sv2r.images.rle import encode_instances
 
     for rle in encode_instances(instances):
@@ -107,7 +103,7 @@ def _annotations(
             "segmentation": {"size": list(rle.size), "counts": rle.counts},
             "area": rle.area,
             "bbox": list(rle.bbox),
-            "iscrowd": int(instance.crowd),
+            "iscrowd": int(instance.crowd or rle.id in crowds),
             "instance_id": instance.source_id or instance.id,
         }
 
@@ -127,7 +123,7 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def build(options: CocoWriterOptions, runtime: Runtime) -> Writer:
+def build(options: ExportOptions, runtime: Runtime) -> Writer:
     """Return the writer."""
     return CocoWriter(options, runtime)
 
@@ -139,7 +135,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
         WriterSpec(
             name="coco",
             summary="COCO: images/ and annotations.json with pixel-exact RLE masks.",
-            options=CocoWriterOptions,
+            options=ExportOptions,
             build=build,
             variants=True,
         )

@@ -12,7 +12,7 @@ from sv2r.images.encode import JPEG_QUALITY, encode_picture
 from sv2r.images.files import write_atomically
 from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
-from sv2r.types import Published, Sample
+from sv2r.types import Published, Record, Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,27 @@ class EncodingOptions(Options):
     )
     png_filter: RowFilter = Field(
         FILTER, description="PNG row filter; adaptive tries all on each row: slowest, smallest."
+    )
+
+
+class ExportOptions(EncodingOptions):
+    """Options that exporting writers share."""
+
+    format: Format = Field("same", description="The pictures' format; same keeps the input's.")
+    doubtful: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Mark instances whose survival is below this as crowds, which training and "
+        "evaluation leave aside. 0 marks none. Needs the check survival.",
+    )
+
+
+def doubtful_ids(record: Record, below: float) -> frozenset[int]:
+    """Return the instances whose survival, as the record has it, is below a threshold."""
+    instances = record.scores.get("survival", {}).get("instances", {})
+    return frozenset(
+        int(id_) for id_, scores in instances.items() if scores.get("survival", 1.0) < below
     )
 
 

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from sv2r.images.files import replacing, sha256_file, write_atomically
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
-    EncodingOptions,
-    Format,
+    ExportOptions,
+    doubtful_ids,
     export_path,
     publish_picture,
 )
@@ -29,16 +27,10 @@ TABLE = "instances.jsonl"
 _LARGEST = 65535
 
 
-class FolderWriterOptions(EncodingOptions):
-    """Options of the folder exporter."""
-
-    format: Format = Field("same", description="The pictures' format; same keeps the input's.")
-
-
 class FolderWriter:
     """Writes images/, masks/ and instances.jsonl."""
 
-    def __init__(self, options: FolderWriterOptions, runtime: Runtime) -> None:
+    def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
 
@@ -64,7 +56,8 @@ class FolderWriter:
             for record in records:
                 if record.status == "done" and record.sample in places:
                     instances = dataset.samples[places[record.sample]].load_instances()
-                    stream.write(_line(record, instances))
+                    crowds = doubtful_ids(record, self._options.doubtful)
+                    stream.write(_line(record, instances, crowds))
         return {TABLE: sha256_file(path)}
 
 
@@ -90,7 +83,7 @@ def _mask_of(target: str) -> str:
     return str(PurePosixPath("masks") / inner.with_suffix(".png"))
 
 
-def _line(record: Record, instances: Instances) -> str:
+def _line(record: Record, instances: Instances, crowds: frozenset[int]) -> str:
     """Return a line of instances.jsonl; pictures of one source share group_id.
 
     hidden: pixels of the instance that others cover, which a mask of ids cannot show.
@@ -101,7 +94,7 @@ def _line(record: Record, instances: Instances) -> str:
             "value": values[i.id],
             "id": i.source_id or i.id,
             "category": i.category,
-            "crowd": i.crowd,
+            "crowd": i.crowd or i.id in crowds,
             "hidden": len(instances.overlaps.get(i.id, ())),
         }
         for i in instances.table.values()
@@ -116,7 +109,7 @@ def _line(record: Record, instances: Instances) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def build(options: FolderWriterOptions, runtime: Runtime) -> Writer:
+def build(options: ExportOptions, runtime: Runtime) -> Writer:
     """Return the writer."""
     return FolderWriter(options, runtime)
 
@@ -128,7 +121,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
         WriterSpec(
             name="folder",
             summary="Pictures and 16-bit id masks: images/, masks/ and instances.jsonl.",
-            options=FolderWriterOptions,
+            options=ExportOptions,
             build=build,
             variants=True,
         )
