@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Seconds between two lines where there is no terminal to redraw.
 _EVERY = 10.0
+# Seconds in which pictures come as one batch.
+_BURST = 1.0
 
 
 class Progress:
@@ -32,7 +34,9 @@ class Progress:
         self._total = 0
         self._ended = 0
         self._troubled = 0
-        self._start = time.monotonic()
+        self._restored = 0
+        self._first = self._since = 0.0  # when the first pictures were there
+        self._before = 0  # how many they were
 
     def __enter__(self) -> Progress:
         return self
@@ -49,8 +53,7 @@ class Progress:
         """Say what is about to run."""
         for line in header_lines(job, plan):
             self.said(line)
-        self._total = len(plan.tasks)
-        self._start = time.monotonic()
+        self._total, self._restored = len(plan.tasks), plan.restored
 
     def said(self, line: str) -> None:
         """Print a line."""
@@ -60,9 +63,23 @@ class Progress:
         """Count a record; a failed or rejected one is told at once."""
         if record.variant >= 0:
             self._ended += 1
+            self._begin_counting(time.monotonic())
         if record.status != "done":
             self._troubled += 1
             self.said(f"{record.status:<11} {record.error}")
+
+    def _begin_counting(self, now: float) -> None:
+        """Note when the first batch is there: what comes before it is loading, no pace."""
+        self._first = self._first or now
+        if now - self._first < _BURST:
+            self._since, self._before = now, self._ended
+
+    def rate(self) -> float:
+        """Return pictures per second since the first batch; 0 while that cannot be told."""
+        now = time.monotonic()
+        if self._ended > self._before:
+            return (self._ended - self._before) / (now - self._since)
+        return (self._ended - 1) / (now - self._first) if self._ended > 1 else 0.0
 
     def summarise(self, summary: Summary) -> None:
         """Print how the job ended."""
@@ -86,9 +103,9 @@ class Plain(Progress):
         """Count a record; every few seconds say how far the job is."""
         super().recorded(record)
         now = time.monotonic()
-        if now - self._told >= _EVERY and self._ended:
+        rate = self.rate()
+        if now - self._told >= _EVERY and rate:
             self._told = now
-            rate = self._ended / max(now - self._start, 1e-9)
             left = (self._total - self._ended) / rate
             self.said(
                 f"converting  {self._ended:,}/{self._total:,}  {rate:.2g} pictures/s  "
@@ -122,8 +139,8 @@ class Screen(Progress):
             TextColumn("{task.fields[notes]}"),
             console=Console(stderr=True),
         )
-        restored = f"{plan.restored:,} restored" if plan.restored else ""
-        self._task = self._bar.add_task("", total=len(plan.tasks), rate="", notes=restored)
+        total, notes = len(plan.tasks), self._notes()
+        self._task = self._bar.add_task("", total=total, rate="", notes=notes)
         self._bar.start()
 
     def said(self, line: str) -> None:
@@ -137,9 +154,12 @@ class Screen(Progress):
         """Move the bar."""
         super().recorded(record)
         if self._bar is not None and self._task is not None and record.variant >= 0:
-            rate = self._ended / max(time.monotonic() - self._start, 1e-9)
-            notes = f"{self._troubled:,} failed or rejected" if self._troubled else ""
-            self._bar.update(self._task, advance=1, rate=f"{rate:.3g} pictures/s", notes=notes)
+            pace = f"{rate:.3g} pictures/s" if (rate := self.rate()) else ""
+            self._bar.update(self._task, advance=1, rate=pace, notes=self._notes())
+
+    def _notes(self) -> str:
+        counts = ((self._restored, "restored"), (self._troubled, "failed or rejected"))
+        return "  ".join(f"{count:,} {what}" for count, what in counts if count)
 
     def __exit__(
         self,
