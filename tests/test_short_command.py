@@ -52,6 +52,7 @@ def short(monkeypatch, capfd):
 def asked(dataset: Path, output: Path, model: Path | None, config: Path = DEFAULT) -> list[object]:
     folders = ["--input-dir", dataset, "--mask-dir", dataset / "masks", "--output-dir", output]
     steps = ["--translator.steps", 4, "--translator.strength", 0.5, "--config", config]
+    steps += ["--damage.steps", "keep"]  # a toy keeps no object in place
     return [*folders, *steps, *(["--model", model] if model else [])]
 
 
@@ -117,7 +118,9 @@ def test_a_second_run_does_what_is_missing(short, dataset, tmp_path, toy_sd15):
 def test_masks_may_lie_outside_of_the_input(short, dataset, tmp_path, toy_sd15):
     masks = (dataset / "masks").rename(tmp_path / "labels")
     folders = ["--input-dir", dataset, "--mask-dir", masks, "--output-dir", tmp_path / "out"]
-    code, _, error = short(*folders, "--config", DEFAULT, "--model", toy_sd15)
+    code, _, error = short(
+        *folders, "--config", DEFAULT, "--model", toy_sd15, "--damage.steps", "keep"
+    )
     assert (code, error.count("failed")) == (0, 0)
     assert masks_of(tmp_path / "out") == {
         f"masks/{name}": data for name, data in files_of(masks).items()

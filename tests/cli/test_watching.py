@@ -27,7 +27,7 @@ def asked(tmp_path, toy_sd15):
     folders = ["--input", make_coco(tmp_path / "renders", NAMES), "--output", tmp_path / "out"]
     translator = ["--translator", "sdedit", "--translator.model", toy_sd15]
     slow = ["--translator.steps", 30, "--translator.strength", 1, "--batch-size", 1]
-    return ["convert", *folders, *translator, *slow]
+    return ["convert", *folders, *translator, *slow, "--check", "sanity"]
 
 
 def started(asked, tmp_path, error=None):

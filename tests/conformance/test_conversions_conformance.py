@@ -76,6 +76,7 @@ def converted(root, output, loader, model, **more) -> sv2r.Summary:
     config = {
         "input": str(root),
         "output": str(output),
+        "checks": ["sanity"],
         # One evaluation at a small size: what is looked at is that all of it arrives.
         "translator": {
             "name": "sdedit",

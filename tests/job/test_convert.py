@@ -25,6 +25,7 @@ def config_of(renders: Path, output: Path, model: Path, **more):
         "output": str(output),
         "loader": "coco",
         "translator": {"name": "sdedit", "model": str(model), "steps": 4, "strength": 0.5},
+        "checks": ["sanity"],  # a toy keeps no object in place
         "batch_size": 2,
         **more,
     }

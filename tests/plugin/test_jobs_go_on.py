@@ -33,7 +33,8 @@ def sv2r_translators():
 
 
 def _config(renders: Path, tmp_path: Path) -> dict[str, Any]:
-    return {"input": renders, "output": tmp_path / "real", "translator": "invert"}
+    folders = {"input": renders, "output": tmp_path / "real"}
+    return {**folders, "translator": "invert", "checks": ["sanity"]}
 
 
 def test_a_job_runs_on_a_plugin_beside_broken_ones(
@@ -44,7 +45,9 @@ def test_a_job_runs_on_a_plugin_beside_broken_ones(
     site.plugin("invert", TRANSLATOR)
 
     options = ["--input", str(renders), "--output", str(tmp_path / "real")]
-    result = CliRunner().invoke(cli, ["convert", *options, "--translator", "invert"])
+    result = CliRunner().invoke(
+        cli, ["convert", *options, "--translator", "invert", "--check", "sanity"]
+    )
 
     assert "done 6 · rejected 0 · failed 0" in result.output
     warnings = [line for line in result.output.splitlines() if line.startswith("warning")]

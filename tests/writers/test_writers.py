@@ -27,6 +27,7 @@ def _config(source: Path, output: Path, **more):
         "input": str(source),
         "output": str(output),
         "translator": grade,
+        "checks": ["sanity"],
         "batch_size": 2,
         **more,
     }

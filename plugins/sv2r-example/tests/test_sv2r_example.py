@@ -158,6 +158,7 @@ def test_a_dataset_takes_on_the_colours_of_a_folder_of_photographs(
             "loader": "folder",
             "conditioners": ["sobel"],
             "translator": translator,
+            "checks": ["sanity"],
         }
     )
 

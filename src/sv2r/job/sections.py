@@ -18,7 +18,7 @@ from sv2r.plugin.registry import Kind
 ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
 SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
 # The checks that run where nobody names any.
-CHECKS = ("sanity",)
+CHECKS = ("sanity", "shift", "survival", "invention")
 # Sections that are no component.
 PLAIN: Mapping[str, type[Options]] = {
     "prompt": PromptOptions,

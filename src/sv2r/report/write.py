@@ -10,12 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sv2r.checks.invention import InventionOptions
+from sv2r.checks.survival import SurvivalOptions
 from sv2r.errors import ConfigError
 from sv2r.images.files import write_atomically
 from sv2r.job.config import FREE
 from sv2r.job.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.job.layers import flatten
 from sv2r.job.threads import in_threads
+from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.report import statistics
 from sv2r.report.data import page_data
@@ -25,12 +28,6 @@ from sv2r.types import Dataset, Record
 
 EMBEDDED = 96
 """How many entries, the worst first, lie within the page with pictures and contours by default."""
-
-THRESHOLD = 0.6
-"""The survival under which an instance counts as damaged where run.yaml does not say."""
-
-INVENTION = 4.0
-"""The invention above which the page marks the place where run.yaml does not say."""
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -88,8 +85,8 @@ def render(
         lstrip_blocks=True,
     )
     script = (_PAGE / "report.js").read_text(encoding="utf-8")
-    threshold = limit_of(finished, "survival", "min_survival", THRESHOLD)
-    invention = limit_of(finished, "invention", "max_invention", INVENTION)
+    threshold = limit_of(finished, "survival", "min_survival", SurvivalOptions)
+    invention = limit_of(finished, "invention", "max_invention", InventionOptions)
     return environment.get_template("report.html.j2").render(
         style=Markup((_PAGE / "report.css").read_text(encoding="utf-8")),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -110,11 +107,12 @@ def render(
     )
 
 
-def limit_of(finished: Finished, check: str, option: str, default: float) -> float:
-    """Return what the run's check judged by: an option in run.yaml, or the default."""
+def limit_of(finished: Finished, check: str, option: str, model: type[Options]) -> float:
+    """Return what the run's check judged by: an option in run.yaml, or its default."""
     options = finished.section("checks").get(check)
     value = options.get(option) if isinstance(options, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) else default
+    usual = model.model_fields[option].default
+    return float(value if isinstance(value, (int, float)) else usual)
 
 
 def _dataset(
