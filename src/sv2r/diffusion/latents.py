@@ -111,14 +111,7 @@ class Latents:
         return torch.cat([step(one[None]) for one in batch])
 
     def _shift_and_scale(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """Return (shift, scale) with model latents = (VAE latents - shift) * scale."""
-        config = self._vae.config
-        if self._family.latents == "shift":
-            return config.shift_factor or 0.0, config.scaling_factor
-        mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
-        if self._family.latents == "mean-std" and mean is not None and std is not None:
-            return _channels(mean, like), config.scaling_factor / _channels(std, like)
-        return 0.0, config.scaling_factor
+        return shift_and_scale(self._vae.config, self._family, like)
 
     def _use(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
@@ -146,6 +139,21 @@ class Latents:
             self._pixels(_posterior(self._moments(one[None])).mode()).float() for one in pixels
         )
         return torch.cat(list(one_by_one)).clamp(-1, 1)
+
+
+def shift_and_scale(
+    config: Any, family: Family, like: Tensor
+) -> tuple[Tensor | float, Tensor | float]:
+    """Return (shift, scale) with model latents = (VAE latents - shift) * scale.
+
+    config: the VAE's. like: latents, for device and dtype.
+    """
+    if family.latents == "shift":
+        return config.shift_factor or 0.0, config.scaling_factor
+    mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+    if family.latents == "mean-std" and mean is not None and std is not None:
+        return _channels(mean, like), config.scaling_factor / _channels(std, like)
+    return 0.0, config.scaling_factor
 
 
 def _free(batch: Tensor) -> None:

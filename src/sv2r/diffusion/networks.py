@@ -75,6 +75,34 @@ def feed_embedded(net: Any, once: Once) -> None:
     net.forward = forward
 
 
+def take_latents(pipe: Any) -> None:
+    """Let a pipeline take latents in place of a picture also where the VAE has not 4 channels.
+
+    The Stable Diffusion pipelines tell latents from pictures by the number 4.
+    """
+    channels = pipe.vae.config.latent_channels
+    if channels == 4 or getattr(pipe.image_processor.config, "vae_latent_channels", 4) != 4:
+        return
+    from diffusers.image_processor import VaeImageProcessor
+    from diffusers.utils.torch_utils import randn_tensor
+
+    encode = pipe.prepare_latents
+
+    def prepare_latents(image: Tensor, timestep: Any, *args: Any, **kwargs: Any) -> Any:
+        if image.shape[1] != channels:
+            return encode(image, timestep, *args, **kwargs)
+        generator = kwargs.get("generator", args[4] if len(args) > 4 else None)
+        noise = randn_tensor(
+            image.shape, generator=generator, device=image.device, dtype=image.dtype
+        )
+        return pipe.scheduler.add_noise(image, noise, timestep)
+
+    pipe.image_processor = VaeImageProcessor(
+        vae_scale_factor=pipe.vae_scale_factor, vae_latent_channels=channels
+    )
+    pipe.prepare_latents = prepare_latents
+
+
 @dataclass(frozen=True)
 class Tiling:
     """Tiles over the latents, blended at every step: what the network predicts is averaged.

@@ -16,6 +16,7 @@ from sv2r.diffusion.networks import (
     compile_network,
     embed_condition_once,
     feed_embedded,
+    take_latents,
 )
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipeline_engine import PipelineEngine
@@ -231,6 +232,8 @@ def _prepare(
     import torch
 
     core = getattr(pipe, family.core)
+    if family.core == "unet":
+        take_latents(pipe)
     controlnet = getattr(pipe, "controlnet", None)
     nets = [] if controlnet is None else list(getattr(controlnet, "nets", [controlnet]))
     if runtime.device.startswith("cuda"):

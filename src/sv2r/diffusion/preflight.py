@@ -82,7 +82,7 @@ def check_model(
         _require_safety_checker(source)
     if family is None:
         return
-    _require_plain_core(source, family)
+    require_plain_core(source, family)
     if options.fit == "tile" and family.name == "flux":
         raise ConfigError("a Flux model cannot be run in tiles; choose fit native or scale")
     fitting = fitting_of(options, source, family)
@@ -139,11 +139,13 @@ def _require_safety_checker(source: Source) -> None:
         )
 
 
-def _require_plain_core(source: Source, family: Family) -> None:
+def require_plain_core(source: Source, family: Family) -> None:
+    """Raise ConfigError for a UNet that takes more than latents: for inpainting, or with depth."""
     channels = source.configs.get("unet", {}).get("in_channels", 4)
-    if family.core == "unet" and channels != 4:
+    own = source.configs.get("vae", {}).get("latent_channels", 4)
+    if family.core == "unet" and channels != own:
         raise ConfigError(
-            f"--translator.model {source.asked}: its UNet takes {channels} channels, which is for "
+            f"{source.option} {source.asked}: its UNet takes {channels} channels, which is for "
             f"inpainting or depth; choose a plain model of that kind"
         )
 

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "convert": "Convert a labelled dataset: realistic pictures, labels untouched.",
         "verify": "Look at a finished dataset again: labels, pictures, hashes, scores.",
         "report": "Write a page of a finished dataset: before and after, worst first.",
+        "train": "Train a LoRA, a ControlNet or a small model on real photos.",
         "config": "List, show and copy presets; show what a config comes to.",
         "plugins": "List what is installed and what failed; show a plugin's options.",
         "doctor": "Say what this machine has: versions, devices, plugins, caches.",

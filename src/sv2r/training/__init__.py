@@ -1,0 +1,1 @@
+"""Training on real photographs: a LoRA, a ControlNet, a small model from scratch."""

@@ -1,0 +1,363 @@
+"""The loop: what is done to weights at each step, and how a run stops and goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from sv2r.errors import ConfigError
+from sv2r.training.draws import Draw, Draws
+from sv2r.training.optimizers import learning_rate, make_optimizer
+from sv2r.training.state import read_state, write_state
+from sv2r.training.stopping import Stop
+from sv2r.training.watch import Watcher
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Steps whose mean loss makes a line of the log.
+_LOGGED = 10
+
+Example = Mapping[str, "Tensor"]
+
+
+class Task(Protocol):
+    """What is trained, and on what.
+
+    name: of the state's file. network: its parameters that require a gradient are learnt.
+    count: how many items there are.
+    """
+
+    name: str
+    network: Any
+    count: int
+
+    def example(self, draw: Draw) -> Example:
+        """Return what one item of a batch is made of, on the CPU; called from another thread."""
+
+    def loss(self, network: Any, batch: Example) -> Tensor:
+        """Return a batch's loss. network: `network`, perhaps wrapped for several devices."""
+
+    def validate(self) -> tuple[float, Tensor] | None:
+        """Return the loss on photos held out and a (3, H, W) uint8 picture, or None: there is none.
+
+        The same weights give the same.
+        """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a task is trained.
+
+    batch_size: on each device. fixed: what the run was begun with and must go on with.
+    """
+
+    seed: int
+    steps: int
+    batch_size: int
+    accumulate: int
+    learning_rate: float
+    schedule: Literal["constant", "cosine"]
+    warmup: int
+    weight_decay: float
+    max_gradient: float
+    optimizer: str
+    ema: float
+    validate_every: int
+    save_every: int
+    fixed: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How far a task came. held_out: losses on photos held out, by step. seconds: of this run."""
+
+    step: int
+    steps: int
+    seconds: float
+    ran: int
+    losses: tuple[tuple[int, float], ...]
+    held_out: tuple[tuple[int, float], ...]
+
+    @property
+    def finished(self) -> bool:
+        """Return whether all steps were made."""
+        return self.step >= self.steps
+
+
+def train(
+    task: Task, plan: Plan, accelerator: Any, folder: Path, stop: Stop, watcher: Watcher
+) -> Ending:
+    """Train until all steps are made or it is time to stop; the network ends with what to export.
+
+    folder: gets the state, the log and the pictures; a run that was stopped or killed goes on from
+    what is there, with the same weights, bit for bit on a CPU, as if nothing had happened.
+
+    Raises:
+        ConfigError: the state there is of another run, the loss is no number, memory is too small.
+    """
+    parameters = [p for p in task.network.parameters() if p.requires_grad]
+    names = [name for name, p in task.network.named_parameters() if p.requires_grad]
+    optimizer = make_optimizer(plan.optimizer, parameters, plan.weight_decay, accelerator.device)
+    mean = _running_mean(parameters, plan.ema)
+    network, optimizer = accelerator.prepare(task.network, optimizer)
+    keeper = _Keeper(folder, task.name, plan, names, parameters, optimizer, mean, accelerator)
+    begun = step = keeper.restore()
+    total, start = accelerator.num_processes * plan.batch_size, time.monotonic()
+    losses: list[Tensor] = []
+    with _ahead(task, plan, accelerator, begun * plan.accumulate) as batches, stop.listening():
+        while step < plan.steps and not stop.asked:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(plan, step)
+            for _ in range(plan.accumulate):
+                with accelerator.accumulate(network), _memory_told(task.name):
+                    with accelerator.autocast():
+                        loss = task.loss(network, next(batches))
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(parameters, plan.max_gradient)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                losses.append(loss.detach())
+            if mean is not None:
+                mean.step(parameters)
+            step += 1
+            saves = (
+                step % plan.save_every == 0 or step == plan.steps or _all_stop(stop, accelerator)
+            )
+            if step % _LOGGED == 0 or saves:
+                value = keeper.log(step, losses, learning_rate(plan, step - 1))
+                losses.clear()
+                rate = (step - begun) / max(time.monotonic() - start, 1e-9)
+                watcher.stepped(task.name, step, plan.steps, value, rate * total * plan.accumulate)
+            if plan.validate_every and step % plan.validate_every == 0 and step < plan.steps:
+                keeper.look(task, step)
+            if saves:
+                keeper.save(step)
+    if mean is not None:
+        mean.copy_to(parameters)
+    keeper.look(task, step)
+    seconds = time.monotonic() - start
+    return Ending(step, plan.steps, seconds, step - begun, *keeper.curves())
+
+
+def _all_stop(stop: Stop, accelerator: Any) -> bool:
+    """Return whether to stop, the same on every device: when one of them is asked to."""
+    if accelerator.num_processes == 1:
+        return stop.now()
+    import torch
+
+    asked = torch.tensor(float(stop.now()), device=accelerator.device)
+    stop.asked = bool(accelerator.reduce(asked, "sum") > 0)
+    return stop.asked
+
+
+def _running_mean(parameters: Sequence[Any], decay: float) -> Any:
+    """Return the exponential moving average of the weights, or None."""
+    if not decay:
+        return None
+    from diffusers.training_utils import EMAModel
+
+    return EMAModel(parameters, decay=decay, foreach=True)
+
+
+class _ahead:  # noqa: N801  # reads like the function that it is
+    """Batches from a position on, the next one made by a thread while this one is learnt from."""
+
+    def __init__(self, task: Task, plan: Plan, accelerator: Any, number: int) -> None:
+        self._task, self._device = task, accelerator.device
+        self._draws = Draws(plan.seed, task.name, task.count)
+        self._size, self._rank = plan.batch_size, accelerator.process_index
+        self._stride = plan.batch_size * accelerator.num_processes
+        self._number = number
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Iterator[Example]:
+        return self._batches()
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _batches(self) -> Iterator[Example]:
+        coming = self._pool.submit(self._make, self._number)
+        while True:
+            batch = coming.result()
+            self._number += 1
+            coming = self._pool.submit(self._make, self._number)
+            yield {name: value.to(self._device) for name, value in batch.items()}
+
+    def _make(self, number: int) -> Example:
+        import torch
+
+        first = number * self._stride + self._rank * self._size
+        draws = self._draws.take(range(first, first + self._size))
+        examples = [self._task.example(draw) for draw in draws]
+        return {name: torch.stack([e[name] for e in examples]) for name in examples[0]}
+
+
+class _Keeper:
+    """Keeps what a run leaves behind: its state, its log, its pictures. One process writes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        plan: Plan,
+        names: Sequence[str],
+        parameters: Sequence[Any],
+        optimizer: Any,
+        mean: Any,
+        accelerator: Any,
+    ) -> None:
+        self._state = folder / f"{name}.safetensors"
+        self._log = folder / f"{name}.jsonl"
+        self._pictures = folder / "pictures"
+        self._name, self._plan, self._names = name, plan, names
+        self._parameters, self._optimizer, self._mean = parameters, optimizer, mean
+        self._accelerator = accelerator
+
+    def restore(self) -> int:
+        """Return the step that the run is at, with everything as it was after it."""
+        found = read_state(self._state)
+        self._rows = self._read_log(found[1]["step"] if found else 0)
+        if found is None:
+            return 0
+        parts, told = found
+        _require_same(told["fixed"], self._plan.fixed, self._state)
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in zip(self._names, self._parameters, strict=True):
+                parameter.copy_(parts["weights"][name])
+            if self._mean is not None:
+                for name, shadow in zip(self._names, self._mean.shadow_params, strict=True):
+                    shadow.copy_(parts["mean"][name])
+                self._mean.optimization_step = told["step"]
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": parts["optimizer"], "param_groups": groups})
+        if self._accelerator.scaler is not None and told["scaler"]:
+            self._accelerator.scaler.load_state_dict(told["scaler"])
+        return int(told["step"])
+
+    def save(self, step: int) -> None:
+        """Write the state after a step."""
+        if not self._accelerator.is_main_process:
+            return
+        scaler = self._accelerator.scaler
+        shadows = self._mean.shadow_params if self._mean is not None else []
+        write_state(
+            self._state,
+            step,
+            dict(zip(self._names, self._parameters, strict=True)),
+            dict(zip(self._names, shadows, strict=False)),
+            self._optimizer.state_dict(),
+            {"fixed": self._plan.fixed, "scaler": scaler.state_dict() if scaler else None},
+        )
+
+    def log(self, step: int, losses: Sequence[Tensor], rate: float) -> float:
+        """Return the mean loss of the last steps, written down.
+
+        Raises:
+            ConfigError: it is no number; the state on disk is from before.
+        """
+        import torch
+
+        mean = self._accelerator.reduce(torch.stack(list(losses)).mean(), "mean")
+        value = float(mean)
+        if not math.isfinite(value):
+            raise ConfigError(
+                f"the loss of the {self._name} is no number at step {step:,}; begin anew with a "
+                f"smaller learning rate, or with --precision float32 or bfloat16"
+            )
+        self._add({"step": step, "loss": value, "learning_rate": rate})
+        return value
+
+    def look(self, task: Task, step: int) -> None:
+        """Write down the loss on photos held out, and a picture, by the running mean's weights."""
+        if not self._accelerator.is_main_process:
+            return
+        if self._mean is not None:
+            self._mean.store(self._parameters)
+            self._mean.copy_to(self._parameters)
+        found = task.validate()
+        if self._mean is not None:
+            self._mean.restore(self._parameters)
+        if found is None:
+            return
+        loss, picture = found
+        self._add({"step": step, "held_out": loss})
+        _write_picture(self._pictures / f"{self._name}-{step:06}.png", picture)
+
+    def curves(self) -> tuple[tuple[tuple[int, float], ...], tuple[tuple[int, float], ...]]:
+        """Return the losses by step: those learnt from, and those on photos held out."""
+
+        def curve(name: str) -> tuple[tuple[int, float], ...]:
+            return tuple((row["step"], row[name]) for row in self._rows if name in row)
+
+        return curve("loss"), curve("held_out")
+
+    def _read_log(self, step: int) -> list[dict[str, Any]]:
+        """Return the log up to a step; what came after it was lost with the state."""
+        if not self._log.is_file():
+            return []
+        lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        kept = [row for row in rows if row["step"] <= step]
+        if self._accelerator.is_main_process and len(kept) < len(lines):
+            self._log.write_text("".join(f"{json.dumps(row)}\n" for row in kept), encoding="utf-8")
+        return kept
+
+    def _add(self, row: dict[str, Any]) -> None:
+        if row in self._rows:
+            return
+        self._rows.append(row)
+        values = {f"{self._name}/{key}": value for key, value in row.items() if key != "step"}
+        self._accelerator.log(values, step=row["step"])
+        if self._accelerator.is_main_process:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(row)}\n")
+
+
+def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], state: Path) -> None:
+    """Raise ConfigError where a state is of a run with other settings, naming the first."""
+    now = json.loads(json.dumps(now))
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            raise ConfigError(
+                f"{state}: was begun with {name} {then.get(name)}, not {now.get(name)}; give the "
+                f"same again, or another --output"
+            )
+
+
+class _memory_told:  # noqa: N801
+    """Turns running out of a GPU's memory into one line that says what takes less."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        import torch
+
+        if kind is not None and issubclass(kind, torch.OutOfMemoryError):
+            raise ConfigError(
+                f"too little memory to train the {self._name}; try a smaller --batch-size with "
+                f"--accumulate, --gradient-checkpointing true, a smaller --resolution"
+            ) from None
+
+
+def _write_picture(path: Path, picture: Tensor) -> None:
+    from PIL import Image
+
+    from sv2r.images.files import replacing
+
+    with replacing(path) as temporary:
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(temporary)

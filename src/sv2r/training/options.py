@@ -1,0 +1,253 @@
+"""What can be asked of a training: one model of options for each kind."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from sv2r.hub import Checkpoint
+from sv2r.plugin.options import Options
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(value: Any) -> Any:
+    """Return the seconds that "90s", "45m" or "1.5h" stand for; a number is seconds."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([smh]?)", value.strip())
+    if found is None:
+        raise ValueError("must be a duration such as 90s, 45m or 1.5h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def _whole(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_whole)]
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Channels = tuple[Annotated[int, Field(ge=1)], ...]
+
+# What a run may be continued with although it was begun otherwise: it changes no weight.
+FREE = frozenset(
+    {
+        "output",
+        "max_time",
+        "save_every",
+        "validate_every",
+        "validation_strength",
+        "tensorboard",
+        "license",
+    }
+)
+
+
+class TrainOptions(Options):
+    """What every training takes."""
+
+    photos: Folder = Field(description="The folder with real photos, read with its subfolders.")
+    output: Folder = Field(description="The folder that the result and the run's state go to.")
+    seed: int = Field(0, ge=0, lt=2**48, description="The same seed gives the same run.")
+    resolution: int = Field(
+        512, ge=8, le=4096, description="Side in pixels of the squares that photos are cut to."
+    )
+    crops: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Squares cut from each photo: the middle, or several at random places.",
+    )
+    flip: bool = Field(True, description="Learn from each square's mirror image as well.")
+    held_out: int = Field(
+        8,
+        ge=0,
+        description="Photos never learnt from, which validation looks at; a fifth of all at most.",
+    )
+    skip_broken: bool = Field(
+        False, description="Leave photos out that cannot be read; without it they stop the run."
+    )
+    caption: str = Field(
+        "",
+        description="The caption of every photo; {stem} is the file's name, {folder} its folder's.",
+    )
+    caption_files: bool = Field(
+        False, description="Take a photo's caption from the .txt file beside it."
+    )
+    caption_dropout: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="The share of captions that is left empty, which guidance needs.",
+    )
+    steps: int = Field(2000, ge=1, description="Updates of the weights.")
+    batch_size: int = Field(4, ge=1, description="Pictures of a step, on each device.")
+    accumulate: int = Field(
+        1, ge=1, description="Batches that make one update: larger batches in the same memory."
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="AdamW's step size.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="How the learning rate goes on after its warm-up."
+    )
+    warmup: int = Field(100, ge=0, description="Steps in which the learning rate rises from 0.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of the weights.")
+    max_gradient: float = Field(1.0, gt=0, description="Gradients of a larger norm are scaled.")
+    optimizer: Literal["auto", "adamw", "adamw-fused", "adamw-8bit"] = Field(
+        "auto",
+        description="auto: AdamW, fused where torch has it; adamw-8bit: bitsandbytes, on CUDA.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="What networks compute in. auto: bfloat16 on a GPU, else float32."
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute parts twice and keep less: less memory, more time."
+    )
+    ema: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Decay of the running mean of the weights that is saved; 0: the last weights.",
+    )
+    min_snr: float = Field(
+        5.0,
+        ge=0,
+        description="Min-SNR weighting's gamma (Hang 2023); 0 turns it off. Not for flow models.",
+    )
+    validate_every: int = Field(
+        500, ge=0, description="Steps between two looks at the photos held out; 0: at the end."
+    )
+    validation_strength: float = Field(
+        0.7, gt=0, le=1, description="Strength that validation translates those photos with."
+    )
+    save_every: int = Field(
+        500,
+        ge=1,
+        description="Steps between two saves of the state that a killed run goes on from.",
+    )
+    max_time: Seconds | None = Field(
+        None,
+        gt=0,
+        description="Stop after this long (90s, 45m, 1.5h) with the result so far; the same "
+        "command goes on.",
+    )
+    tensorboard: bool = Field(
+        False, description="Write curves for TensorBoard as well: pip install 'sv2r[tensorboard]'."
+    )
+    device: Literal["auto", "cpu"] = Field(
+        "auto", description="auto: the GPU where there is one; accelerate launch gives several."
+    )
+    license: str = Field("", description="The result's licence, for its model card.")
+    weights: Literal["float32", "float16"] = Field(
+        "float32", description="What the result is saved in."
+    )
+
+
+class ModelOptions(TrainOptions):
+    """What a training takes that starts from somebody's model."""
+
+    model: Checkpoint = Field(
+        description="The model to start from: a folder with a model_index.json, a .safetensors "
+        "file, or a Hugging Face repository's id."
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit of that repository.")
+    variant: str | None = Field(None, description="Which of several sets of its weights to read.")
+
+
+class LoraOptions(ModelOptions):
+    """Options of `sv2r train lora`."""
+
+    rank: int = Field(16, ge=1, le=1024, description="Rank of the added matrices.")
+    alpha: float | None = Field(
+        None, gt=0, description="Their scale is alpha / rank.  Default: the rank."
+    )
+    targets: tuple[str, ...] = Field(
+        ("to_q", "to_k", "to_v", "to_out.0"), description="Layers that get them, by name."
+    )
+    lora: Checkpoint | None = Field(
+        None, description="LoRA weights to start from, a .safetensors file or folder."
+    )
+
+
+class ControlnetOptions(ModelOptions):
+    """Options of `sv2r train controlnet`."""
+
+    conditioner: str = Field(
+        "canny", description="What makes the control maps from the photos, by its name."
+    )
+    conditioner_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="That conditioner's options; --conditioner.NAME.OPTION is the same.",
+    )
+    controlnet: Checkpoint | None = Field(
+        None, description="A ControlNet to start from.  Default: the model's own encoder."
+    )
+    learning_rate: float = Field(1e-5, gt=0, description="AdamW's step size.")
+    embedding: Channels = Field(
+        (),
+        description="Channels of the layers that embed a control map.  Default: diffusers' own, "
+        "or fewer for a small model.",
+    )
+
+
+class BaseOptions(TrainOptions):
+    """Options of `sv2r train base`: sizes for 128-pixel pictures on two CPU cores."""
+
+    resolution: int = Field(
+        128, ge=8, le=4096, description="Side in pixels of the squares that photos are cut to."
+    )
+    steps: int = Field(12_000, ge=1, description="Updates of the UNet's weights.")
+    batch_size: int = Field(16, ge=1, description="Pictures of the UNet's steps, on each device.")
+    learning_rate: float = Field(5e-4, gt=0, description="AdamW's step size for the UNet.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="How the learning rate goes on after its warm-up."
+    )
+    vae: Checkpoint | None = Field(
+        None, description="A VAE to take as it is (a folder with config.json) and train none."
+    )
+    vae_steps: int = Field(
+        6_000, ge=1, description="Updates of the VAE's weights, which come first."
+    )
+    vae_batch_size: int = Field(8, ge=1, description="Pictures of the VAE's steps, on each device.")
+    vae_crop: int = Field(
+        64, ge=8, description="Side in pixels of the pieces that the VAE learns from."
+    )
+    vae_learning_rate: float = Field(1e-3, gt=0, description="AdamW's step size for the VAE.")
+    vae_channels: Channels = Field(
+        (24, 48, 64, 96),
+        description="Channels at each resolution; each after the first halves it, so four give "
+        "one latent for 8 pixels.",
+    )
+    vae_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
+    latent_channels: int = Field(8, ge=1, le=128, description="Channels of the latents.")
+    kl: float = Field(1e-4, ge=0, description="Weight of the latents' KL divergence from noise.")
+    unet_channels: Channels = Field(
+        (80, 112), description="Channels at each resolution, from the latents' own down."
+    )
+    unet_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
+    attention: int = Field(
+        2, ge=1, description="How many of the coarser resolutions have attention."
+    )
+    heads: int = Field(4, ge=1, description="Attention heads of a layer.")
+    text_width: int = Field(64, ge=8, description="Width of the small text encoder.")
+    prediction: Literal["epsilon", "v_prediction"] = Field(
+        "v_prediction", description="What the UNet predicts: the noise, or the velocity."
+    )
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if not self.vae_channels or not self.unet_channels:
+            raise ValueError("vae_channels and unet_channels need at least one number")
+        multiple = 2 ** (len(self.vae_channels) - 1)
+        for name in ("resolution", "vae_crop"):
+            if getattr(self, name) % multiple:
+                raise ValueError(f"{name} {getattr(self, name)} is no multiple of {multiple}")
+        if self.vae_crop > self.resolution:
+            raise ValueError(f"vae_crop {self.vae_crop} is more than resolution {self.resolution}")
+        if self.latent_channels == 3:
+            raise ValueError("latent_channels 3 cannot be told from a picture's; take 4 or more")
+        if self.text_width % 2 or any(width % self.heads for width in self.unet_channels):
+            raise ValueError(f"unet_channels must be multiples of heads {self.heads}")
+        return self

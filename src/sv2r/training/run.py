@@ -1,0 +1,365 @@
+"""The three trainings from their options to a folder that a job takes as it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sv2r.errors import ConfigError
+from sv2r.hub import quiet
+from sv2r.plugin.registry import Registry
+from sv2r.training.card import model_card
+from sv2r.training.folder import Kind, begin, check_folder, publish, state_folder
+from sv2r.training.loop import Ending, Plan, Task, train
+from sv2r.training.options import (
+    BaseOptions,
+    ControlnetOptions,
+    LoraOptions,
+    TrainOptions,
+)
+from sv2r.training.photos import Photo, Squares, find_photos, fingerprint, split
+from sv2r.training.stopping import Stop
+from sv2r.training.watch import Watcher
+
+if TYPE_CHECKING:
+    from sv2r.diffusion.families import Family
+    from sv2r.training.denoising import Denoising
+
+_MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a training ended. use: the command that takes its output."""
+
+    output: Path
+    endings: Mapping[str, Ending]
+    use: str
+    interrupted: bool
+
+    @property
+    def finished(self) -> bool:
+        """Return whether all steps of all parts were made."""
+        return all(ending.finished for ending in self.endings.values())
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the three trainings share once they have begun."""
+
+    kind: Kind
+    options: TrainOptions
+    photos: tuple[Photo, ...]
+    learnt: Squares
+    held: Squares
+    accelerator: Any
+    stop: Stop
+    watcher: Watcher
+
+    @property
+    def dtype(self) -> Any:
+        """Return what frozen networks are in, as torch's own."""
+        import torch
+
+        names = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+        return getattr(torch, names[self.accelerator.mixed_precision])
+
+    def train(self, task: Task, plan: Plan) -> Ending:
+        """Train one network; its state lies in the output folder."""
+        folder = state_folder(self.options.output)
+        return train(task, plan, self.accelerator, folder, self.stop, self.watcher)
+
+    def plan(self, **changed: Any) -> Plan:
+        """Return how to train, as the options have it but for what is changed."""
+        options = self.options
+        plan = Plan(
+            seed=options.seed,
+            steps=options.steps,
+            batch_size=options.batch_size,
+            accumulate=options.accumulate,
+            learning_rate=options.learning_rate,
+            schedule=options.schedule,
+            warmup=options.warmup,
+            weight_decay=options.weight_decay,
+            max_gradient=options.max_gradient,
+            optimizer=options.optimizer,
+            ema=options.ema,
+            validate_every=options.validate_every,
+            save_every=options.save_every,
+            fixed={
+                "photos": f"{len(self.photos):,} (SHA-256 {fingerprint(self.photos)[:12]}…)",
+                "devices": self.accelerator.num_processes,
+                "precision": self.accelerator.mixed_precision,
+            },
+        )
+        return replace(plan, **changed)
+
+
+def train_lora(options: LoraOptions, watcher: Watcher) -> Result:
+    """Return how the training of a LoRA ended; its weights and model card are in the output.
+
+    Raises:
+        ConfigError: what cannot work, before the first step; a loss that is no number.
+    """
+    from sv2r.training.models import add_lora, check_model, load, lora_weights, sibling
+
+    source, family = check_model(options)
+    with _begun("lora", options, watcher) as run:
+        with quiet():
+            pipe = load(source, family, run.dtype)
+            task = _denoising(run, "lora", pipe, family, add_lora(pipe, family, options), run.dtype)
+        endings = {"lora": run.train(task, run.plan())}
+
+        def write(folder: Path) -> None:
+            from diffusers.utils import convert_state_dict_to_diffusers
+
+            layers = convert_state_dict_to_diffusers(lora_weights(getattr(pipe, family.core)))
+            layers = {name: value.to(_saved(options)) for name, value in layers.items()}
+            whole = sibling(pipe, source.class_name)
+            whole.save_lora_weights(
+                folder, **{f"{family.core}_lora_layers": layers}, safe_serialization=True
+            )
+
+        use = f"sdedit \\\n    --translator.model {options.model} --translator.lora {{}}"
+        return _finish(run, endings, use, write)
+
+
+def train_controlnet(options: ControlnetOptions, registry: Registry, watcher: Watcher) -> Result:
+    """Return how the training of a ControlNet ended; it and its model card are in the output.
+
+    Raises:
+        ConfigError: as `train_lora`; a conditioner that finds nothing in photos.
+    """
+    from sv2r.training.conditions import check_conditioner, make_conditions
+    from sv2r.training.models import check_model, load, make_controlnet, sibling
+
+    source, family = check_model(options)
+    check_conditioner(options, registry)
+    with _begun("controlnet", options, watcher) as run:
+        device = str(run.accelerator.device)
+        maps = make_conditions(options, registry, device, run.learnt, run.held)
+        with quiet():
+            pipe = load(source, family, run.dtype)
+            net = make_controlnet(pipe, source, options)
+            pipe = sibling(pipe, str(family.controlnet), controlnet=net)
+            task = _denoising(run, "controlnet", pipe, family, net, run.dtype, maps)
+        endings = {"controlnet": run.train(task, run.plan())}
+
+        def write(folder: Path) -> None:
+            net.to("cpu", _saved(options)).save_pretrained(folder)
+
+        produces = registry.spec("conditioner", options.conditioner).produces
+        use = (
+            f"controlnet \\\n    --translator.model {options.model} "
+            f"--translator.controlnet {produces}={{}} \\\n    --conditioner {options.conditioner}"
+        )
+        given = "".join(
+            f" --conditioner.{options.conditioner}.{name} {value}"
+            for name, value in options.conditioner_options.items()
+        )
+        return _finish(run, endings, use + given, write)
+
+
+def train_base(options: BaseOptions, watcher: Watcher) -> Result:
+    """Return how the training of a small model ended: its VAE first, then its UNet.
+
+    The output is a whole diffusers folder once both are there.
+
+    Raises:
+        ConfigError: as `train_lora`.
+    """
+    from sv2r.diffusion.families import family_of
+    from sv2r.training.base import assemble, make_unet, open_vae
+    from sv2r.training.models import sibling
+
+    family = family_of("StableDiffusionPipeline")
+    with _begun("base", options, watcher) as run, quiet():
+        vae = open_vae(options)
+        endings = {}
+        if options.vae is None:
+            endings["vae"] = _train_vae(run, options, vae)
+        if family is None or not all(ending.finished for ending in endings.values()):
+            return Result(options.output, endings, "", run.stop.interrupted)
+        captions = [photo.caption for photo in run.photos]
+        pipe = assemble(options, vae, make_unet(options, vae), captions)
+        task = _denoising(run, "unet", pipe, family, pipe.unet, pipe.unet.dtype)
+        endings["unet"] = run.train(task, run.plan())
+
+        def write(folder: Path) -> None:
+            for part in (pipe.vae, pipe.unet, pipe.text_encoder):
+                part.to("cpu", _saved(options))
+            sibling(pipe, "StableDiffusionPipeline").save_pretrained(folder)
+
+        sizes = {
+            name: part for name, part in pipe.components.items() if hasattr(part, "parameters")
+        }
+        figures = {
+            f"{name}: parameters": f"{sum(p.numel() for p in part.parameters()):,}"
+            for name, part in sizes.items()
+        }
+        return _finish(run, endings, "sdedit \\\n    --translator.model {}", write, figures)
+
+
+def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
+    from sv2r.training.autoencoder import Autoencoding, set_scale
+
+    task = Autoencoding(vae, run.learnt, run.held, options)
+    ending = run.train(
+        task,
+        run.plan(
+            steps=options.vae_steps,
+            batch_size=options.vae_batch_size,
+            learning_rate=options.vae_learning_rate,
+        ),
+    )
+    vae.requires_grad_(requires_grad=False)
+    if ending.finished:
+        set_scale(vae, run.learnt)
+    return ending
+
+
+def _denoising(
+    run: Run,
+    name: str,
+    pipe: Any,
+    family: Family,
+    network: Any,
+    dtype: Any,
+    maps: tuple[Any, Any] | None = None,
+) -> Denoising:
+    """Return the task of a denoiser, with all latents and captions encoded beforehand.
+
+    dtype: of the pipeline's core.
+    """
+    from sv2r.training.denoising import Denoising, Material
+    from sv2r.training.frozen import encode_captions, encode_squares
+    from sv2r.training.objectives import objective_of
+
+    options, device = run.options, run.accelerator.device
+    texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
+    conditions = maps or (None, None)
+
+    def watch(done: int, total: int) -> None:
+        run.watcher.counted("encoding squares", done, total)
+
+    latents = encode_squares(pipe.vae, family, run.learnt, device, watch)
+    learnt, held = Material(run.learnt, latents, conditions[0]), None
+    if len(run.held):
+        unseen = encode_squares(pipe.vae, family, run.held, device)
+        held = Material(run.held, unseen, conditions[1])
+    core = getattr(pipe, family.core).to(device)
+    if device.type == "cuda":
+        import torch
+
+        network.to(memory_format=torch.channels_last)
+    if options.gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+        core.enable_gradient_checkpointing()
+    return Denoising(
+        name,
+        pipe,
+        family,
+        network,
+        objective_of(pipe, options.min_snr),
+        texts,
+        learnt,
+        held,
+        dropout=options.caption_dropout,
+        strength=options.validation_strength,
+        dtype=dtype,
+    )
+
+
+@contextmanager
+def _begun(kind: Kind, options: TrainOptions, watcher: Watcher) -> Iterator[Run]:
+    """Yield the run once its photos are looked at and its folder is its own."""
+    stop = Stop(options.max_time)
+    check_folder(kind, options)
+    accelerator = _accelerator(options)
+    photos = find_photos(options, lambda n, total: watcher.counted("reading photos", n, total))
+    learnt, held = split(photos, options)
+    _check_memory(options, len(learnt))
+    small = sum(min(photo.size) < options.resolution for photo in photos)
+    enlarged = f" · {small:,} are smaller and get enlarged" if small else ""
+    watcher.said(
+        f"photos      {len(photos):,} · {len(learnt):,} squares of {options.resolution} px to "
+        f"learn from · {len(held):,} photos held out{enlarged}"
+    )
+    watcher.said(
+        f"device      {accelerator.device} · {accelerator.num_processes} at once · precision "
+        f"{accelerator.mixed_precision}"
+    )
+    if accelerator.is_main_process:
+        begin(kind, options)
+    accelerator.wait_for_everyone()
+    if options.tensorboard:
+        accelerator.init_trackers("tensorboard")
+    yield Run(kind, options, tuple(photos), learnt, held, accelerator, stop, watcher)
+    accelerator.end_training()
+
+
+def _accelerator(options: TrainOptions) -> Any:
+    import torch
+    from accelerate import Accelerator
+
+    from sv2r.training.optimizers import check_optimizer
+
+    cuda = torch.cuda.is_available() and options.device == "auto"
+    check_optimizer(options.optimizer, cuda=cuda)
+    if options.tensorboard and find_spec("tensorboard") is None:
+        raise ConfigError("--tensorboard needs tensorboard: pip install 'sv2r[tensorboard]'")
+    precision = options.precision
+    if precision == "auto":
+        precision = "bfloat16" if cuda and torch.cuda.is_bf16_supported() else "float32"
+    if precision == "float16" and not cuda:
+        raise ConfigError("--precision float16 needs a CUDA GPU; take float32 or bfloat16")
+    return Accelerator(
+        cpu=options.device == "cpu",
+        mixed_precision=_MIXED[precision],
+        gradient_accumulation_steps=options.accumulate,
+        log_with="tensorboard" if options.tensorboard else None,
+        project_dir=state_folder(options.output) if options.tensorboard else None,
+    )
+
+
+def _check_memory(options: TrainOptions, squares: int) -> None:
+    """Raise ConfigError where what is kept of the squares does not fit into the free memory."""
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Mean and spread of 16 channels at an eighth of the resolution, in float32: the most there is.
+    needed = squares * options.resolution**2 * (2 * 16 * 4) // 64
+    if needed > free:
+        raise ConfigError(
+            f"{squares:,} squares of {options.resolution} px need about {needed / 1e9:.1f} GB of "
+            f"memory and {free / 1e9:.1f} GB are free; use fewer photos or --crops, or --flip false"
+        )
+
+
+def _saved(options: TrainOptions) -> Any:
+    import torch
+
+    return getattr(torch, options.weights)
+
+
+def _finish(
+    run: Run,
+    endings: Mapping[str, Ending],
+    use: str,
+    write: Any,
+    figures: Mapping[str, str] | None = None,
+) -> Result:
+    """Put the result and its model card in place."""
+    options = run.options
+    use = f"sv2r convert --input INPUT --output OUTPUT --translator {use.format(options.output)}"
+    if run.accelerator.is_main_process:
+        card = model_card(run.kind, options, run.photos, endings, use, figures or {})
+        with quiet():
+            publish(options.output, write, {"README.md": card})
+    run.accelerator.wait_for_everyone()
+    return Result(options.output, endings, use, run.stop.interrupted)

@@ -1,0 +1,79 @@
+"""A run's state in one file, so that it is there whole or not at all: safetensors, no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sv2r.errors import ConfigError
+from sv2r.images.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write_state(
+    path: Path,
+    step: int,
+    weights: Mapping[str, Tensor],
+    mean: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any],
+    more: Mapping[str, Any],
+) -> None:
+    """Write the state after a step.
+
+    weights, mean: what is trained and its running mean, by name. optimizer: its `state_dict`.
+    more: whatever else there is, as JSON values.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"weights/{name}": value for name, value in weights.items()}
+    tensors |= {f"mean/{name}": value for name, value in mean.items()}
+    values: dict[str, Any] = {}
+    for number, entries in optimizer["state"].items():
+        for key, value in entries.items():
+            place = f"optimizer/{number}/{key}"
+            if hasattr(value, "numel"):
+                # 8-bit optimizers share one table between all layers; safetensors shares nothing.
+                tensors[place] = value.clone() if key.startswith("qmap") else value
+            else:
+                values[place] = value
+    told = {"step": step, "values": values, **more}
+    with replacing(path) as temporary:
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            temporary,
+            metadata={"sv2r": json.dumps(told)},
+        )
+
+
+def read_state(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]] | None:
+    """Return ({"weights": …, "mean": …, "optimizer": …}, what else was told), or None: no file.
+
+    The optimizer's part is {number: {key: value}}.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    parts: dict[str, dict[str, Any]] = {"weights": {}, "mean": {}, "optimizer": {}}
+    try:
+        with safe_open(path, "pt") as file:
+            told = json.loads(file.metadata()["sv2r"])
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        mend = "delete it to begin anew"
+        raise ConfigError(f"{path}: is damaged ({error}); {mend}") from None
+    for place, value in {**found, **told.pop("values")}.items():
+        part, _, name = place.partition("/")
+        if part == "optimizer":
+            number, _, key = name.partition("/")
+            parts[part].setdefault(int(number), {})[key] = value  # type: ignore[call-overload]
+        else:
+            parts[part][name] = value
+    return parts, told

@@ -1,0 +1,138 @@
+"""What cannot work is said in one line before hours are spent."""
+
+from __future__ import annotations
+
+import pytest
+import toy
+
+from sv2r.errors import ConfigError
+
+STEPS = {"steps": 2, "batch_size": 2, "device": "cpu", "resolution": 32, "held_out": 0}
+
+
+def refusal(train, kind, **options):
+    with pytest.raises(ConfigError) as told:
+        train(kind, **{**STEPS, **options})
+    line = str(told.value)
+    assert "\n" not in line
+    return line
+
+
+def test_a_checkpoint_of_another_family(train, tmp_path):
+    model = toy.save_pix2pix(tmp_path / "model")
+    line = refusal(train, "lora", model=str(model))
+    assert line == (
+        f"--model {model} is a StableDiffusionInstructPix2PixPipeline; sv2r train takes Stable "
+        f"Diffusion 1.x, 2.x, XL and 3, and Flux"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_controlnet_for_a_transformer(train, tmp_path):
+    model = toy.save_sd3(tmp_path / "model")
+    line = refusal(train, "controlnet", model=str(model))
+    assert "ControlNets are trained for Stable Diffusion 1.x, 2.x and XL" in line
+
+
+def test_a_lora_that_does_not_fit(train, toy_sd15, toy_sdxl, tmp_path):
+    lora = toy.save_lora(tmp_path, family="sdxl")
+    line = refusal(train, "lora", model=str(toy_sd15), lora=str(lora))
+    assert line.startswith(f"--lora {lora} does not fit the model: ")
+
+
+def test_a_lora_that_fits_is_gone_on_with(train, toy_sd15, tmp_path):
+    lora = toy.save_lora(tmp_path)
+    assert train("lora", model=str(toy_sd15), lora=str(lora), **STEPS).finished
+
+
+def test_layers_that_are_not_there(train, toy_sd15):
+    line = refusal(train, "lora", model=str(toy_sd15), targets=("to_z",))
+    assert line.startswith("--targets to_z: ")
+
+
+def test_a_controlnet_that_does_not_fit(train, toy_sdxl, toy_canny):
+    line = refusal(train, "controlnet", model=str(toy_sdxl), controlnet=str(toy_canny))
+    assert line == (
+        f"--controlnet {toy_canny} does not fit the model {toy_sdxl}: cross_attention_dim is 16, "
+        f"not 32"
+    )
+
+
+def test_a_conditioner_that_needs_labels(train, toy_sd15):
+    line = refusal(train, "controlnet", model=str(toy_sd15), conditioner="instance-boundary")
+    assert line.startswith("--conditioner instance-boundary finds nothing in photos (it may need")
+    line = refusal(train, "controlnet", model=str(toy_sd15), conditioner="depth")
+    assert "has no depth" in line
+
+
+def test_a_conditioner_or_an_option_of_it_that_there_is_not(train, toy_sd15):
+    line = refusal(train, "controlnet", model=str(toy_sd15), conditioner="cany")
+    assert line == "no conditioner 'cany'; did you mean canny?"
+    more = {"conditioner_options": {"low": 0.1}}
+    line = refusal(train, "controlnet", model=str(toy_sd15), **more)
+    assert line.startswith("no option --conditioner.canny.low")
+
+
+def test_a_resume_with_other_settings(train, toy_sd15, tmp_path):
+    train("lora", model=str(toy_sd15), **STEPS)
+    line = refusal(train, "lora", model=str(toy_sd15), rank=8)
+    assert line == (
+        f"{tmp_path / 'out'} holds a training that was begun with --rank 16, not 8; give the same "
+        f"again, or another --output"
+    )
+    line = refusal(train, "controlnet", model=str(toy_sd15))
+    assert "was begun with --kind lora, not controlnet" in line
+
+
+def test_a_resume_with_other_photos(train, toy_sd15, photos, tmp_path):
+    import shutil
+
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    train("lora", model=str(toy_sd15), photos=folder, **STEPS)
+    (folder / "kitchen" / "1.png").unlink()
+    line = refusal(train, "lora", model=str(toy_sd15), photos=folder, steps=4)
+    assert "was begun with photos 10 (SHA-256" in line
+    assert line.endswith("give the same again, or another --output")
+
+
+def test_a_damaged_state(train, toy_sd15, tmp_path):
+    train("lora", model=str(toy_sd15), **STEPS)
+    (tmp_path / "out" / "training" / "lora.safetensors").write_bytes(b"no tensors")
+    line = refusal(train, "lora", model=str(toy_sd15))
+    assert "lora.safetensors: is damaged (" in line
+    assert line.endswith("; delete it to begin anew")
+
+
+def test_an_output_that_holds_something_else(train, toy_sd15, photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years of work")
+    line = refusal(train, "lora", model=str(toy_sd15))
+    assert line.endswith("out: is not empty and holds no training; give another")
+    line = refusal(train, "lora", model=str(toy_sd15), output=photos)
+    assert line.endswith("is the folder with the photos; give another")
+
+
+def test_a_resolution_that_the_model_cannot_take(train, toy_sd15):
+    line = refusal(train, "lora", model=str(toy_sd15), resolution=33)
+    assert line == f"--resolution 33: {toy_sd15} takes multiples of 2"
+
+
+def test_too_little_memory(train, toy_sd15):
+    line = refusal(train, "lora", model=str(toy_sd15), crops=64, resolution=4096)
+    assert "need about" in line
+    assert line.endswith("use fewer photos or --crops, or --flip false")
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"optimizer": "adamw-8bit"}, "--optimizer adamw-8bit needs a CUDA GPU; leave it out"),
+        (
+            {"precision": "float16"},
+            "--precision float16 needs a CUDA GPU; take float32 or bfloat16",
+        ),
+    ],
+)
+def test_what_needs_a_gpu(train, toy_sd15, more, line):
+    assert refusal(train, "lora", model=str(toy_sd15), **more) == line
