@@ -152,6 +152,7 @@ def hub_errors(model: str, option: str) -> Iterator[None]:
     Raises:
         ConfigError: repository or revision unknown, gated, out of reach and not in the cache.
     """
+    from httpx import HTTPError
     from huggingface_hub import errors
 
     here = f"{option} {model}: no such folder here, and"
@@ -174,7 +175,7 @@ def hub_errors(model: str, option: str) -> Iterator[None]:
         raise ConfigError(f"{option} {model}: {' '.join(str(error).split())}") from None
     except errors.HFValidationError:
         raise ConfigError(f"{option} {model}: no such folder or file") from None
-    except (errors.HfHubHTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the hub's
         if "safetensors" in str(error):

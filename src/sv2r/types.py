@@ -258,12 +258,12 @@ class CheckResult:
 class Published:
     """A file in place: its path under the output folder and the SHA-256 of its bytes.
 
-    labels: how many label files of its sample were copied with it and found equal, byte for byte.
+    labels: where label files of its sample were copied with it, and found equal byte for byte.
     """
 
     path: str
     sha256: str
-    labels: int = 0
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +304,6 @@ class Record:
     output: str | None = None
     output_sha256: str | None = None
     instances: Mapping[str, Sequence[int]] = field(default_factory=lambda: _NOTHING)
-    labels: int | None = None
+    labels: Sequence[str] = ()
     seconds: float | None = None
     error: str | None = None

@@ -88,7 +88,8 @@ def test_fail_fast_stops_at_the_first_failure(sv2r, asked, renders, tmp_path):
     words = [*asked, "--readers", 1]
     words[words.index("--batch-size") + 1] = 1
     code, out, error = sv2r("convert", *words, "--fail-fast")
-    assert code == 130
+    assert code == 1
+    assert "stopping at the first failure: finishing what is begun" in error
     assert re.match(r"done \d · rejected 0 · failed 1 · not begun [1-5] · ", out)
     assert "failed      a/0.png: is empty" in error
     assert out.splitlines()[-1] == "again       the same command goes on where it stopped"
@@ -134,6 +135,7 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
         "equal": 1,
         "instances": 10,
         "notes": [],
+        "interrupted": False,
         "exit_code": 1,
     }
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("converting")]

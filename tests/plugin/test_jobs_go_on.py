@@ -31,6 +31,22 @@ def sv2r_translators():
     return [TranslatorSpec(name="invert", summary="Invert.", options=InvertOptions, build=build)]
 '''
 
+CHECK = """
+from sv2r import CheckResult, CheckSpec, Options, hookimpl
+
+
+def build(options, runtime):
+    def check(frame, picture):
+        return {}["nothing"] if frame.sample.id == "c.png" else CheckResult()
+
+    return check
+
+
+@hookimpl
+def sv2r_checks():
+    return [CheckSpec(name="picky", summary="Dislikes one.", options=Options, build=build)]
+"""
+
 
 def _config(renders: Path, tmp_path: Path) -> dict[str, Any]:
     folders = {"input": renders, "output": tmp_path / "real"}
@@ -67,6 +83,7 @@ def test_a_plugin_that_cannot_be_built_is_named_with_its_distribution(
     assert "translator 'invert'" in str(caught.value)
     assert "'invert' (sv2r-invert 0.3)" in str(caught.value)
     assert "OSError: no weights" in str(caught.value)
+    assert not (tmp_path / "real").exists()
 
 
 def test_a_plugin_that_raises_on_a_picture_fails_that_picture_alone(
@@ -84,7 +101,22 @@ def test_a_plugin_that_raises_on_a_picture_fails_that_picture_alone(
         "b/1.jpg",
         "b/2.png",
     ]
-    assert all("not this one" in str(record.error) for record in summary.troubles)
+    assert {str(record.error) for record in summary.troubles} == {
+        f"{name}: translator 'invert': AssertionError: not this one"
+        for name in ("b/0.png", "b/1.jpg", "b/2.png")
+    }
+
+
+def test_a_check_that_raises_on_a_picture_fails_that_picture_alone(
+    site: Any, renders: Path, tmp_path: Path
+) -> None:
+    site.plugin("invert", TRANSLATOR)
+    site.plugin("picky", CHECK)
+
+    summary = sv2r.convert({**_config(renders, tmp_path), "checks": ["picky"]})
+
+    assert (summary.done, summary.failed, summary.exit_code) == (5, 1, 1)
+    assert [record.error for record in summary.troubles] == ["c.png: KeyError: 'nothing'"]
 
 
 def test_a_plugin_that_changes_a_pictures_size_publishes_nothing(

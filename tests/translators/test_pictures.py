@@ -11,7 +11,6 @@ import pytest
 import torch
 import toy
 
-from sv2r.errors import SampleError
 from sv2r.plugin.specs import Buckets, Describes, Runtime
 from sv2r.translators import checkpoint, controlnet, sdedit
 from sv2r.types import Batch, Refusal
@@ -188,10 +187,12 @@ def test_a_flagged_picture_is_refused_and_never_black(models: Models) -> None:
         assert torch.equal(made, plain)
 
 
-def test_a_negative_prompt_where_there_is_none_fails_its_pictures(models: Models) -> None:
+def test_a_negative_prompt_where_the_model_takes_none_is_left_out_and_told(models: Models) -> None:
     translate = sdedit.build(sdedit.SdeditOptions(model=str(models("flux")), **RUN), Runtime())
-    with pytest.raises(SampleError, match="flux takes no negative prompt; leave it out"):
-        translate(toy.batch([(16, 16)], negatives=("blurry",)))
+    (asked,) = translate(toy.batch([(16, 16)], negatives=("blurry",)))
+    (plain,) = translate(toy.batch([(16, 16)], negatives=("",)))
+    assert torch.equal(asked, plain)
+    assert translate.settings()["negative_prompt"] == "not taken"
 
 
 def test_the_settings_say_what_ran(models: Models) -> None:

@@ -188,11 +188,16 @@ def _job_option(field: OptionField) -> click.Option:
     )
 
 
+_TYPES = ("int", "number", "text", "path")
+
+
 def metavar(field: OptionField) -> str:
     """Return what stands behind an option's name in help, with a space before it."""
     if field.boolean:
         return " [true|false]"
-    return f" {field.type.upper().replace(' ', '')}"
+    words = field.type.replace(" ", "").split("|")
+    # What is to be typed as it stands is written so; the name of a type is not.
+    return f" {'|'.join(w.upper() if w in _TYPES or len(words) == 1 else w for w in words)}"
 
 
 def help_text(field: OptionField) -> str:

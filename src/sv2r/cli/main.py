@@ -50,16 +50,19 @@ def _plugin_commands() -> Mapping[str, click.Command]:
 
 
 def _may_bring_commands(module: str) -> bool:
-    """Return whether a module's text names the hook; a package's submodule is not looked into."""
+    """Return whether a module's text names the hook; nothing of it is run."""
     from importlib.util import find_spec
     from pathlib import Path
 
-    if "." in module:
-        return True
-    spec = find_spec(module)
+    top, *rest = module.split(".")
+    spec = find_spec(top)  # of a package this runs nothing
     if spec is None or spec.origin is None:
         return False
-    return b"sv2r_commands" in Path(spec.origin).read_bytes()
+    file = Path(spec.origin)
+    if rest:
+        file = file.parent.joinpath(*rest).with_suffix(".py")
+    # A package within the package may have it anywhere.
+    return not file.is_file() or b"sv2r_commands" in file.read_bytes()
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -89,6 +92,8 @@ def run_command(command: click.Command) -> int:
     """Return a command's exit code; a user's mistake is one line on stderr, never a traceback."""
     try:
         code = command.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _failed(error.format_message(), 2)
     except click.ClickException as error:
         return _failed(f"Error: {error.format_message()}", 2)
     except (click.Abort, KeyboardInterrupt):

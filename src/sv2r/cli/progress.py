@@ -35,6 +35,7 @@ class Progress:
         self._ended = 0
         self._troubled = 0
         self._restored = 0
+        self._last = ""
         self._first = self._since = 0.0  # when the first pictures were there
         self._before = 0  # how many they were
 
@@ -66,7 +67,10 @@ class Progress:
             self._begin_counting(time.monotonic())
         if record.status != "done":
             self._troubled += 1
-            self.said(f"{record.status:<11} {record.error}")
+            line = f"{record.status:<11} {record.error}"
+            if line != self._last:  # variants of one picture fail alike
+                self.said(line)
+            self._last = line
 
     def _begin_counting(self, now: float) -> None:
         """Note when the first batch is there: what comes before it is loading, no pace."""

@@ -18,7 +18,7 @@ from sv2r.hub import Checkpoint, checkpoint_folder, quiet, weight_files, weights
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Conditioner, ConditionerSpec, Runtime
-from sv2r.types import ControlMap, Frame
+from sv2r.types import ControlMap, Frame, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,10 +104,7 @@ class Depth:
         elif self._estimator is not None:
             depth = self._estimator(frame)
         else:
-            raise SampleError(
-                f"{frame.sample.id}: has no depth; name the renderer's by --loader.depth, or a"
-                " depth-estimation checkpoint by --conditioner.depth.model"
-            )
+            raise SampleError(_without_depth(frame.sample))
         return ControlMap("depth", torch.from_numpy(depth).expand(3, -1, -1))
 
     def settings(self) -> Mapping[str, Any]:
@@ -229,6 +226,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
+def _without_depth(sample: Sample) -> str:
+    return (
+        f"{sample.id}: has no depth; name the renderer's by --loader.depth, or a depth-estimation "
+        "checkpoint by --conditioner.depth.model"
+    )
+
+
+def objection(options: DepthOptions, sample: Sample) -> str | None:
+    """Return why there is no depth for samples like this, or None."""
+    there = options.model is not None or "depth" in sample.channels
+    return None if there else _without_depth(sample)
+
+
 @hookimpl
 def sv2r_conditioners() -> Iterable[ConditionerSpec[DepthOptions]]:
     """Return the conditioner."""
@@ -239,5 +249,6 @@ def sv2r_conditioners() -> Iterable[ConditionerSpec[DepthOptions]]:
             options=DepthOptions,
             build=build,
             produces="depth",
+            objection=objection,
         )
     ]

@@ -90,6 +90,7 @@ class LatentEngine:
         difference = self._latents.difference
         return {
             **self._facts,
+            **({} if self._family.negatives else {"negative_prompt": "not taken"}),
             **self._changed,
             **({"effective_steps": ran} if ran is not None else {}),
             "vae_dtype": self._latents.dtype,

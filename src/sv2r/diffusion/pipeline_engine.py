@@ -42,7 +42,7 @@ class PipelineEngine:
         """Return one (3, H, W) uint8 picture on the CPU per frame, or why there is none.
 
         Raises:
-            SampleError: the pipeline takes no negative prompt, or changes the size.
+            SampleError: the pipeline changes the size.
         """
         return [self._picture(batch, place) for place in range(len(batch))]
 
@@ -58,6 +58,7 @@ class PipelineEngine:
         return {
             "path": "pipeline",
             **self._facts,
+            **({} if "negative_prompt" in self._takes else {"negative_prompt": "not taken"}),
             **{names.get(name, name): value for name, value in called.items()},
             **({"effective_steps": ran} if ran is not None else {}),
         }
@@ -97,11 +98,8 @@ class PipelineEngine:
         return refusal or to_levels(picture[None], [frame.size], self._fitting)[0]
 
     def _texts(self, prompt: str, negative: str) -> dict[str, str]:
-        if negative and "negative_prompt" not in self._takes:
-            name = type(self._pipe).__name__
-            raise SampleError(f"{name} takes no negative prompt; leave it out")
-        texts = {"prompt": prompt} if "prompt" in self._takes else {}
-        return texts | ({"negative_prompt": negative} if negative else {})
+        asked = {"prompt": prompt, **({"negative_prompt": negative} if negative else {})}
+        return {name: text for name, text in asked.items() if name in self._takes}
 
 
 def _to_pil(image: Tensor) -> Any:

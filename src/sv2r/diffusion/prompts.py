@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sv2r.diffusion.families import Family
-from sv2r.errors import SampleError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,20 +40,17 @@ class Prompts:
     ) -> dict[str, Tensor]:
         """Return what the pipeline takes in place of texts: one row per picture in each tensor.
 
-        negatives: "" for none, which a pipeline may treat otherwise than an empty text.
+        negatives: "" for none, which a pipeline may treat otherwise than an empty text; unused
+            where the model has no such side (Flux).
         guided: whether the pipeline needs the negative side at all.
-
-        Raises:
-            SampleError: a negative prompt where the model has none.
         """
-        if any(negatives) and not self._family.negatives:
-            raise SampleError(f"{self._family.name} takes no negative prompt; leave it out")
+        guided = guided and self._family.negatives
         missing = [p for p in prompts if p not in self._positive]
         missing += [n for n in negatives if guided and n not in self._negative]
         if self._moves:
             self._attach() if missing else self._detach()
         rows = [_remember(self._positive, text, self._encode) for text in prompts]
-        if guided and self._family.negatives:
+        if guided:
             like = rows[0]
             others = [
                 _remember(self._negative, text, lambda text: self._encode_negative(text, like))

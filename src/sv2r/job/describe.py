@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from sv2r.job.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.job.journal import FOLDER
 from sv2r.job.opening import OpenJob
 from sv2r.job.plan import Plan
+from sv2r.job.prompts import unused_lists
 from sv2r.job.summary import Summary
 
 # How many troubled samples are named at the end; samples.jsonl has all.
@@ -27,11 +29,26 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
     conditioners = [c.name for c in config.conditioners]
     controls = [f"conditioners {', '.join(conditioners)}"] if conditioners else []
     yield _titled("translator", " · ".join([config.translator.name, *shown, *controls]))
+    for warning in _warnings(job):
+        yield _titled("warning", warning)
     for failure in job.registry.failures:
         yield _titled("warning", str(failure))
     todo = f"{len(plan.tasks):,} of {plan.inputs:,} to do"
     restored = f" · {plan.restored:,} restored from an earlier run" if plan.restored else ""
     yield _titled("plan", f"{todo}{restored} · output {config.job.output}")
+
+
+def _warnings(job: OpenJob) -> Iterator[str]:
+    """Yield what was asked for and has no effect."""
+    config, registry = job.config, job.registry
+    for name in unused_lists(config.prompt):
+        yield f"the prompt does not use the list '{name}'; write {{{name}}} into it"
+    translator = config.translator
+    needed = registry.spec("translator", translator.name).controls(translator.options)
+    for chosen in config.conditioners:
+        made = registry.spec("conditioner", chosen.name).produces
+        if needed and made not in needed:
+            yield f"conditioner {chosen.name} has no effect: {translator.name} has no '{made}'"
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
@@ -41,10 +58,12 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield f"{counts}{left} · {_duration(summary.seconds)}{_verified(summary)}"
     for note in summary.notes:
         yield _titled("note", note)
-    for record in summary.troubles[:_NAMED]:
-        yield _titled(record.status, str(record.error))
+    # Several variants of one picture fail alike.
+    troubles = dict.fromkeys((record.status, str(record.error)) for record in summary.troubles)
+    for status, error in islice(troubles, _NAMED):
+        yield _titled(status, error)
     more = summary.rejected + summary.failed - _NAMED
-    if more > 0:
+    if more > 0 and len(troubles) > _NAMED:
         yield _titled("", f"and {more:,} more in {summary.output / FOLDER / SAMPLES}")
     if summary.left:
         yield _titled("again", "the same command goes on where it stopped")

@@ -12,11 +12,18 @@ from typing import Any
 from sv2r.errors import ConfigError, SampleError
 from sv2r.job.config import Config, resolve
 from sv2r.job.layers import Layer, read_layers
-from sv2r.job.plan import check_controls, check_folders, check_space, known_sizes, selected
+from sv2r.job.plan import (
+    check_controls,
+    check_folders,
+    check_selection,
+    check_space,
+    known_sizes,
+    selected,
+)
 from sv2r.job.prompts import check_template
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime, Writer
-from sv2r.types import Dataset
+from sv2r.types import Dataset, Sample
 
 # How many samples are looked at for their size before anything is read.
 _LOOKED_AT = 1000
@@ -71,10 +78,20 @@ def _check_samples(job: OpenJob) -> None:
     first = list(islice(selected(config, dataset), _LOOKED_AT))
     sizes = known_sizes(dataset, first)
     _preflight(config, job.registry, sizes)
+    check_selection(config, dataset)
     check_space(config.job.output, max(sizes, default=(1, 1)))
     if first:
         with suppress(SampleError):  # it fails by itself, with its reason, when it is read
-            check_template(config.prompt, dataset.samples[first[0]].attributes)
+            sample = dataset.samples[first[0]]
+            check_template(config.prompt, sample.attributes)
+            _check_conditioners(job, sample)
+
+
+def _check_conditioners(job: OpenJob, sample: Sample) -> None:
+    for chosen in job.config.conditioners:
+        spec = job.registry.spec("conditioner", chosen.name)
+        if objection := spec.objection(chosen.options, sample):
+            raise ConfigError(objection)
 
 
 def _preflight(config: Config, registry: Registry, sizes: Sequence[tuple[int, int]]) -> None:

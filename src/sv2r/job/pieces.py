@@ -71,7 +71,7 @@ def read_piece(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Pi
         frame = read_frame(dataset, task.index)
         seed = picture_seed(config.job.seed, id_, task.variant)
         prompt = write_prompt(config.prompt, frame.sample, frame.instances, seed)
-        maps = [_condition(make, frame) for _, make in parts.conditioners]
+        maps = [_condition(name, make, frame) for name, make in parts.conditioners]
     except SampleError as error:
         return Record(id_, task.variant, "failed", error=named(id_, error))
     except Exception as error:  # a plugin's bug fails its sample, not the job
@@ -141,8 +141,13 @@ def crop_piece(config: Config, inset: Inset) -> Piece:
     return Piece(whole.task, frame, controls, prompt, seed, whole.attempt, inset=inset)
 
 
-def _condition(make: Conditioner, frame: Frame) -> ControlMap:
-    control = make(frame)
+def _condition(name: str, make: Conditioner, frame: Frame) -> ControlMap:
+    try:
+        control = make(frame)
+    except SampleError:
+        raise
+    except Exception as error:
+        raise SampleError(unexpected(frame.sample.id, error, f"conditioner '{name}'")) from error
     if tuple(control.image.shape) != (3, *frame.size):
         shape = tuple(control.image.shape)
         raise SampleError(f"{frame.sample.id}: control '{control.name}' is {shape}, not (3, H, W)")
@@ -154,6 +159,7 @@ def named(id_: str, error: SampleError | str) -> str:
     return str(error) if id_ in str(error) else f"{id_}: {error}"
 
 
-def unexpected(id_: str, error: BaseException) -> str:
+def unexpected(id_: str, error: BaseException, who: str = "") -> str:
     """Return the line for an error that no one foresaw: a plugin's, most likely."""
-    return f"{id_}: {type(error).__name__}: {' '.join(str(error).split())}"
+    by = f"{who}: " if who else ""
+    return f"{id_}: {by}{type(error).__name__}: {' '.join(str(error).split())}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
 from sv2r.errors import ConfigError, SampleError
@@ -16,8 +17,8 @@ from sv2r.job.config import Config
 from sv2r.job.journal import FOLDER, Journal
 from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Writer
-from sv2r.types import Dataset, Record, Task
+from sv2r.plugin.specs import Claims, Writer
+from sv2r.types import Dataset, Record, Sample, Task
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,9 @@ class Plan:
 
 
 def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal | None) -> Plan:
-    """Return what is to be done for the selected samples.
-
-    Raises:
-        ConfigError: the selection holds nothing.
-    """
+    """Return what is to be done for the selected samples."""
     chosen = tuple(selected(config, dataset))
     problems = list(_problem_records(config, dataset))
-    if not chosen and not problems:
-        raise ConfigError(_nothing(config, dataset))
     settled = journal.settled() if journal else set()
     variants = range(config.job.variants)
     tasks = [Task(i, v) for i in chosen for v in variants if (dataset.ids[i], v) not in settled]
@@ -55,6 +50,23 @@ def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal
         tasks, clashes = _without_clashes(dataset, writer, tasks)
         problems += clashes
     return Plan(chosen, tuple(tasks), tuple(problems), inputs, restored)
+
+
+def check_selection(config: Config, dataset: Dataset) -> None:
+    """Raise ConfigError where neither a sample nor a problem is selected."""
+    chosen = chain(selected(config, dataset), _problem_records(config, dataset))
+    if next(chosen, None) is None:
+        raise ConfigError(_nothing(config, dataset))
+
+
+def check_strangers(output: Path) -> None:
+    """Raise ConfigError where a folder holds files, and none of a run: they might be replaced."""
+    if (output / FOLDER).is_dir() or not output.is_dir():
+        return
+    first = min((path.name for path in output.iterdir()), default=None)
+    if first is not None:
+        what = f"holds files that no run of sv2r made, such as {first}"
+        raise ConfigError(f"{output}: {what}; give a folder that is empty or new")
 
 
 def check_folders(source: Path, output: Path) -> None:
@@ -86,10 +98,12 @@ def check_controls(config: Config, registry: Registry) -> None:
     spec = registry.spec("translator", config.translator.name)
     needed = spec.controls(config.translator.options)
     made = {registry.spec("conditioner", c.name).produces for c in config.conditioners}
+    makers = {e.value.produces: e.name for e in registry.of_kind("conditioner")}
     for control in sorted(needed - made):
-        makers = [e.name for e in registry.of_kind("conditioner") if e.value.produces == control]
-        name = makers[0] if makers else nearest(control, made)
-        mend = f"add --conditioner {name}" if makers else "no plugin makes one"
+        near = nearest(control, makers)
+        hint = f"; did you mean {near}?" if near else f"; there are: {', '.join(sorted(makers))}"
+        missing = control not in makers
+        mend = f"no plugin makes one{hint}" if missing else f"add --conditioner {makers[control]}"
         raise ConfigError(f"{config.translator.name} needs a control '{control}'; {mend}")
 
 
@@ -153,18 +167,26 @@ def _without_clashes(
 def _objection(dataset: Dataset, writer: Writer, task: Task, taken: dict[str, int]) -> str | None:
     id_ = dataset.ids[task.index]
     try:
-        target = writer.target(dataset.samples[task.index], task.variant)
+        paths = _claims(writer, dataset.samples[task.index], task.variant)
     except SampleError as error:
         return str(error)
-    first = taken.setdefault(target.casefold(), task.index)
-    if first != task.index:
-        return (
-            f"{id_}: would write the same file as {dataset.ids[first]} ({target}); "
-            "rename one of them"
-        )
-    if target.casefold().startswith(f"{FOLDER}/"):
-        return f"{target}: '{FOLDER}/' in the output is the job's own; rename the folder"
+    for number, path in enumerate(paths):
+        key = path.casefold()
+        first = taken.setdefault(key, task.index)
+        if first != task.index:
+            other = dataset.ids[first]
+            return f"{id_}: would write the same file as {other} ({path}); rename one of them"
+        if key in map(str.casefold, paths[:number]):
+            return f"{id_}: its picture and its labels would be the same file ({path}); rename one"
+        if key.startswith(f"{FOLDER}/"):
+            return f"{path}: '{FOLDER}/' in the output is the job's own; rename the folder"
     return None
+
+
+def _claims(writer: Writer, sample: Sample, variant: int) -> list[str]:
+    if isinstance(writer, Claims):
+        return list(writer.claims(sample, variant))
+    return [writer.target(sample, variant)]
 
 
 def known_sizes(dataset: Dataset, indices: Iterable[int]) -> list[tuple[int, int]]:

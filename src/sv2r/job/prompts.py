@@ -7,6 +7,7 @@ import string
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 
 from pydantic import Field, field_validator
@@ -97,13 +98,22 @@ def write_prompt(options: PromptOptions, sample: Sample, instances: Instances, s
 def check_template(options: PromptOptions, attributes: Mapping[str, str]) -> None:
     """Raise ConfigError where the template names a field that a first sample does not have."""
     known = {*FIELDS, *options.vary, *attributes}
-    for text in (options.template, options.negative):
-        for _, field, _, _ in string.Formatter().parse(text):
-            if field is not None and field not in known:
-                near = nearest(field, known)
-                there = ", ".join(f"{{{name}}}" for name in sorted(known))
-                hint = f"did you mean {{{near}}}?" if near else f"there are {there}"
-                raise ConfigError(f"prompt: no field {{{field}}}; {hint}")
+    for field in _fields(options):
+        if field not in known:
+            near = nearest(field, known)
+            there = ", ".join(f"{{{name}}}" for name in sorted(known))
+            hint = f"did you mean {{{near}}}?" if near else f"there are {there}"
+            raise ConfigError(f"prompt: no field {{{field}}}; {hint}")
+
+
+def unused_lists(options: PromptOptions) -> list[str]:
+    """Return the names of the `vary` lists that neither template uses."""
+    return sorted(options.vary.keys() - _fields(options).keys())
+
+
+def _fields(options: PromptOptions) -> dict[str, None]:
+    parts = (string.Formatter().parse(text) for text in (options.template, options.negative))
+    return dict.fromkeys(field for _, field, _, _ in chain(*parts) if field is not None)
 
 
 def describe_categories(instances: Instances, words: Mapping[str, str]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
 from sv2r.job.finished import RUN_FILE, SAMPLES
 from sv2r.job.journal import FOLDER, Journal, line_of
 from sv2r.job.opening import OpenJob, as_config, open_job
-from sv2r.job.plan import Plan, make_plan, remove_leftovers
+from sv2r.job.plan import Plan, check_strangers, make_plan, remove_leftovers
 from sv2r.job.strict_yaml import write_yaml
 from sv2r.job.summary import Summary, summarise
 from sv2r.job.work import LocalWork, find_devices
@@ -67,36 +68,62 @@ def run_job(
     if (asked := job.config.job.device) != ("auto",):
         find_devices(asked)  # refuses one that is not here before anything is written
     output = job.config.job.output
-    with Journal(output) as journal:
+    check_strangers(output)
+    with _nothing_left_if_refused(output), Journal(output) as journal:
         _resume(job.config, journal, overwrite=overwrite)
         plan = make_plan(job.config, job.dataset, job.writer, journal)
         watch.opened(job, plan)
-        stop = threading.Event()
+        stop, pressed = threading.Event(), threading.Event()
         notes: list[str] = []
         changed = _note_problems(plan, journal, watch)
         if plan.tasks:
             remove_leftovers(output)
             _write_run_file(job.config)
             journal.keep("complete", value=False)
-            with _first_interrupt_sets(stop, watch):
+            with _first_interrupt_sets((pressed, stop), watch):
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
         _finish(job, journal, changed=changed, stopped=stop.is_set())
-        return summarise(job, plan, journal, notes, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        return summarise(job, plan, journal, notes, seconds, interrupted=pressed.is_set())
+
+
+@contextmanager
+def _nothing_left_if_refused(output: Path) -> Iterator[None]:
+    """Remove a folder that was made for a job which then turned out not to work at all."""
+    before = output.exists()
+    try:
+        yield
+    except ConfigError:
+        if not before and {path.name for path in output.iterdir()} <= {FOLDER}:
+            shutil.rmtree(output)
+        raise
 
 
 def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
     """Refuse a journal of other settings, or forget it and its pictures; then claim the folder."""
     output, identity = config.job.output, config.identity()
     if overwrite:
-        for record in journal.records():
-            if record.output:
-                (output / record.output).unlink(missing_ok=True)
+        _remove(output, journal)
         journal.clear()
     before = journal.get("identity")
     if before is not None and before != identity:
         raise ConfigError(f"{output}: {_difference(before, identity)}")
     journal.keep("identity", identity)
+
+
+def _remove(output: Path, journal: Journal) -> None:
+    """Remove what an earlier run made of the dataset, and the folders that this empties."""
+    made = set(journal.get("verified") or {})
+    for record in journal.records():
+        made |= {*record.labels, *([record.output] if record.output else [])}
+    folders: set[Path] = set()
+    for name in made:
+        (output / name).unlink(missing_ok=True)
+        folders.update((output / name).relative_to(output).parents)
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True)[:-1]:
+        with suppress(OSError):  # what is not empty stays
+            (output / folder).rmdir()
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -157,8 +184,9 @@ def _run(
         _keep_settings(record, journal, kept)
         journal.add(record)
         watch.recorded(record)
-        if fail_fast and record.status == "failed":
+        if fail_fast and record.status == "failed" and not stop.is_set():
             stop.set()
+            say("stopping at the first failure: finishing what is begun")
 
 
 def _keep_settings(record: Record, journal: Journal, kept: dict[str, Any]) -> None:
@@ -180,15 +208,16 @@ def _until(stop: threading.Event, tasks: Iterable[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _first_interrupt_sets(stop: threading.Event, watch: Watcher) -> Iterator[None]:
-    """Let the first Ctrl-C set stop, and the second one interrupt as ever."""
+def _first_interrupt_sets(events: Iterable[threading.Event], watch: Watcher) -> Iterator[None]:
+    """Let the first Ctrl-C set events, and the second one interrupt as ever."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def drain(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
-        stop.set()
+        for event in events:
+            event.set()
         watch.said("stopping: finishing what is begun; Ctrl-C again stops at once")
 
     before = signal.signal(signal.SIGINT, drain)
@@ -222,7 +251,7 @@ def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
         for record in journal.records():
             stream.write(line_of(record))
             if record.status == "done":
-                copied += record.labels or 0
+                copied += len(record.labels)
                 instances += sum(map(len, record.instances.values()))
     return copied, instances
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sv2r.errors import SampleError
+from sv2r.errors import SampleError, Sv2rError
 from sv2r.job.config import Config
 from sv2r.job.damage import better, judge, restore, undo_shift
 from sv2r.job.parts import Parts
-from sv2r.job.pieces import Candidate, Inset, Piece, crop_piece, named
+from sv2r.job.pieces import Candidate, Inset, Piece, crop_piece, named, unexpected
 from sv2r.job.seeds import picture_seed
 from sv2r.job.small import crops_of, paste
 from sv2r.types import CheckResult, Frame, Instances, Record, Refusal, Status
@@ -39,6 +39,10 @@ class Settler:
             return self._decide(inset.whole, inset.canvas, inset.record)
         except SampleError as error:
             return replace(record, status="failed", error=named(record.sample, error))
+        except Sv2rError:
+            raise
+        except Exception as error:  # a check's or a writer's bug fails its picture, not the job
+            return replace(record, status="failed", error=unexpected(record.sample, error))
 
     def _inset(self, piece: Piece, image: Tensor, record: Record) -> Inset:
         """Return the picture with what was just made of it, and the crops that are still to come.
@@ -93,7 +97,7 @@ class Settler:
             record,
             output=published.path,
             output_sha256=published.sha256,
-            labels=published.labels or None,
+            labels=published.labels,
         )
 
 

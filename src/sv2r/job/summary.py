@@ -27,6 +27,7 @@ class Summary:
     verified: what the writer says of the labels it wrote for the dataset as a whole.
     equal: label files, of the dataset and of single samples, that are the input's byte for byte.
     instances: how many the labels of the pictures that are done hold.
+    interrupted: whether the user stopped the run before its end.
     notes: what happened on the way, a line each (a worker died, memory ran out).
     """
 
@@ -43,11 +44,12 @@ class Summary:
     equal: int = 0
     instances: int = 0
     notes: tuple[str, ...] = ()
+    interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
         """Return 0 where all inputs are done, 130 where the run was stopped, else 1."""
-        if self.left:
+        if self.interrupted:
             return 130
         return 0 if self.done == self.inputs else 1
 
@@ -58,6 +60,8 @@ def summarise(
     journal: Journal,
     notes: Sequence[str],
     seconds: float,
+    *,
+    interrupted: bool,
 ) -> Summary:
     """Count the records of the selection, so that their sum can be held against the inputs."""
     counts: Counter[str] = Counter()
@@ -83,4 +87,5 @@ def summarise(
         equal=journal.get("equal") or 0 if complete else 0,
         instances=journal.get("instances") or 0 if complete else 0,
         notes=tuple(notes),
+        interrupted=interrupted and plan.inputs > counts.total(),
     )

@@ -142,7 +142,9 @@ class LocalWorker:
         except Exception as error:  # whatever a translator raises, its pictures fail
             if is_out_of_memory(error) and self._fits_less(pieces):
                 return
-            images = [Refusal(unexpected(p.frame.sample.id, error), failed=True) for p in pieces]
+            who = f"translator '{self._config.translator.name}'"
+            ids = [piece.frame.sample.id for piece in pieces]
+            images = [Refusal(unexpected(id_, error, who), failed=True) for id_ in ids]
         self._made = True
         settings = self._settings()
         seconds = (time.monotonic() - start) / len(pieces)

@@ -152,6 +152,9 @@ class Registry:
 
     def _perhaps_from_failed(self, name: str) -> str:
         stem = name.split("-", maxsplit=1)[0]
+        for owner in self.disabled:
+            if stem in owner.plugin:
+                return f"; SV2R_DISABLE_PLUGINS turns {owner} off"
         suspects = [f for f in self.failures if stem in f"{f.owner.plugin} {f.owner.distribution}"]
         if suspects or len(self.failures) == 1:
             return "".join(f"; {failure}" for failure in suspects or self.failures)

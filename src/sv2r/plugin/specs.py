@@ -90,6 +90,14 @@ class Writer(Protocol):
         """Write the labels of the whole dataset; return what was verified, for the summary."""
 
 
+@runtime_checkable
+class Claims(Protocol):
+    """What a writer may have beside: the paths that one picture takes, its target among them."""
+
+    def claims(self, sample: Sample, variant: int, /) -> Iterable[str]:
+        """Return every path under the output that publishing writes, before anything is made."""
+
+
 class Worker(Protocol):
     """Makes pictures in this process, one batch after the other."""
 
@@ -161,14 +169,21 @@ class LoaderSpec(PluginSpec[OptionsT, Loader]):
     detect: Callable[[Path], Match]
 
 
+def _nothing_against(options: Any, sample: Sample) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConditionerSpec(PluginSpec[OptionsT, Conditioner]):
     """A source of control maps, returned from `sv2r_conditioners`.
 
     produces: the control's name, what `ControlMap.name` will be.
+    objection: why it cannot work on samples like this first one, or None; told before any model
+        is loaded.
     """
 
     produces: str
+    objection: Callable[[OptionsT, Sample], str | None] = _nothing_against
 
 
 def _no_controls(options: Any) -> frozenset[str]:

@@ -38,6 +38,11 @@ class FolderWriter:
         """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
         return export_path(sample, variant, self._options.format)
 
+    def claims(self, sample: Sample, variant: int) -> Iterable[str]:
+        """Return where the picture and its mask go."""
+        target = self.target(sample, variant)
+        return [target, _mask_of(target)]
+
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Write the mask, then the picture, so that no picture is ever without one."""
         from sv2r.images.label_image import encode_label_png

@@ -52,11 +52,16 @@ class Mirror:
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Copy the sample's own labels, then put the picture in place."""
-        for file in (*sample.annotation_files, *sample.channels.values()):
-            copy_labels(file, self._output / self._place(file))
+        copied = {self._place(f): f for f in (*sample.annotation_files, *sample.channels.values())}
+        for place, file in copied.items():
+            copy_labels(file, self._output / place)
         target = self.target(sample, variant)
         published = publish_picture(self._output, target, image, self._options)
-        return replace(published, labels=len(sample.annotation_files))
+        return replace(published, labels=tuple(copied))
+
+    def claims(self, sample: Sample, variant: int) -> Iterable[str]:
+        """Return where the picture and its own labels go."""
+        return [self.target(sample, variant), *map(self._place, sample.annotation_files)]
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Copy the whole dataset's labels; return the SHA-256 of each copy by its place."""
