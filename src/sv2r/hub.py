@@ -152,7 +152,6 @@ def hub_errors(model: str, option: str) -> Iterator[None]:
     Raises:
         ConfigError: repository or revision unknown, gated, out of reach and not in the cache.
     """
-    from httpx import HTTPError
     from huggingface_hub import errors
 
     here = f"{option} {model}: no such folder here, and"
@@ -175,7 +174,7 @@ def hub_errors(model: str, option: str) -> Iterator[None]:
         raise ConfigError(f"{option} {model}: {' '.join(str(error).split())}") from None
     except errors.HFValidationError:
         raise ConfigError(f"{option} {model}: no such folder or file") from None
-    except (errors.HfHubHTTPError, HTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the hub's
         if "safetensors" in str(error):
@@ -184,6 +183,11 @@ def hub_errors(model: str, option: str) -> Iterator[None]:
                 f"has, or convert them"
             ) from None
         raise ConfigError(_unreachable(here)) from None
+    except Exception as error:
+        # Which HTTP client the hub uses (httpx, httpx2 ...) changes with its version.
+        if type(error).__module__.startswith("http"):
+            raise ConfigError(_unreachable(here)) from None
+        raise
 
 
 def _unreachable(here: str) -> str:
