@@ -27,6 +27,9 @@ _ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 
+# Made for distilled LoRAs on any model that predicts noise, though diffusers does not list them.
+_LIKE = MappingProxyType({"LCMScheduler": "DDIMScheduler", "TCDScheduler": "DDIMScheduler"})
+
 
 def find_scheduler(name: str) -> tuple[str, Mapping[str, Any]]:
     """Return (class name, settings) of a scheduler by its class or its common name.
@@ -70,4 +73,5 @@ def make_scheduler(name: str, current: Any) -> Any:
 def _compatibles(name: str) -> list[str]:
     import diffusers
 
+    name = _LIKE.get(name, name)
     return list(getattr(getattr(diffusers, name), "_compatibles", ()))
