@@ -58,10 +58,12 @@ def test_a_controlnet_that_does_not_fit(train, toy_sdxl, toy_canny):
     )
 
 
-def test_a_conditioner_that_needs_labels(train, toy_sd15):
+def test_a_conditioner_that_needs_labels(train, toy_sd15, tmp_path):
     line = refusal(train, "controlnet", model=str(toy_sd15), conditioner="instance-boundary")
     assert line.startswith("--conditioner instance-boundary finds nothing in photos (it may need")
+    assert not (tmp_path / "out").exists()
     line = refusal(train, "controlnet", model=str(toy_sd15), conditioner="depth")
+    assert line.startswith("--conditioner depth: ")
     assert "has no depth" in line
 
 

@@ -113,7 +113,7 @@ def converted(root, translator, **more):
     renders = make_coco(root / "renders", ("a.png", "b.png"))
     options = {"steps": 4, "strength": 0.5, **translator}
     job = {"input": str(renders), "output": str(root / "real"), "translator": options, **more}
-    summary = sv2r.convert({**job, "prompt": "a mug", "checks": {"sanity": {}}, "device": "cpu"})
+    summary = sv2r.convert({**job, "prompt": "a mug", "checks": {"sanity": {}}, "device": ["cpu"]})
     assert (summary.done, summary.failed, summary.rejected) == (2, 0, 0)
     return [(root / "real" / name).read_bytes() for name in ("a.png", "b.png")]
 

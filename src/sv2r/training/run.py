@@ -70,8 +70,13 @@ class Run:
         return getattr(torch, names[self.accelerator.mixed_precision])
 
     def train(self, task: Task, plan: Plan) -> Ending:
-        """Train one network; its state lies in the output folder."""
+        """Train one network; from now on the output folder holds this training."""
         folder = state_folder(self.options.output)
+        if self.accelerator.is_main_process:
+            begin(self.kind, self.options)
+        self.accelerator.wait_for_everyone()
+        if self.options.tensorboard and not self.accelerator.trackers:
+            self.accelerator.init_trackers("tensorboard")
         return train(task, plan, self.accelerator, folder, self.stop, self.watcher)
 
     def plan(self, **changed: Any) -> Plan:
@@ -294,11 +299,6 @@ def _begun(kind: Kind, options: TrainOptions, watcher: Watcher) -> Iterator[Run]
         f"device      {accelerator.device} · {accelerator.num_processes} at once · precision "
         f"{accelerator.mixed_precision}"
     )
-    if accelerator.is_main_process:
-        begin(kind, options)
-    accelerator.wait_for_everyone()
-    if options.tensorboard:
-        accelerator.init_trackers("tensorboard")
     yield Run(kind, options, tuple(photos), learnt, held, accelerator, stop, watcher)
     accelerator.end_training()
 
