@@ -95,7 +95,9 @@ class Instances:
 
         # Counted by runs of equal labels, which are far fewer than pixels.
         flat = self.labels.reshape(-1)
-        starts = np.flatnonzero(np.diff(flat, prepend=~flat[:1]))
+        changes = np.ones(flat.size, bool)
+        np.not_equal(flat[1:], flat[:-1], out=changes[1:])
+        starts = np.flatnonzero(changes)
         ids, run = np.unique(flat[starts], return_inverse=True)
         counts = np.bincount(run, np.diff(starts, append=flat.size)).astype(np.int64)
         visible = dict(zip(ids.tolist(), counts.tolist(), strict=True))
