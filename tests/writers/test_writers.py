@@ -127,3 +127,12 @@ def test_rle_of_all_instances_equals_pycocotools_on_each(labels):
         assert rle.counts == theirs["counts"].decode()
         assert rle.area == int(mask.sum())
         assert list(rle.bbox) == [int(v) for v in coco_mask.toBbox(theirs)]
+
+
+def test_the_name_of_a_picture_that_failed_stays_as_it_is(tmp_path):
+    source = make_coco(tmp_path / "in", ("a.jpg", "a.png", "b/a.jpg"))
+    config = _config(source, tmp_path / "out", writer={"name": "mirror", "format": "png"})
+    assert sv2r.convert(config).failed == 1
+    data = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    names = [image["file_name"] for image in data["images"]]
+    assert names == ["a.jpg", "a.png", "b/a.png"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from sv2r.errors import ConfigError, Sv2rError
 from sv2r.plugin.commands import COMMANDS
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class _Commands(click.Group):
@@ -25,9 +29,8 @@ class _Commands(click.Group):
         return _plugin_commands().get(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        others = [(n, c.get_short_help_str()) for n, c in sorted(_plugin_commands().items())]
         with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items(), *others])
+            formatter.write_dl([*COMMANDS.items(), *sorted(_plugin_lines())])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -37,12 +40,28 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _plugin_commands() -> Mapping[str, click.Command]:
-    """Return the plugins' commands; no plugin is loaded where none can bring any."""
+def _plugin_lines() -> Iterator[tuple[str, str]]:
+    """Yield name and summary of the plugins that seem to bring a command, without loading them.
+
+    A plugin that brings one names its entry point like it; its summary is its distribution's.
+    """
+    for point in _with_commands():
+        if point.name not in COMMANDS and point.dist is not None:
+            yield point.name, f"{point.dist.metadata['Summary']} ({point.dist.name})"
+
+
+def _with_commands() -> Iterator[EntryPoint]:
     from importlib.metadata import entry_points
 
-    others = (p for p in entry_points(group="sv2r") if not p.dist or p.dist.name != "sv2r")
-    if not any(_may_bring_commands(point.module) for point in others):
+    for point in entry_points(group="sv2r"):
+        foreign = not point.dist or point.dist.name != "sv2r"
+        if foreign and _may_bring_commands(point.module):
+            yield point
+
+
+def _plugin_commands() -> Mapping[str, click.Command]:
+    """Return the plugins' commands; no plugin is loaded where none can bring any."""
+    if not any(True for _ in _with_commands()):
         return {}
     from sv2r.plugin.registry import load_registry
 

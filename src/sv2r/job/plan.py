@@ -152,7 +152,10 @@ def _without_clashes(
     The whole dataset is looked at, so that a selection gives the same answer. Names are compared
     without case: what is two files here is one on many other file systems.
     """
+    # A picture that keeps its name comes before one that would be renamed to it.
     taken: dict[str, int] = {}
+    for index, id_ in enumerate(dataset.ids):
+        taken.setdefault(id_.casefold(), index)
     failed: list[Record] = []
     wanted = set(tasks)
     variants = sorted({task.variant for task in tasks})

@@ -108,7 +108,9 @@ def _look_up(
         sample = dataset.samples[index]
     except SampleError:
         return _NOTHING
-    return sample.size, _url(sample.image, output / FOLDER)
+    # A page that waits for what is no file, a pipe perhaps, never opens.
+    before = _url(sample.image, output / FOLDER) if sample.image.is_file() else None
+    return sample.size, before
 
 
 def _rows(scores: Mapping[str, Any], table: Mapping[int, str]) -> Iterator[Row]:

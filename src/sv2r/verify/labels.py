@@ -64,14 +64,14 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Lab
 class Carried:
     """Label files that were copied: at their own path, or where run.yaml relocates them to."""
 
-    how = "equal to the input's byte for byte"
-
     def __init__(self, finished: Finished, dataset: Dataset, made: Made) -> None:
         self._output = finished.output
         self._dataset = dataset
         self._made = made
         writer = finished.section("writer")
         self._renames = writer.get("format", "same") != "same"
+        but = ", but for the names of pictures" if self._renames else ""
+        self.how = f"equal to the input's byte for byte{but}"
         relocate: Any = writer.get("relocate") or {}
         self._relocate = {str(folder): str(place) for folder, place in relocate.items()}
 

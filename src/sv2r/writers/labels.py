@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from sv2r.errors import SampleError
@@ -35,18 +35,18 @@ def copy_labels(source: Path, target: Path) -> str:
 def rewrite_file_names(
     source: Path,
     target: Path,
-    pictures: Collection[str],
+    made: Mapping[str, bool],
     rename: Callable[[PurePosixPath], PurePosixPath],
 ) -> str:
     """Copy a COCO JSON with its pictures' file_names renamed; return the SHA-256 of the copy.
 
-    pictures: base names of the pictures; any other file_name (a panoptic mask's) stays. Every byte
-    outside of those names stays as it is.
+    made: whether there is a picture, by its whole name and by its base name. The file_name of one
+    that was not made stays, and any other (a panoptic mask's). So does every byte outside of names.
     """
 
     def replaced(match: re.Match[bytes]) -> bytes:
         name = PurePosixPath(json.loads(match[2]))
-        if name.name not in pictures:
+        if not made.get(str(name), made.get(name.name, False)):
             return match[0]
         return match[1] + json.dumps(str(rename(name)), ensure_ascii=False).encode()
 

@@ -66,12 +66,13 @@ class Mirror:
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Copy the whole dataset's labels; return the SHA-256 of each copy by its place."""
         verified = {}
+        renames = self._options.format != "same"
+        made = _made(dataset, records) if renames else {}
         for file in dataset.annotation_files:
             place = self._place(file)
-            if self._options.format != "same" and file.suffix.lower() == ".json":
-                pictures = {sample.image.name for sample in dataset.samples}
+            if renames and file.suffix.lower() == ".json":
                 target = self._output / place
-                verified[place] = rewrite_file_names(file, target, pictures, self._renamed)
+                verified[place] = rewrite_file_names(file, target, made, self._renamed)
             else:
                 verified[place] = copy_labels(file, self._output / place)
         return verified
@@ -89,6 +90,19 @@ class Mirror:
             mend = f"say where it goes with --writer.relocate {file.parent}=masks"
             raise SampleError(f"{file}: lies outside of the input folder; {mend}")
         return file.relative_to(self._input).as_posix()
+
+
+def _made(dataset: Dataset, records: Iterable[Record]) -> dict[str, bool]:
+    """Return for each sample's id, and its picture's own name, whether there is a picture now.
+
+    A name that several pictures share counts as made where all of them are.
+    """
+    done = {record.sample for record in records if record.status == "done"}
+    made: dict[str, bool] = {}
+    for sample in dataset.samples:
+        for name in {sample.id, sample.image.name}:
+            made[name] = made.get(name, True) and sample.id in done
+    return {**made, **{id_: id_ in done for id_ in dataset.ids}}
 
 
 def build(options: MirrorOptions, runtime: Runtime) -> Writer:
