@@ -183,6 +183,23 @@ def test_a_link_that_leads_out_is_a_problem_and_links_elsewhere_are_not(tmp_path
     }
 
 
+def test_a_picture_that_is_a_folder_or_a_refused_link_is_told_once(tmp_path):
+    root = tmp_path / "in"
+    scene(root, AACHEN)
+    scene(root, ULM)
+    picture = root / f"leftImg8bit/{ULM}_leftImg8bit.png"
+    picture.unlink()
+    picture.mkdir()
+    assert problems(dataset(root)) == {
+        f"leftImg8bit/{ULM}_leftImg8bit.png": f"leftImg8bit/{ULM}_leftImg8bit.png: is a folder; "
+        "put the picture itself there"
+    }
+    picture.rmdir()
+    picture.symlink_to(put(tmp_path / "a.png"))
+    (message,) = problems(dataset(root)).values()
+    assert message.endswith("a link leads out of the input folder; put the file itself there")
+
+
 def test_depth_is_found_by_a_pattern(tmp_path):
     scene(tmp_path, AACHEN)
     depth = put(tmp_path / "depth/aachen/aachen_000003_000019_leftImg8bit.png")

@@ -45,8 +45,16 @@ def test_what_a_link_leads_out_to_is_a_problem(tmp_path):
         " there",
         "images/more": "images/more: a link to a folder, which is not followed; put the folder"
         " itself there",
-        "masks/c.png": "masks/c.png: a mask without a picture in images; render it, or remove the"
-        " mask",
+    }
+
+
+def test_the_mask_of_a_picture_that_is_a_folder_is_not_told_as_well(tmp_path):
+    put(tmp_path / "images/a.png")
+    put(tmp_path / "masks/a_mask.png", IDS)
+    (tmp_path / "images/b.png").mkdir()
+    put(tmp_path / "masks/b_mask.png", IDS)
+    assert problems(dataset(tmp_path)) == {
+        "images/b.png": "images/b.png: is a folder; put the picture itself there"
     }
 
 

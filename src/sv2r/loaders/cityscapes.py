@@ -192,8 +192,13 @@ def _scenes(tree: Tree, sources: Sequence[str], splits: Sequence[str]) -> Iterat
             yield Scene(image, instances, tuple(sorted(files.values())))
         else:
             yield Problem(image, _no_instances(image, key, sources, files))
+    for name in below(tree.folders, PICTURES):
+        if (key := _picture_key(name)) is not None and _wanted(name, splits):
+            image = pictures[key] = f"{PICTURES}/{name}"
+            yield Problem(image, f"{image}: is a folder; put the picture itself there")
+    refused = {_picture_key(name) for name in below(tuple(p.id for p in tree.problems), PICTURES)}
     for key, files in sorted(labels.items()):
-        if key not in pictures and _wanted(key, splits):
+        if key not in pictures and key not in refused and _wanted(key, splits):
             name = min(files.values())
             missing = f"({PICTURES}/{key}_{PICTURES}.png is missing)"
             mend = "render it, or remove them"

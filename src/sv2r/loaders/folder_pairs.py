@@ -52,7 +52,8 @@ def pair_up(
         pictures = list(_pictures(tree, place, channels))
         folder, file = _names_pattern(tree, place, pictures, names)
         found = _per_instance if place.naming.mask is None else _one_each
-        for item in (*found(place, pictures), *_folders(tree, place)):
+        refused = set(_refused(tree, place))
+        for item in (*found(place, pictures, refused), *_folders(tree, place)):
             if isinstance(item, Problem):
                 problems.append(item)
             elif item.image not in pairs:
@@ -85,7 +86,19 @@ def _channel_files(place: Place, patterns: Iterable[str]) -> Iterator[str]:
                 yield channel
 
 
-def _one_each(place: Place, pictures: list[str]) -> Iterator[Pair | Problem]:
+def _refused(tree: Tree, place: Place) -> Iterator[str]:
+    """Yield the keys of what is named like a picture, but is a folder or a link out of the input.
+
+    Its mask is not told as one without a picture: what is wrong is told once.
+    """
+    prefix = f"{place.images}/" if place.images else ""
+    for name in (*(problem.id for problem in tree.problems), *tree.folders):
+        folder, stem, suffix = split_name(name.removeprefix(prefix))
+        if name.startswith(prefix) and suffix.lower() in PICTURE_SUFFIXES:
+            yield f"{folder}{place.naming.image.stem_of(stem, suffix)}"
+
+
+def _one_each(place: Place, pictures: list[str], refused: set[str]) -> Iterator[Pair | Problem]:
     used: dict[str, str] = {}
     for picture in pictures:
         masks = place.masks_of(picture)
@@ -104,10 +117,10 @@ def _one_each(place: Place, pictures: list[str]) -> Iterator[Pair | Problem]:
         else:
             folder = picture.partition("/")[0] if "/" in picture else ""
             yield Pair(image, place, folder, (InstanceMask(exact[0], "", 0),))
-    yield from _orphans(place, used, set(pictures))
+    yield from _orphans(place, used, set(pictures), refused)
 
 
-def _per_instance(place: Place, pictures: list[str]) -> Iterator[Pair | Problem]:
+def _per_instance(place: Place, pictures: list[str], refused: set[str]) -> Iterator[Pair | Problem]:
     masks = place.instance_masks()
     firsts = place.pictures_by_stem()
     used: dict[str, str] = {}
@@ -122,14 +135,18 @@ def _per_instance(place: Place, pictures: list[str]) -> Iterator[Pair | Problem]
         own = masks.get(picture, [])
         used.update((_key(mask.name), picture) for mask in own)
         yield Pair(image, place, folder.partition("/")[0], tuple(own))
-    yield from _orphans(place, used, set(pictures))
+    yield from _orphans(place, used, set(pictures), refused)
 
 
-def _orphans(place: Place, used: Mapping[str, str], pictures: set[str]) -> Iterator[Problem]:
+def _orphans(
+    place: Place, used: Mapping[str, str], pictures: set[str], refused: set[str]
+) -> Iterator[Problem]:
     mask = place.naming.mask
     for name in place.mask_files:
-        _, stem, suffix = split_name(name)
+        folder, stem, suffix = split_name(name)
         if _key(name) in used or (place.beside and name in pictures):
+            continue
+        if mask is not None and f"{folder}{mask.stem_of(stem, suffix)}" in refused:
             continue
         if mask is None or mask.stem_of(stem, suffix) is not None:
             where = place.images or "the input folder"
