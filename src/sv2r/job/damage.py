@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import hypot
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -53,7 +53,10 @@ class DamageOptions(Options):
         parts = [value] if isinstance(value, str) else value
         if not isinstance(parts, (list, tuple)):
             return value
-        return tuple(word.strip() for part in parts for word in str(part).split(","))
+        words = tuple(word.strip() for part in parts for word in str(part).split(","))
+        if wrong := [word for word in words if word not in get_args(Step)]:
+            raise ValueError(f"must be some of {', '.join(get_args(Step))}, not {wrong[0]!r}")
+        return words
 
     @field_validator("steps")
     @classmethod

@@ -60,7 +60,11 @@ class PromptOptions(Options):
     @field_validator("template", "negative")
     @classmethod
     def _well_formed(cls, value: str) -> str:
-        for _, field, _, _ in string.Formatter().parse(value):
+        try:
+            parts = list(string.Formatter().parse(value))
+        except ValueError as error:
+            raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
+        for _, field, _, _ in parts:
             if field is not None and not field.isidentifier():
                 raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
         return value

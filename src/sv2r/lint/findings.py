@@ -107,7 +107,7 @@ class Finding:
         """Return one line that says where and what it is, and the mend."""
         instance = f"instance {self.instance}" if self.instance else ""
         place = " ".join(part for part in (self.sample or "", instance) if part)
-        named = not place or self.what.startswith(place)
+        named = not place or place in self.what
         mend = SORTS[self.kind].mend
         return f"{'' if named else f'{place} '}{self.what}{f'; {mend}' if mend else ''}"
 
