@@ -13,6 +13,9 @@ from sv2r.job.run import Watcher, run_job
 from sv2r.job.summary import Summary
 from sv2r.plugin.registry import Registry, load_registry
 
+# A page of more pictures takes memory and minutes that a job should not: `sv2r report` writes it.
+LARGEST_REPORT = 20_000
+
 
 def convert(
     config: Config | Mapping[str, Any] | str | Path,
@@ -34,7 +37,8 @@ def convert(
     """
     registry = registry or load_registry()
     summary = run_job(config, registry, overwrite=overwrite, fail_fast=fail_fast, watch=watch)
-    if not summary.left and _is_stale(summary.output / FOLDER):
+    ended = summary.done + summary.rejected + summary.failed
+    if not summary.left and ended <= LARGEST_REPORT and _is_stale(summary.output / FOLDER):
         from sv2r.report.write import write_report
 
         write_report(summary.output, registry=registry)

@@ -141,3 +141,12 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("converting")]
     titles = [line[:12].strip() for line in lines]
     assert titles == ["loader", "", "translator", "plan", "failed"]
+
+
+def test_a_job_of_very_many_pictures_leaves_its_page_to_sv2r_report(
+    sv2r, asked, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("sv2r.conversion.LARGEST_REPORT", 1)
+    out = sv2r("convert", *asked, "--limit", 2)[1]
+    assert not (tmp_path / "out" / "sv2r" / "report.html").exists()
+    assert f"contact-sheet.png   a page of all: sv2r report {tmp_path / 'out'}\n" in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from sv2r.job.contact_sheet import CONTACT_SHEET
 from sv2r.job.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.job.journal import FOLDER
 from sv2r.job.opening import OpenJob
@@ -68,7 +69,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if summary.left:
         yield _titled("again", "the same command goes on where it stopped")
     elif summary.done:
-        yield _titled("look", str(summary.output / FOLDER / REPORT))
+        page, sheet = (summary.output / FOLDER / name for name in (REPORT, CONTACT_SHEET))
+        how = f"   a page of all: sv2r report {summary.output}"
+        yield _titled("look", str(page) if page.exists() else f"{sheet}{how}")
         yield _titled("again", f"sv2r convert --config {summary.output / FOLDER / RUN_FILE}")
 
 
