@@ -175,3 +175,14 @@ def test_importing_the_checks_leaves_torch_and_numpy_alone():
     code += "".join(f"import sv2r.checks.{name}\n" for name in names)
     code += "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_small_picture_that_has_not_changed_has_not_moved():
+    rng = np.random.default_rng(0)
+    for side in ((27, 43), (20, 20), (40, 64)):
+        image = np.full((*side, 3), 90, np.uint8)
+        image[5:18, 4:15] = (200, 60, 40)
+        image = (image + rng.integers(0, 20, image.shape)).astype(np.uint8)
+        motion = score(image, image, np.zeros(side, np.int32)).motion
+        assert motion is not None
+        assert motion.shift < 0.5

@@ -32,6 +32,7 @@ REFINED = (1, TILE, 3, 0.5)
 CLOSE = 4  # px: a search that is no wider keeps to the tile itself
 SHARPNESS = 0.7  # px: a tile's correlation is smoothed by this before its top is looked for
 FAINT = 0.02  # mean squared edge length of a tile that has nothing to show
+FEW = 3.0  # tiles, by their say: fewer tell a displacement alone, no zoom and no turn
 SURE = 0.5  # a tile's correlation coefficient from which its displacement is believed
 
 
@@ -220,6 +221,9 @@ def _fit(tiles: _Tiles, start: Floats, tolerance: float) -> Floats:
     trust = np.maximum(tiles.coefficient, 0) ** 2
     reach = np.abs(design[:, 0, 2:]).max() + 1
     motion_ = start
+    say = trust * np.trace(stiffness, axis1=1, axis2=2)
+    counting = say.sum() ** 2 / max(float((say**2).sum()), 1e-12)
+    rigid = 1e-4 if counting >= FEW else 1e4
     for _ in range(8):
         weight = trust / (1 + _misfit(tiles, motion_) / tolerance**2) ** 2
         weighted = stiffness * weight[:, None, None]
@@ -227,7 +231,7 @@ def _fit(tiles: _Tiles, start: Floats, tolerance: float) -> Floats:
         wanted = np.einsum("nik,nij,nj->k", design, weighted, tiles.found)
         stiff = (normal[0, 0] + normal[1, 1]) / 2
         # A picture with edges in one corner only says nothing of its zoom: hold that near zero.
-        hold = np.diag([1e-9, 1e-9, 1e-4 * reach**2 / 16, 1e-4 * reach**2 / 16])
+        hold = np.diag([1e-9, 1e-9, rigid * reach**2 / 16, rigid * reach**2 / 16])
         motion_ = np.linalg.solve(normal + stiff * hold + 1e-12 * np.eye(4), wanted)
     return motion_
 
