@@ -221,7 +221,9 @@ def _mend(
     if again:
         count = f"{len(again):,} picture{'s' if len(again) > 1 else ''}"
         mended.append(f"{count} will be made again")
-    mended.append(f"now run: sv2r convert --config {finished.folder / 'run.yaml'}")
+    # A copied output's run.yaml still names the folder that it was made in.
+    place = f"--config {finished.folder / 'run.yaml'} --output {finished.output}"
+    mended.append(f"now run: sv2r convert {place}")
     return replace(found, mended=tuple(mended))
 
 
