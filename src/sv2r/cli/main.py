@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -109,6 +110,9 @@ def main() -> None:
 
 def run_command(command: click.Command) -> int:
     """Return a command's exit code; a user's mistake is one line on stderr, never a traceback."""
+    # Torch's threads wait for each other in busy loops, which on cores that others use as well
+    # makes a job several times slower. OpenMP reads this once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = command.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
