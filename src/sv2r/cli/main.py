@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -44,20 +45,25 @@ class _Commands(click.Group):
 def _plugin_lines() -> Iterator[tuple[str, str]]:
     """Yield name and summary of the plugins that seem to bring a command, without loading them.
 
-    A plugin that brings one names its entry point like it; its summary is its distribution's.
+    A plugin that brings one names its entry point like it. The summary is what the module's first
+    line says of it ("`sv2r NAME …`: what it does"), else the distribution's.
     """
-    for point in _with_commands():
+    for point, text in _with_commands():
         if point.name not in COMMANDS and point.dist is not None:
-            yield point.name, f"{point.dist.metadata['Summary']} ({point.dist.name})"
+            said = re.match(rb'"""`sv2r %b\b[^`]*`: (.+?)"*$' % point.name.encode(), text, re.M)
+            summary = said[1].decode() if said else point.dist.metadata["Summary"]
+            yield point.name, f"{summary[0].upper()}{summary[1:]} ({point.dist.name})"
 
 
-def _with_commands() -> Iterator[EntryPoint]:
+def _with_commands() -> Iterator[tuple[EntryPoint, bytes]]:
+    """Yield the entry points whose modules may bring commands, and those modules' texts."""
     from importlib.metadata import entry_points
 
     for point in entry_points(group="sv2r"):
-        foreign = not point.dist or point.dist.name != "sv2r"
-        if foreign and _may_bring_commands(point.module):
-            yield point
+        if not point.dist or point.dist.name != "sv2r":
+            text = _text_with_commands(point.module)
+            if text is not None:
+                yield point, text
 
 
 def _plugin_commands() -> Mapping[str, click.Command]:
@@ -69,20 +75,22 @@ def _plugin_commands() -> Mapping[str, click.Command]:
     return load_registry().commands
 
 
-def _may_bring_commands(module: str) -> bool:
-    """Return whether a module's text names the hook; nothing of it is run."""
+def _text_with_commands(module: str) -> bytes | None:
+    """Return a module's text if it names the hook, else None; nothing of it is run."""
     from importlib.util import find_spec
     from pathlib import Path
 
     top, *rest = module.split(".")
     spec = find_spec(top)  # of a package this runs nothing
     if spec is None or spec.origin is None:
-        return False
+        return None
     file = Path(spec.origin)
     if rest:
         file = file.parent.joinpath(*rest).with_suffix(".py")
-    # A package within the package may have it anywhere.
-    return not file.is_file() or b"sv2r_commands" in file.read_bytes()
+    if not file.is_file():
+        return b""  # a package within the package may have it anywhere
+    text = file.read_bytes()
+    return text if b"sv2r_commands" in text else None
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import click
 
+from sv2r_tabletop.recipe import train
+
 # A line of progress this often where there is no terminal, in seconds.
 _PAUSE = 20.0
 
 
 @click.group()
 def tabletop() -> None:
-    """Make renders and photographs of table scenes whose truth is known."""
+    """Make renders and photographs of table scenes whose truth is known, and learn from them."""
+
+
+tabletop.add_command(train)
 
 
 @tabletop.command()

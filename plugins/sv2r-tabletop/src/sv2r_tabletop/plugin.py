@@ -1,4 +1,4 @@
-"""What sv2r loads of the table world: its commands."""
+"""`sv2r tabletop`: table scenes with known truth, rendered and learnt from."""
 
 from __future__ import annotations
 

@@ -1,0 +1,105 @@
+"""What comes with the world, and the demo that shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from sv2r_tabletop import demo, recipe
+from sv2r_tabletop.bundled import CONTROLNET, MODEL, PHOTOS, RENDERS
+from sv2r_tabletop.command import tabletop
+
+from sv2r.cli.main import cli
+
+
+def test_what_is_bundled_is_small_and_whole() -> None:
+    annotations = json.loads((RENDERS / "annotations.json").read_bytes())
+    assert len(annotations["images"]) == 24
+    for entry in annotations["images"]:
+        assert (RENDERS / entry["file_name"]).is_file()
+        assert (RENDERS / "depth" / f"{Path(entry['file_name']).stem}.png").is_file()
+    assert len(list((PHOTOS / "images").glob("*.jpg"))) == 24
+    seeds = {int(Path(entry["file_name"]).stem) for entry in annotations["images"]}
+    assert seeds.isdisjoint(int(path.stem) for path in PHOTOS.rglob("*.jpg"))
+    assert _bytes(RENDERS) + _bytes(PHOTOS) < 3_000_000
+    assert _bytes(MODEL) < 20_000_000
+    assert "licence" in (MODEL / "README.md").read_text()
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_demo_translates_the_bundled_renders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = demo._command
+    # Four of the 24 are enough to see that model, preset and renders fit.
+    monkeypatch.setattr(demo, "_command", lambda *given: [*command(*given), "--limit", "4"])
+    output = tmp_path / "demo"
+    result = CliRunner().invoke(demo.demo, ["--output", str(output), "--device", "cpu"])
+    assert result.exception is None, result.output
+    assert "sv2r convert --preset tabletop" in result.output.replace("\\\n    ", "")
+    assert (output / "annotations.json").read_bytes() == (
+        RENDERS / "annotations.json"
+    ).read_bytes()
+    lines = (output / "sv2r" / "samples.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["status"] for record in records].count("done") >= 3
+    for record in records:
+        if record["status"] == "done":
+            made = np.asarray(Image.open(output / record["output"]), float)
+            render = np.asarray(Image.open(RENDERS / record["output"]).convert("RGB"), float)
+            assert made.shape == render.shape
+            assert np.abs(made - render).mean() > 4
+    with Image.open(output / demo.SHEET) as sheet:
+        assert sheet.width > 1000
+
+
+def test_a_demo_without_its_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "MODEL", tmp_path / "none")
+    result = CliRunner().invoke(demo.demo, ["--output", str(tmp_path / "demo")])
+    assert "the bundled model is missing; install sv2r-tabletop again" in str(result.exception)
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_recipe_makes_one_model_folder_that_a_job_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = recipe.Recipe(
+        base={
+            "resolution": 128,
+            "vae-steps": 1,
+            "steps": 1,
+            "batch-size": 2,
+            "vae-channels": (8, 8, 8, 8),
+            "unet-channels": (8, 8),
+            "heads": 2,
+            "held-out": 1,
+        },
+        controlnet={"resolution": 128, "steps": 1, "batch-size": 2, "held-out": 1},
+    )
+    monkeypatch.setitem(recipe.RECIPES, "small", toy)  # type: ignore[arg-type]
+    model = tmp_path / "model"
+    arguments = ["train", "--photos", str(PHOTOS), "--output", str(model)]
+    result = CliRunner().invoke(tabletop, arguments)
+    assert result.exception is None, result.output
+    assert "sv2r train controlnet" in result.output
+    card = (model / "README.md").read_text()
+    assert "| photos | 24 from photo/" in card
+    assert "| controlnet: steps | 1 |" in card
+    assert str(tmp_path) not in card
+    assert not list(model.rglob("train.yaml"))
+    words = ["convert", "--preset", "tabletop", "--input", str(RENDERS)]
+    words += ["--output", str(tmp_path / "out"), "--translator.model", str(model), "--dry-run"]
+    words += ["--translator.controlnet", f"canny={model / recipe.CONTROLNET}"]
+    assert cli.main(words, standalone_mode=False) == 0
+
+
+def test_the_bundled_controlnet_lies_within_its_model() -> None:
+    assert CONTROLNET == MODEL / recipe.CONTROLNET
+    assert (CONTROLNET / "config.json").is_file()
