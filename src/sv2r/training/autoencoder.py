@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 # Levels of the Laplacian pyramid; the coarsest is a quarter of the resolution.
 _LEVELS = 3
 
+# What the first channels of every layer carry at first: red, green and blue, their negatives, and a
+# constant that no picture comes near. silu(x) - silu(-x) = x, and beside the constant a norm is the
+# same for all pictures, so that what is carried comes through both.
+_CARRIERS = (1, 1, 1, -1, -1, -1, 0, 0)
+_CONSTANT = 4.0
+# Log variance of the latents at first; at 0, noise as large as they are would hide all but the
+# light and dark for thousands of steps.
+_LOG_VARIANCE = -6.0
+
 
 def make_vae(options: BaseOptions) -> Any:
-    """Return an AutoencoderKL of those sizes with random weights, drawn by the seed.
+    """Return an AutoencoderKL of those sizes, drawn by the seed, that begins as a thumbnail.
 
     Its middle has no attention: the latents of a place then depend on what is near it alone, and
     the pieces that it learns from can be smaller than the pictures that it is for.
@@ -30,7 +39,7 @@ def make_vae(options: BaseOptions) -> Any:
     channels = options.vae_channels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        return AutoencoderKL(
+        vae = AutoencoderKL(
             in_channels=3,
             out_channels=3,
             latent_channels=options.latent_channels,
@@ -38,10 +47,14 @@ def make_vae(options: BaseOptions) -> Any:
             down_block_types=("DownEncoderBlock2D",) * len(channels),
             up_block_types=("UpDecoderBlock2D",) * len(channels),
             layers_per_block=options.vae_layers,
-            norm_num_groups=math.gcd(32, *channels),
+            # More groups would each take away a part of what colour a picture is of.
+            norm_num_groups=1,
             sample_size=options.resolution,
             mid_block_add_attention=False,
         )
+    if min(channels) >= len(_CARRIERS):
+        begin_as_thumbnail(vae)
+    return vae
 
 
 class Autoencoding:
@@ -120,6 +133,57 @@ def _reconstructor(vae: Any) -> Any:
     return Reconstructor()
 
 
+def begin_as_thumbnail(vae: Any) -> None:
+    """Change a new VAE's weights so that it makes a picture smaller and larger again, in colour.
+
+    Its first three latents are then the picture's mean colours, and residual blocks add nothing.
+    From random weights a small VAE takes thousands of steps to tell one hue from another. All other
+    channels stay random. The idea is that of identity initialisation: S. Zagoruyko, N. Komodakis,
+    DiracNets, 2017; H. Zhang et al., Fixup Initialization, ICLR 2019.
+    """
+    import torch
+
+    count = len(_CARRIERS)
+    box, tent = torch.zeros(3, 3), torch.tensor([0.25, 0.5, 0.25])
+    box[:2, :2] = 0.25  # diffusers pads at the right and below before it halves
+    with torch.no_grad():
+        for block in (m for m in vae.modules() if type(m).__name__ == "ResnetBlock2D"):
+            block.conv2.weight.zero_()
+            block.conv2.bias.zero_()
+            if block.conv_shortcut is not None:
+                _carry(block.conv_shortcut, torch.ones(1, 1))
+        for part, scalers, kernel in (
+            (vae.encoder.down_blocks, "downsamplers", box),
+            (vae.decoder.up_blocks, "upsamplers", tent[:, None] * tent),
+        ):
+            for scaler in (each for block in part for each in getattr(block, scalers) or ()):
+                _carry(scaler.conv, kernel)
+        for half in (vae.encoder, vae.decoder):
+            _carry(half.conv_in, torch.zeros(3, 3))
+            for place, sign in enumerate(_CARRIERS[: count - 2]):
+                half.conv_in.weight[place, place % 3, 1, 1] = sign
+            half.conv_in.bias[count - 2 : count] = torch.tensor([_CONSTANT, -_CONSTANT])
+            last = half.conv_out
+            last.weight[:3], last.bias[:3] = 0, 0
+            spread = _CONSTANT * math.sqrt(2 / last.in_channels)
+            for place, sign in enumerate(_CARRIERS[: count - 2]):
+                last.weight[place % 3, place, 1, 1] = sign * spread
+        for layer in (vae.quant_conv, vae.post_quant_conv):
+            layer.weight.zero_()
+            layer.bias.zero_()
+            for place in range(vae.config.latent_channels):
+                layer.weight[place, place] = 1
+        vae.quant_conv.bias[vae.config.latent_channels :] = _LOG_VARIANCE
+
+
+def _carry(layer: Any, kernel: Tensor) -> None:
+    """Let each of a convolution's first channels through by itself, by a (k, k) kernel."""
+    count = len(_CARRIERS)
+    layer.weight[:count], layer.bias[:count] = 0, 0
+    for place in range(min(count, layer.in_channels)):
+        layer.weight[place, place] = kernel
+
+
 def pyramid_l1(difference: Tensor) -> Tensor:
     """Return the L1 norm of a (B, 3, H, W) difference, and of its Laplacian pyramid, added up."""
     from torch.nn.functional import avg_pool2d, interpolate
@@ -134,16 +198,36 @@ def pyramid_l1(difference: Tensor) -> Tensor:
     return total + rest.abs().mean()
 
 
-def set_scale(vae: Any, learnt: Squares) -> None:
-    """Set the VAE's scaling factor so that latents have a variance of 1, over up to 256 squares."""
+def whiten(vae: Any, learnt: Squares) -> None:
+    """Change the layers around the latents so that those have mean 0 and covariance 1.
+
+    Over up to 256 squares. Noise then hides a hue no sooner than the light and dark, and fine
+    structure no sooner than colour; pictures come out as before. The spread of the posterior
+    becomes the same everywhere, its mean.
+    """
     import torch
 
     step = max(1, len(learnt) // 256)
+    means, spreads = [], []
     with torch.no_grad():
-        moments = []
         for number in range(0, len(learnt), step):
             pixels = learnt.picture(number)[None].to(vae.device).float() / 127.5 - 1
             posterior = vae.encode(pixels).latent_dist
-            moments.append((posterior.mean.mean(), (posterior.mean**2 + posterior.var).mean()))
-    mean, square = (float(torch.stack(values).mean()) for values in zip(*moments, strict=True))
-    vae.register_to_config(scaling_factor=round(1 / math.sqrt(square - mean**2), 5))
+            means.append(posterior.mean[0].flatten(1))
+            spreads.append(posterior.var[0].flatten(1).mean(1))
+        latents, spread = torch.cat(means, 1).double(), torch.stack(spreads).mean(0).double()
+        mean = latents.mean(1)
+        values, axes = torch.linalg.eigh(torch.cov(latents))
+        forth = axes.T / values.clamp(min=1e-12).sqrt()[:, None]
+        back = axes * values.clamp(min=1e-12).sqrt()
+        count = len(mean)
+        into, out = vae.quant_conv, vae.post_quant_conv
+        weight, bias = into.weight[:count, :, 0, 0].double(), into.bias[:count].double()
+        into.weight.zero_()
+        into.weight[:count, :, 0, 0] = (forth @ weight).float()
+        into.bias[:count] = (forth @ (bias - mean)).float()
+        into.bias[count:] = (forth.square() @ spread).log().float()
+        weight = out.weight[:, :, 0, 0].double()
+        out.bias += (weight @ mean).float()
+        out.weight[:, :, 0, 0] = (weight @ back).float()
+    vae.register_to_config(scaling_factor=1.0)

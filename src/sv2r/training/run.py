@@ -211,7 +211,7 @@ def train_base(options: BaseOptions, watcher: Watcher) -> Result:
 
 
 def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
-    from sv2r.training.autoencoder import Autoencoding, set_scale
+    from sv2r.training.autoencoder import Autoencoding, whiten
 
     task = Autoencoding(vae, run.learnt, run.held, options)
     ending = run.train(
@@ -224,7 +224,7 @@ def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
     )
     vae.requires_grad_(requires_grad=False)
     if ending.finished:
-        set_scale(vae, run.learnt)
+        whiten(vae, run.learnt)
     return ending
 
 
