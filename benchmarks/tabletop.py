@@ -1,0 +1,461 @@
+"""What translation is worth in the tabletop world, where the truth is known.
+
+Four stages, each of which keeps its results in --work and goes on where it was stopped:
+
+translate   the renders by each translator, through sv2r's own jobs
+realism     distances to photographs of other scenes, without any network's weights
+downstream  one segmenter trained with equal steps on each set, COCO mask AP on photographs
+fidelity    are objects where the render, and the photograph of the same scene, have them
+
+    python benchmarks/tabletop.py --world world --work work --json tabletop.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+# Threads that wait in busy loops make everything slower on cores that others use as well.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import tableworld
+from table import Row, machine, parser, write_json
+from tableworld import PHOTO_TRAIN, SYNTHETIC_TRAIN, TEST_PHOTO, TEST_SYNTHETIC
+from translated import BASELINES, DIFFUSION, MODEL, PRESET, Translation
+
+from sv2r import ConfigError, Sv2rError, write_atomically
+
+STAGES = ("translate", "realism", "downstream", "fidelity")
+SYNTHETIC, PHOTO, MIXED = "synthetic", "photo", "mixed"
+QUICK = {"count": 6, "steps": 3, "draws": 3}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with the ends of its 95 % interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str = ""
+
+    def rows(self) -> list[Row]:
+        """Return it and its interval as rows of the benchmarks' common form."""
+        ends = (("low", self.low), ("high", self.high))
+        return [
+            Row(self.name, self.value, self.unit),
+            *(Row(f"{self.name}, {which}", end, self.unit) for which, end in ends),
+        ]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The measurement's settings. methods: the translators that take part."""
+
+    translation: Translation
+    methods: tuple[str, ...]
+    seeds: int
+    steps: int | None
+    draws: int
+    device: str
+    workers: int
+
+    @property
+    def world(self) -> Path:
+        """Return the folder of the rendered world."""
+        return self.translation.world
+
+    def trained_on(self) -> dict[str, list[Path]]:
+        """Return the folders of each set that stands for renders to train with, by its name."""
+        sets = {SYNTHETIC: [self.world / SYNTHETIC_TRAIN]}
+        for method in self.methods:
+            sets[method] = [self.translation.folder(method, SYNTHETIC_TRAIN)]
+        return sets
+
+    def count(self) -> int:
+        """Return how many pictures each set may have: equally many renders and photographs."""
+        there = [
+            len(json.loads((self.world / part / "annotations.json").read_bytes())["images"])
+            for part in (SYNTHETIC_TRAIN, PHOTO_TRAIN)
+        ]
+        return min(*there, self.translation.limit or sys.maxsize)
+
+    def kept(self, name: str, key: object, make: Callable[[], Any]) -> Any:
+        """Return what `make` returned under that key before, or makes now; it must be JSON."""
+        path = self.place(name, key)
+        if not path.is_file():
+            write_atomically(path, json.dumps(make()).encode())
+        return json.loads(path.read_bytes())
+
+    def place(self, name: str, key: object) -> Path:
+        """Return the file of a result."""
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+        path = self.translation.work / f"{name}-{digest}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def translate(bench: Bench) -> list[Figure]:
+    """Translate what is trained with, and the test renders, by each method."""
+    for method in bench.methods:
+        for part in (SYNTHETIC_TRAIN, TEST_SYNTHETIC):
+            bench.translation.make(method, part)
+    return []
+
+
+def realism(bench: Bench) -> list[Figure]:
+    """Measure each set, and photographs of other scenes, against the test photographs."""
+    import numpy as np
+
+    results = _draws_of_realism(bench)
+    figures = []
+    for name in results[0]:
+        for measure in results[0][name]:
+            values = np.array([result[name][measure] for result in results])
+            figures.append(_normal(f"{measure}, {name}", values, _UNITS.get(measure, "x 1,000")))
+        for measure in ("swd", "colour", "spectrum") if name != SYNTHETIC else ():
+            ratio = [1 - result[name][measure] / result[SYNTHETIC][measure] for result in results]
+            title = f"{measure} less than synthetic, {name}"
+            figures.append(_normal(title, 100 * np.array(ratio), "%"))
+    return figures
+
+
+_UNITS = {"colour": "Lab", "spectrum": "dB"}
+
+
+def _draws_of_realism(bench: Bench) -> list[dict[str, dict[str, float]]]:
+    """Return the distances of each set in each bootstrap draw of pictures on both sides."""
+    import torch
+    from realism import VERSION, Look, distances
+
+    limit = bench.translation.limit
+    sets = {
+        name: tableworld.read(folders[0], bench.count())
+        for name, folders in bench.trained_on().items()
+    }
+    sets[PHOTO] = tableworld.read(bench.world / PHOTO_TRAIN, bench.count())
+    reference = tableworld.read(bench.world / TEST_PHOTO, limit)
+    key = [VERSION, reference.fingerprint(), {n: s.fingerprint() for n, s in sets.items()}]
+    if all(bench.place(f"realism/{draw}", key).is_file() for draw in range(bench.draws)):
+        return [bench.kept(f"realism/{draw}", key, dict) for draw in range(bench.draws)]
+    looks = {name: Look.of(_tensor(one)) for name, one in sets.items()}
+    aim = Look.of(_tensor(reference))
+
+    def draw(seed: int) -> dict[str, dict[str, float]]:
+        generator = torch.Generator().manual_seed(seed)
+        size = (len(aim.lab),)
+        drawn = aim.drawn(torch.randint(size[0], size, generator=generator))
+        some = [
+            o.drawn(torch.randint(len(o.lab), size, generator=generator)) for o in looks.values()
+        ]
+        print(f"realism {seed + 1}/{bench.draws}", flush=True)
+        return dict(zip(looks, distances(some, drawn, seed), strict=True))
+
+    return [
+        bench.kept(f"realism/{seed}", key, lambda s=seed: draw(s)) for seed in range(bench.draws)
+    ]
+
+
+def _tensor(labels: tableworld.Labels) -> Any:
+    import numpy as np
+    import torch
+
+    stacked = np.stack([picture.pixels for picture in labels.pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+
+
+def _normal(name: str, values: Any, unit: str) -> Figure:
+    """Return the mean of bootstrap draws and 1.96 of their standard deviations either way.
+
+    There are too few draws for percentiles.
+    """
+    mean, spread = float(values.mean()), 1.96 * float(values.std(ddof=1))
+    return Figure(name, mean, mean - spread, mean + spread, unit)
+
+
+def downstream(bench: Bench) -> list[Figure]:
+    """Train on each set with each seed, and return AP on test photographs and the gaps closed."""
+    import segmenter
+
+    segmenter.require()
+    jobs = _trainings(bench)
+    _run(bench, [job for job in jobs if not job.result.is_file()])
+    truth = tableworld.read(bench.world / TEST_PHOTO, bench.translation.limit).truth()
+    import averageprecision
+
+    runs: dict[str, list[Any]] = {}
+    for job in jobs:
+        found = json.loads(job.result.read_bytes())["detections"]
+        runs.setdefault(job.name, []).append(averageprecision.scored(truth, found))
+    whole = {n: sum(r.precision() for r in of) / len(of) for n, of in runs.items()}
+    key = [str(job.result.name) for job in jobs]
+    draws = bench.kept(
+        "downstream/bootstrap",
+        [key, 20 * bench.draws],
+        lambda: list(averageprecision.draws(runs, 20 * bench.draws)),
+    )
+    return [*_precisions(whole, draws), *_gaps(whole, draws)]
+
+
+def _precisions(whole: Mapping[str, float], draws: Sequence[Mapping[str, float]]) -> list[Figure]:
+    from averageprecision import interval
+
+    return [
+        Figure(f"mask AP, {name}", ap, *interval([draw[name] for draw in draws]))
+        for name, ap in whole.items()
+    ]
+
+
+def _gaps(whole: Mapping[str, float], draws: Sequence[Mapping[str, float]]) -> list[Figure]:
+    """Return the share of the gap that each set closes, and its lead over the best baseline."""
+    from averageprecision import gap_closed, interval
+
+    figures = []
+    for name in whole:
+        if name in {SYNTHETIC, PHOTO}:
+            continue
+        gaps = [gap_closed(draw[name], draw[SYNTHETIC], draw[PHOTO]) for draw in draws]
+        value = gap_closed(whole[name], whole[SYNTHETIC], whole[PHOTO])
+        figures.append(Figure(f"gap closed, {name}", value, *interval(gaps)))
+    baselines = [name for name in (SYNTHETIC, *BASELINES) if name in whole]
+    for name in (DIFFUSION, MIXED):
+        if name in whole:
+            leads = [draw[name] - max(draw[b] for b in baselines) for draw in draws]
+            value = whole[name] - max(whole[b] for b in baselines)
+            figures.append(Figure(f"AP above the best baseline, {name}", value, *interval(leads)))
+    return figures
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: of which set, with what seed, and the file that its detections go to."""
+
+    name: str
+    folders: tuple[Path, ...]
+    seed: int
+    count: int
+    test: Path
+    test_count: int | None
+    recipe: Any
+    device: str
+    threads: int | None
+    result: Path
+
+
+def _trainings(bench: Bench) -> list[Training]:
+    """Return all trainings, seed by seed, so that a run cut short has all sets of some seeds."""
+    from segmenter import Recipe
+
+    recipe = Recipe() if bench.steps is None else Recipe(steps=bench.steps)
+    sets = bench.trained_on()
+    if DIFFUSION in sets:
+        sets[MIXED] = sets[SYNTHETIC] + sets[DIFFUSION]
+    sets[PHOTO] = [bench.world / PHOTO_TRAIN]
+    test, limit, count = bench.world / TEST_PHOTO, bench.translation.limit, bench.count()
+    prints = {
+        folder: tableworld.read(folder, count).fingerprint()
+        for of in sets.values()
+        for folder in of
+    }
+    aim = tableworld.read(test, limit).fingerprint()
+    jobs = []
+    for seed in range(bench.seeds):
+        for name, folders in sets.items():
+            key = [[prints[folder] for folder in folders], aim, asdict(recipe), seed]
+            jobs.append(
+                Training(
+                    *(name, tuple(folders), seed, count, test, limit, recipe, bench.device),
+                    threads=1 if bench.workers > 1 else None,
+                    result=bench.place(f"downstream/{name}-{seed}", key),
+                )
+            )
+    return jobs
+
+
+def _run(bench: Bench, jobs: Sequence[Training]) -> None:
+    """Do the trainings that are left, in so many processes."""
+    if bench.workers == 1:
+        for done, job in enumerate(jobs, 1):
+            print(f"downstream {done}/{len(jobs)}: {_train(job)}", flush=True)
+        return
+    pool = ProcessPoolExecutor(bench.workers, get_context("spawn"))
+    try:
+        for done, future in enumerate(as_completed([pool.submit(_train, job) for job in jobs]), 1):
+            print(f"downstream {done}/{len(jobs)}: {future.result()}", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _train(job: Training) -> str:
+    """Train, detect on the test photographs, write the detections; return a line on it."""
+    import time
+
+    import segmenter
+    import torch
+
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    start = time.process_time()
+    parts = [tableworld.read(folder, job.count) for folder in job.folders]
+    pictures = [picture for part in parts for picture in part.pictures]
+    model = segmenter.train(pictures, len(parts[0].categories), job.recipe, job.seed, job.device)
+    test = tableworld.read(job.test, job.test_count)
+    detections = segmenter.detect(model, test.pictures, job.device)
+    seconds = time.process_time() - start
+    result = {
+        "set": job.name,
+        "pictures": len(pictures),
+        "seconds": seconds,
+        "detections": detections,
+    }
+    write_atomically(job.result, json.dumps(result).encode())
+    return (
+        f"{job.name}, seed {job.seed}, {len(pictures)} pictures, {seconds:.0f} s of processor time"
+    )
+
+
+def fidelity(bench: Bench) -> list[Figure]:
+    """Measure the translated test renders, and the photographs of their scenes, against both."""
+    from fidelity import figures, look
+
+    limit = bench.translation.limit
+    sources = tableworld.read(bench.world / TEST_SYNTHETIC, limit)
+    photos = tableworld.read(bench.world / TEST_PHOTO, limit)
+    by_id = {p.entry["id"]: p for p in photos.pictures}
+    sets = {PHOTO: photos}
+    for method in bench.methods:
+        sets[method] = tableworld.read(bench.translation.folder(method, TEST_SYNTHETIC), limit)
+    found = []
+    for name, labels in sets.items():
+        pictures = {p.entry["id"]: p for p in labels.pictures}
+        key = [labels.fingerprint(), sources.fingerprint(), photos.fingerprint()]
+        looks = bench.kept(
+            f"fidelity/{name}",
+            key,
+            lambda pictures=pictures: [
+                look(source, by_id[number], pictures[number])
+                for source in sources.pictures
+                if (number := source.entry["id"]) in pictures
+            ],
+        )
+        share = len(pictures) / len(sources.pictures)
+        found.append(Figure(f"pictures published, {name}", share, share, share))
+        found += [Figure(f"{title}, {name}", *ends) for title, ends in figures(looks).items()]
+    return found
+
+
+def main() -> int:
+    """Measure, print the tables, and return the exit code."""
+    arguments = _arguments()
+    try:
+        figures = _measure(arguments)
+    except Sv2rError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    if arguments.json:
+        write_json([row for figure in figures for row in figure.rows()], arguments.json)
+    return 0
+
+
+def _measure(arguments: argparse.Namespace) -> list[Figure]:
+    if arguments.render:
+        for command in tableworld.commands(arguments.world):
+            words = [*command.split(), "--workers", str(arguments.workers)]
+            subprocess.run([sys.executable, "-m", "sv2r.cli.main", *words[1:]], check=True)
+    tableworld.require(arguments.world)
+    bench = _bench(arguments)
+    if "downstream" in arguments.stages:
+        import segmenter
+
+        segmenter.require()  # before hours are spent on the stages before it
+    work = {
+        "translate": translate,
+        "realism": realism,
+        "downstream": downstream,
+        "fidelity": fidelity,
+    }
+    print(machine())
+    figures: list[Figure] = []
+    for stage in STAGES:
+        if stage in arguments.stages:
+            found = work[stage](bench)
+            _print(stage, found)
+            figures += found
+    return figures
+
+
+def _print(stage: str, figures: Sequence[Figure]) -> None:
+    if not figures:
+        return
+    print(f"\n| {stage} | value | 95 % interval | unit |\n| --- | ---: | ---: | --- |")
+    for one in figures:
+        print(f"| {one.name} | {one.value:.3f} | {one.low:.3f} to {one.high:.3f} | {one.unit} |")
+
+
+def _bench(arguments: argparse.Namespace) -> Bench:
+    quick = QUICK if arguments.quick else {}
+    if DIFFUSION in arguments.methods and not arguments.preset.is_file():
+        raise ConfigError(f"{arguments.preset}: no such preset; give one by --preset")
+    return Bench(
+        Translation(
+            arguments.world.absolute(),
+            arguments.work.absolute(),
+            arguments.preset,
+            arguments.model.absolute(),
+            arguments.device,
+            quick.get("count", arguments.count),
+        ),
+        tuple(arguments.methods),
+        arguments.seeds,
+        quick.get("steps", arguments.steps),
+        quick.get("draws", arguments.draws),
+        "cpu" if arguments.device == "auto" else arguments.device,
+        arguments.workers,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    options = parser(__doc__.partition("\n")[0])
+    add = options.add_argument
+    add("--world", type=Path, required=True, help="as `sv2r tabletop render` makes its parts")
+    add("--work", type=Path, default=Path("tabletop-work"), help="where results are kept")
+    add("--render", action="store_true", help="render the parts of the world that are missing")
+    add("--model", type=Path, default=MODEL, help="a diffusers folder; the bundled one by default")
+    add("--preset", type=Path, default=PRESET, help="a YAML file: how the model is used")
+    add("--stages", type=_names(STAGES), default=STAGES, help="some of them, with commas between")
+    everyone = (*BASELINES, DIFFUSION)
+    add("--methods", type=_names(everyone), default=everyone, help="some of them, likewise")
+    add("--seeds", type=int, default=3, help="trainings of each set")
+    add("--steps", type=int, help="of each training; the segmenter's own number by default")
+    add("--count", type=int, help="pictures of each part, at most")
+    add("--draws", type=int, default=20, help="bootstrap draws; 20 times as many for AP")
+    add("--device", default="auto", help="auto, cpu, cuda:0; auto trains the segmenter on a CPU")
+    add("--workers", type=int, default=1, help="trainings at a time, with one thread each")
+    add("--quick", action="store_true", help="a few pictures and steps: whether it runs at all")
+    return options.parse_args()
+
+
+def _names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    def names(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"no {name!r}; there are: {','.join(known)}")
+        return found
+
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())
