@@ -30,9 +30,10 @@ MAP_NAMES = ("0", "1", "2")
 class Recipe:
     """How it is trained. rate: the peak of a one-cycle schedule of AdamW."""
 
-    steps: int = 700
-    batch: int = 8
-    rate: float = 3e-3
+    steps: int = 1200
+    # In 90 s of a core, 700 steps of four reached three times the AP of 260 steps of eight.
+    batch: int = 4
+    rate: float = 2e-3
     decay: float = 0.02
     # Raised whenever the network or the loop changes: trainings of other versions do not count.
     version: int = 1
@@ -88,7 +89,7 @@ def build(categories: int) -> MaskRCNN:
 
 
 def _body() -> nn.Module:
-    """Return torchvision's ResNet, narrow, with a stem that halves the picture once and not twice."""
+    """Return torchvision's ResNet, narrow, its stem halving the picture once and not twice."""
     from torchvision.models.resnet import BasicBlock, ResNet
 
     body = ResNet(BasicBlock, [1, 1, 1, 1])

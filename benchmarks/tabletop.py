@@ -13,15 +13,10 @@ fidelity    are objects where the render, and the photograph of the same scene, 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,81 +24,15 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tableworld
-from table import Row, machine, parser, write_json
+from bench import PHOTO, SYNTHETIC, Bench, Figure
+from table import machine, parser, write_json
 from tableworld import PHOTO_TRAIN, SYNTHETIC_TRAIN, TEST_PHOTO, TEST_SYNTHETIC
 from translated import BASELINES, DIFFUSION, MODEL, PRESET, Translation
 
-from sv2r import ConfigError, Sv2rError, write_atomically
+from sv2r import ConfigError, Sv2rError
 
 STAGES = ("translate", "realism", "downstream", "fidelity")
-SYNTHETIC, PHOTO, MIXED = "synthetic", "photo", "mixed"
 QUICK = {"count": 6, "steps": 3, "draws": 3}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure with the ends of its 95 % interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    unit: str = ""
-
-    def rows(self) -> list[Row]:
-        """Return it and its interval as rows of the benchmarks' common form."""
-        ends = (("low", self.low), ("high", self.high))
-        return [
-            Row(self.name, self.value, self.unit),
-            *(Row(f"{self.name}, {which}", end, self.unit) for which, end in ends),
-        ]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The measurement's settings. methods: the translators that take part."""
-
-    translation: Translation
-    methods: tuple[str, ...]
-    seeds: int
-    steps: int | None
-    draws: int
-    device: str
-    workers: int
-
-    @property
-    def world(self) -> Path:
-        """Return the folder of the rendered world."""
-        return self.translation.world
-
-    def trained_on(self) -> dict[str, list[Path]]:
-        """Return the folders of each set that stands for renders to train with, by its name."""
-        sets = {SYNTHETIC: [self.world / SYNTHETIC_TRAIN]}
-        for method in self.methods:
-            sets[method] = [self.translation.folder(method, SYNTHETIC_TRAIN)]
-        return sets
-
-    def count(self) -> int:
-        """Return how many pictures each set may have: equally many renders and photographs."""
-        there = [
-            len(json.loads((self.world / part / "annotations.json").read_bytes())["images"])
-            for part in (SYNTHETIC_TRAIN, PHOTO_TRAIN)
-        ]
-        return min(*there, self.translation.limit or sys.maxsize)
-
-    def kept(self, name: str, key: object, make: Callable[[], Any]) -> Any:
-        """Return what `make` returned under that key before, or makes now; it must be JSON."""
-        path = self.place(name, key)
-        if not path.is_file():
-            write_atomically(path, json.dumps(make()).encode())
-        return json.loads(path.read_bytes())
-
-    def place(self, name: str, key: object) -> Path:
-        """Return the file of a result."""
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
-        path = self.translation.work / f"{name}-{digest}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
 
 
 def translate(bench: Bench) -> list[Figure]:
@@ -185,144 +114,10 @@ def _normal(name: str, values: Any, unit: str) -> Figure:
 
 
 def downstream(bench: Bench) -> list[Figure]:
-    """Train on each set with each seed, and return AP on test photographs and the gaps closed."""
-    import segmenter
+    """Train on each set, and return mask AP and how much of the gap each closes."""
+    from downstream import figures
 
-    segmenter.require()
-    jobs = _trainings(bench)
-    _run(bench, [job for job in jobs if not job.result.is_file()])
-    truth = tableworld.read(bench.world / TEST_PHOTO, bench.translation.limit).truth()
-    import averageprecision
-
-    runs: dict[str, list[Any]] = {}
-    for job in jobs:
-        found = json.loads(job.result.read_bytes())["detections"]
-        runs.setdefault(job.name, []).append(averageprecision.scored(truth, found))
-    whole = {n: sum(r.precision() for r in of) / len(of) for n, of in runs.items()}
-    key = [str(job.result.name) for job in jobs]
-    draws = bench.kept(
-        "downstream/bootstrap",
-        [key, 20 * bench.draws],
-        lambda: list(averageprecision.draws(runs, 20 * bench.draws)),
-    )
-    return [*_precisions(whole, draws), *_gaps(whole, draws)]
-
-
-def _precisions(whole: Mapping[str, float], draws: Sequence[Mapping[str, float]]) -> list[Figure]:
-    from averageprecision import interval
-
-    return [
-        Figure(f"mask AP, {name}", ap, *interval([draw[name] for draw in draws]))
-        for name, ap in whole.items()
-    ]
-
-
-def _gaps(whole: Mapping[str, float], draws: Sequence[Mapping[str, float]]) -> list[Figure]:
-    """Return the share of the gap that each set closes, and its lead over the best baseline."""
-    from averageprecision import gap_closed, interval
-
-    figures = []
-    for name in whole:
-        if name in {SYNTHETIC, PHOTO}:
-            continue
-        gaps = [gap_closed(draw[name], draw[SYNTHETIC], draw[PHOTO]) for draw in draws]
-        value = gap_closed(whole[name], whole[SYNTHETIC], whole[PHOTO])
-        figures.append(Figure(f"gap closed, {name}", value, *interval(gaps)))
-    baselines = [name for name in (SYNTHETIC, *BASELINES) if name in whole]
-    for name in (DIFFUSION, MIXED):
-        if name in whole:
-            leads = [draw[name] - max(draw[b] for b in baselines) for draw in draws]
-            value = whole[name] - max(whole[b] for b in baselines)
-            figures.append(Figure(f"AP above the best baseline, {name}", value, *interval(leads)))
-    return figures
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training: of which set, with what seed, and the file that its detections go to."""
-
-    name: str
-    folders: tuple[Path, ...]
-    seed: int
-    count: int
-    test: Path
-    test_count: int | None
-    recipe: Any
-    device: str
-    threads: int | None
-    result: Path
-
-
-def _trainings(bench: Bench) -> list[Training]:
-    """Return all trainings, seed by seed, so that a run cut short has all sets of some seeds."""
-    from segmenter import Recipe
-
-    recipe = Recipe() if bench.steps is None else Recipe(steps=bench.steps)
-    sets = bench.trained_on()
-    if DIFFUSION in sets:
-        sets[MIXED] = sets[SYNTHETIC] + sets[DIFFUSION]
-    sets[PHOTO] = [bench.world / PHOTO_TRAIN]
-    test, limit, count = bench.world / TEST_PHOTO, bench.translation.limit, bench.count()
-    prints = {
-        folder: tableworld.read(folder, count).fingerprint()
-        for of in sets.values()
-        for folder in of
-    }
-    aim = tableworld.read(test, limit).fingerprint()
-    jobs = []
-    for seed in range(bench.seeds):
-        for name, folders in sets.items():
-            key = [[prints[folder] for folder in folders], aim, asdict(recipe), seed]
-            jobs.append(
-                Training(
-                    *(name, tuple(folders), seed, count, test, limit, recipe, bench.device),
-                    threads=1 if bench.workers > 1 else None,
-                    result=bench.place(f"downstream/{name}-{seed}", key),
-                )
-            )
-    return jobs
-
-
-def _run(bench: Bench, jobs: Sequence[Training]) -> None:
-    """Do the trainings that are left, in so many processes."""
-    if bench.workers == 1:
-        for done, job in enumerate(jobs, 1):
-            print(f"downstream {done}/{len(jobs)}: {_train(job)}", flush=True)
-        return
-    pool = ProcessPoolExecutor(bench.workers, get_context("spawn"))
-    try:
-        for done, future in enumerate(as_completed([pool.submit(_train, job) for job in jobs]), 1):
-            print(f"downstream {done}/{len(jobs)}: {future.result()}", flush=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _train(job: Training) -> str:
-    """Train, detect on the test photographs, write the detections; return a line on it."""
-    import time
-
-    import segmenter
-    import torch
-
-    if job.threads:
-        torch.set_num_threads(job.threads)
-    start = time.process_time()
-    parts = [tableworld.read(folder, job.count) for folder in job.folders]
-    pictures = [picture for part in parts for picture in part.pictures]
-    model = segmenter.train(pictures, len(parts[0].categories), job.recipe, job.seed, job.device)
-    test = tableworld.read(job.test, job.test_count)
-    detections = segmenter.detect(model, test.pictures, job.device)
-    seconds = time.process_time() - start
-    result = {
-        "set": job.name,
-        "pictures": len(pictures),
-        "seconds": seconds,
-        "detections": detections,
-    }
-    write_atomically(job.result, json.dumps(result).encode())
-    return (
-        f"{job.name}, seed {job.seed}, {len(pictures)} pictures, {seconds:.0f} s of processor time"
-    )
+    return figures(bench)
 
 
 def fidelity(bench: Bench) -> list[Figure]:
@@ -355,11 +150,14 @@ def fidelity(bench: Bench) -> list[Figure]:
     return found
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Measure, print the tables, and return the exit code."""
-    arguments = _arguments()
+    arguments = _arguments(words)
     try:
         figures = _measure(arguments)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
     except Sv2rError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
@@ -376,9 +174,9 @@ def _measure(arguments: argparse.Namespace) -> list[Figure]:
     tableworld.require(arguments.world)
     bench = _bench(arguments)
     if "downstream" in arguments.stages:
-        import segmenter
+        from segmenter import require
 
-        segmenter.require()  # before hours are spent on the stages before it
+        require()  # before hours are spent on the stages before it
     work = {
         "translate": translate,
         "realism": realism,
@@ -425,7 +223,7 @@ def _bench(arguments: argparse.Namespace) -> Bench:
     )
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     options = parser(__doc__.partition("\n")[0])
     add = options.add_argument
     add("--world", type=Path, required=True, help="as `sv2r tabletop render` makes its parts")
@@ -443,7 +241,7 @@ def _arguments() -> argparse.Namespace:
     add("--device", default="auto", help="auto, cpu, cuda:0; auto trains the segmenter on a CPU")
     add("--workers", type=int, default=1, help="trainings at a time, with one thread each")
     add("--quick", action="store_true", help="a few pictures and steps: whether it runs at all")
-    return options.parse_args()
+    return options.parse_args(words)
 
 
 def _names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:

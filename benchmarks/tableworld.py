@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,7 +123,5 @@ def read(root: Path, limit: int | None = None) -> Labels:
         path = root / entry["file_name"]
         if path.is_file():
             pixels = read_picture(path, entry["file_name"]).pixels
-            pictures.append(
-                Labelled(pixels, MappingProxyType(entry), of_picture.get(entry["id"], []))
-            )
+            pictures.append(Labelled(pixels, entry, of_picture.get(entry["id"], [])))
     return Labels(pictures, document["categories"])
