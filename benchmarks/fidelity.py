@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tableworld import Labelled
+from tableworld import Labelled, Labels
 
 from sv2r.checks import score
 
@@ -30,14 +30,24 @@ def look(source: Labelled, photo: Labelled, picture: Labelled) -> dict[str, Any]
     }
 
 
-def figures(looks: Sequence[Mapping[str, Any]], draws: int = 1000) -> dict[str, Any]:
+def looks(sources: Labels, photos: Labels, pictures: Labels) -> list[dict[str, Any]]:
+    """Return the look of each picture that is there; renders and photos have all of them."""
+    renders, truths = ({p.entry["id"]: p for p in one.pictures} for one in (sources, photos))
+    return [
+        look(renders[number], truths[number], picture)
+        for picture in pictures.pictures
+        if (number := picture.entry["id"]) in renders
+    ]
+
+
+def figures(seen: Sequence[Mapping[str, Any]], draws: int = 1000) -> dict[str, Any]:
     """Return each figure as (value, low, high): 95 % intervals, bootstrap over pictures."""
     rng = np.random.default_rng(0)
-    numbers = [rng.integers(len(looks), size=len(looks)) for _ in range(draws)]
+    numbers = [rng.integers(len(seen), size=len(seen)) for _ in range(draws)]
     found = {}
     for name, measure in _MEASURES.items():
-        values = [measure([looks[i] for i in drawn]) for drawn in numbers]
-        found[name] = (measure(looks), *map(float, np.nanquantile(values, [0.025, 0.975])))
+        values = [measure([seen[i] for i in drawn]) for drawn in numbers]
+        found[name] = (measure(seen), *map(float, np.nanquantile(values, [0.025, 0.975])))
     return found
 
 
@@ -51,7 +61,7 @@ def _median(looks: Sequence[Mapping[str, Any]], key: str) -> float:
     return float(np.median(values)) if values else float("nan")
 
 
-_MEASURES = {
+_MEASURES: Mapping[str, Callable[[Sequence[Mapping[str, Any]]], float]] = {
     "instances still there": lambda looks: _share(looks, "survivals"),
     "instances where the photo has them": lambda looks: _share(looks, "in_photo"),
     "edge agreement with the photo": lambda looks: _median(looks, "agreement"),

@@ -42,7 +42,9 @@ def _filtered(pictures: Tensor) -> Tensor:
     kernel = torch.outer(taps, taps) / taps.sum() ** 2
     channels = pictures.shape[1]
     weights = kernel.expand(channels, 1, 5, 5)
-    return conv2d(pad(pictures, (2, 2, 2, 2), mode="reflect"), weights, groups=channels)
+    padded = pad(pictures, (2, 2, 2, 2), mode="reflect")
+    filtered: Tensor = conv2d(padded, weights, groups=channels)
+    return filtered
 
 
 def patches(level: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -92,7 +92,7 @@ def _body() -> nn.Module:
     """Return torchvision's ResNet, narrow, its stem halving the picture once and not twice."""
     from torchvision.models.resnet import BasicBlock, ResNet
 
-    body = ResNet(BasicBlock, [1, 1, 1, 1])
+    body: Any = ResNet(BasicBlock, [1, 1, 1, 1])
     body.inplanes = WIDTH
     body.conv1 = nn.Conv2d(3, WIDTH, 3, 2, 1, bias=False)
     body.bn1 = nn.BatchNorm2d(WIDTH)
@@ -100,7 +100,8 @@ def _body() -> nn.Module:
     for stage in range(4):
         layer = body._make_layer(BasicBlock, WIDTH * 2**stage, 1, stride=2 if stage else 1)
         setattr(body, f"layer{stage + 1}", layer)
-    return body
+    narrow: nn.Module = body
+    return narrow
 
 
 def train(

@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,7 @@ def _draws_of_realism(bench: Bench) -> list[dict[str, dict[str, float]]]:
         print(f"realism {seed + 1}/{bench.draws}", flush=True)
         return dict(zip(looks, distances(some, drawn, seed), strict=True))
 
-    return [
-        bench.kept(f"realism/{seed}", key, lambda s=seed: draw(s)) for seed in range(bench.draws)
-    ]
+    return [bench.kept(f"realism/{seed}", key, partial(draw, seed)) for seed in range(bench.draws)]
 
 
 def _tensor(labels: tableworld.Labels) -> Any:
@@ -122,31 +121,21 @@ def downstream(bench: Bench) -> list[Figure]:
 
 def fidelity(bench: Bench) -> list[Figure]:
     """Measure the translated test renders, and the photographs of their scenes, against both."""
-    from fidelity import figures, look
+    from fidelity import figures, looks
 
     limit = bench.translation.limit
     sources = tableworld.read(bench.world / TEST_SYNTHETIC, limit)
     photos = tableworld.read(bench.world / TEST_PHOTO, limit)
-    by_id = {p.entry["id"]: p for p in photos.pictures}
     sets = {PHOTO: photos}
     for method in bench.methods:
         sets[method] = tableworld.read(bench.translation.folder(method, TEST_SYNTHETIC), limit)
     found = []
     for name, labels in sets.items():
-        pictures = {p.entry["id"]: p for p in labels.pictures}
         key = [labels.fingerprint(), sources.fingerprint(), photos.fingerprint()]
-        looks = bench.kept(
-            f"fidelity/{name}",
-            key,
-            lambda pictures=pictures: [
-                look(source, by_id[number], pictures[number])
-                for source in sources.pictures
-                if (number := source.entry["id"]) in pictures
-            ],
-        )
-        share = len(pictures) / len(sources.pictures)
+        seen = bench.kept(f"fidelity/{name}", key, partial(looks, sources, photos, labels))
+        share = len(labels.pictures) / len(sources.pictures)
         found.append(Figure(f"pictures published, {name}", share, share, share))
-        found += [Figure(f"{title}, {name}", *ends) for title, ends in figures(looks).items()]
+        found += [Figure(f"{title}, {name}", *ends) for title, ends in figures(seen).items()]
     return found
 
 

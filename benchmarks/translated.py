@@ -41,7 +41,7 @@ class Translation:
 
     def folder(self, method: str, part: str) -> Path:
         """Return where the pictures of a part of the world are once a method has made them."""
-        key = {"settings": self._settings(method), "limit": self.limit}
+        key: dict[str, Any] = {"settings": self._settings(method), "limit": self.limit}
         if method == DIFFUSION:
             key |= {"preset": self.preset.read_text(encoding="utf-8"), "model": self._model()}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
@@ -69,7 +69,7 @@ class Translation:
         own = {
             "input": self.world / part,
             "output": output,
-            "device": self.device,
+            "device": [self.device],
             "limit": self.limit,
             "loader": {"name": "coco", "depth": "../depth/{stem}.png"},
             **self._settings(method),

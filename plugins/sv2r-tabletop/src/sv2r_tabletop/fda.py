@@ -68,7 +68,7 @@ def adapt(image: Tensor, photo: Tensor, beta: float) -> Tensor:
     amplitude = source.abs()
     amplitude[middle] = target[middle].abs()
     mixed = torch.polar(amplitude, source.angle())
-    picture = torch.fft.ifft2(torch.fft.ifftshift(mixed, dim=(1, 2))).real
+    picture: Tensor = torch.fft.ifft2(torch.fft.ifftshift(mixed, dim=(1, 2))).real
     return (picture.clamp(0, 1) * 255).round().to(torch.uint8)
 
 

@@ -74,7 +74,8 @@ def to_lab(image: Tensor) -> Tensor:
 
     linear = rgb_to_linear_rgb(image).flatten(1)
     cones = torch.tensor(_RGB_TO_LMS) @ linear
-    return torch.tensor(_LMS_TO_LAB) @ cones.clamp_min(_DARKEST).log10()
+    lab: Tensor = torch.tensor(_LMS_TO_LAB) @ cones.clamp_min(_DARKEST).log10()
+    return lab
 
 
 def from_lab(lab: Tensor) -> Tensor:
@@ -85,7 +86,8 @@ def from_lab(lab: Tensor) -> Tensor:
     # The inverses and not the paper's rounded ones: a picture's own colours give the picture.
     cones = 10 ** (torch.tensor(_LMS_TO_LAB).T @ lab)
     linear = torch.linalg.inv(torch.tensor(_RGB_TO_LMS, dtype=torch.float64)).float() @ cones
-    return linear_rgb_to_rgb(linear.clamp(0, 1)[:, None])
+    picture: Tensor = linear_rgb_to_rgb(linear.clamp(0, 1)[:, None])
+    return picture
 
 
 def build(options: ReinhardOptions, runtime: Runtime) -> Reinhard:
