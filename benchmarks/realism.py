@@ -56,7 +56,7 @@ def patches(level: Tensor, count: int, generator: torch.Generator) -> Tensor:
     down = (top[..., None] + torch.arange(SIDE)).flatten(0, 1)
     right = (left[..., None] + torch.arange(SIDE)).flatten(0, 1)
     of = torch.arange(number).repeat_interleave(count)[:, None, None]
-    cut = level[of, :, down[:, :, None], right[:, None, :]]
+    cut: Tensor = level[of, :, down[:, :, None], right[:, None, :]]
     cut = cut - cut.mean((0, 1, 2))
     cut = cut / cut.std((0, 1, 2), correction=0).clamp_min(1e-8)
     return cut.flatten(1)
