@@ -56,7 +56,7 @@ def patches(level: Tensor, count: int, generator: torch.Generator) -> Tensor:
     down = (top[..., None] + torch.arange(SIDE)).flatten(0, 1)
     right = (left[..., None] + torch.arange(SIDE)).flatten(0, 1)
     of = torch.arange(number).repeat_interleave(count)[:, None, None]
-    cut: Tensor = level[of, :, down[:, :, None], right[:, None, :]]
+    cut = level[of, :, down[:, :, None], right[:, None, :]]
     cut = cut - cut.mean((0, 1, 2))
     cut = cut / cut.std((0, 1, 2), correction=0).clamp_min(1e-8)
     return cut.flatten(1)
@@ -64,7 +64,8 @@ def patches(level: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def projected(points: Tensor, directions: Tensor) -> Tensor:
     """Return (N, D) points of (N, K), sorted along each of D directions, (K, D), of length 1."""
-    return (points @ (directions / directions.norm(dim=0))).sort(dim=0).values
+    along: Tensor = points @ (directions / directions.norm(dim=0))
+    return along.sort(dim=0).values
 
 
 def transport(one: Tensor, two: Tensor) -> float:
