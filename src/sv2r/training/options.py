@@ -198,8 +198,8 @@ class BaseOptions(TrainOptions):
     resolution: int = Field(
         128, ge=8, le=4096, description="Side in pixels of the squares that photos are cut to."
     )
-    steps: int = Field(16_000, ge=1, description="Updates of the UNet's weights.")
-    batch_size: int = Field(16, ge=1, description="Pictures of the UNet's steps, on each device.")
+    steps: int = Field(10_000, ge=1, description="Updates of the UNet's weights.")
+    batch_size: int = Field(8, ge=1, description="Pictures of the UNet's steps, on each device.")
     learning_rate: float = Field(5e-4, gt=0, description="AdamW's step size for the UNet.")
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="How the learning rate goes on after its warm-up."
@@ -208,7 +208,7 @@ class BaseOptions(TrainOptions):
         None, description="A VAE to take as it is (a folder with config.json) and train none."
     )
     vae_steps: int = Field(
-        8_000, ge=1, description="Updates of the VAE's weights, which come first."
+        3_000, ge=1, description="Updates of the VAE's weights, which come first."
     )
     vae_batch_size: int = Field(8, ge=1, description="Pictures of the VAE's steps, on each device.")
     vae_crop: int = Field(
@@ -216,15 +216,15 @@ class BaseOptions(TrainOptions):
     )
     vae_learning_rate: float = Field(1e-3, gt=0, description="AdamW's step size for the VAE.")
     vae_channels: Channels = Field(
-        (24, 48, 64, 96),
-        description="Channels at each resolution; each after the first halves it, so four give "
-        "one latent for 8 pixels.",
+        (24, 48, 64),
+        description="Channels at each resolution; each after the first halves it, so three give "
+        "one latent for 4 pixels.",
     )
     vae_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
-    latent_channels: int = Field(8, ge=1, le=128, description="Channels of the latents.")
+    latent_channels: int = Field(4, ge=1, le=128, description="Channels of the latents.")
     kl: float = Field(1e-4, ge=0, description="Weight of the latents' KL divergence from noise.")
     unet_channels: Channels = Field(
-        (80, 120), description="Channels at each resolution, from the latents' own down."
+        (64, 96, 128), description="Channels at each resolution, from the latents' own down."
     )
     unet_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
     attention: int = Field(
