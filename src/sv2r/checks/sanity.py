@@ -61,7 +61,7 @@ def build(options: SanityOptions, runtime: Runtime) -> Check:
             return CheckResult(None, {"std": round(std, 3)})
         counts = _counts(picture)
         std, brightest = _spread(counts), _brightest(counts)
-        source = _counts((frame.image * 255).round().to(torch.uint8))
+        source = _counts(frame.pixels)
         source_std = _spread(source)
         scores = {"std": round(std, 3), "source_std": round(source_std, 3)}
         if brightest <= options.black_level < _brightest(source):

@@ -11,7 +11,7 @@ from sv2r.errors import SampleError
 from sv2r.images.rasterise import rasterise
 from sv2r.loaders.coco_index import Key, as_key
 from sv2r.loaders.coco_masks import Size, rle_size, segmentation_runs
-from sv2r.types import Box, Instance, Instances, Told
+from sv2r.types import Box, Drawing, Instance, Instances, Told, Undrawn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ _LARGEST_ID = 2**31 - 1
 def draw_annotations(
     annotations: Sequence[Mapping[str, Any]], size: Size, categories: Mapping[Key, str]
 ) -> Instances:
-    """Return the instances of one picture, drawn on (height, width) = size.
+    """Return the instances of one picture, to be drawn on (height, width) = size.
 
     Crowds lie at the bottom and small instances on top, so that each can be seen; what is hidden is
     kept as overlaps. An instance's id is its annotation's where all of the picture's are unique
@@ -32,19 +32,22 @@ def draw_annotations(
         SampleError: an annotation that is wrong, by its id.
     """
     ids = label_ids(annotations)
-    shapes: list[NDArray[np.int64]] = []
+    shapes: dict[int, NDArray[np.int64]] = {}
     table: dict[int, Instance] = {}
     for number, (id_, annotation) in enumerate(zip(ids, annotations, strict=True), start=1):
         try:
             table[id_] = instance_of(id_, annotation, categories)
-            shapes.append(_runs(annotation, size))
+            shapes[id_] = _runs(annotation, size)
         except SampleError as error:
             own = repr(annotation["id"]) if "id" in annotation else f"{number} of the picture's"
             raise SampleError(f"annotation {own}: {error}") from error
-    areas = [int(np.sum(shape[:, 1] - shape[:, 0])) for shape in shapes]
-    order = sorted(range(len(ids)), key=lambda i: (not table[ids[i]].crowd, -areas[i]))
-    labels, overlaps = rasterise(size, [shapes[i] for i in order], [ids[i] for i in order])
-    return Instances(labels, table, overlaps)
+    areas = {id_: int(np.sum(runs[:, 1] - runs[:, 0])) for id_, runs in shapes.items()}
+
+    def draw() -> tuple[NDArray[np.int32], dict[int, NDArray[np.int64]]]:
+        order = sorted(shapes, key=lambda id_: (not table[id_].crowd, -areas[id_]))
+        return rasterise(size, [shapes[id_] for id_ in order], order)
+
+    return Undrawn.of(table, Drawing(size, areas, draw))
 
 
 def label_ids(annotations: Sequence[Mapping[str, Any]]) -> list[int]:
