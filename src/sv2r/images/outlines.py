@@ -132,13 +132,12 @@ def _cracks(labels: Labels) -> _Cracks:
         rows, columns = np.nonzero((middle != neighbours) & (middle > 0))
         instance = middle[rows, columns].astype(np.int64)
         parts.append((instance, columns + dx, rows + dy, np.full(len(rows), direction)))
-    instance, x, y, direction = (np.concatenate(part) for part in zip(*parts, strict=True))
+    instance, x, y, heading = (np.concatenate(part) for part in zip(*parts, strict=True))
     height, width = labels.shape[0] + 1, labels.shape[1] + 1
     rank = np.unique(instance, return_inverse=True)[1].reshape(-1)
     place = (rank * height + y) * width + x
     order = np.argsort(place, kind="stable")
-    columns = (instance, x, y, direction, place)
-    return _Cracks(*(column[order] for column in columns), width)
+    return _Cracks(instance[order], x[order], y[order], heading[order], place[order], width)
 
 
 def _followers(cracks: _Cracks) -> tuple[list[int], list[bool]]:
