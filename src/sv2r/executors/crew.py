@@ -199,7 +199,7 @@ class Crew:
         if hand.alone and hand.tasks:
             for task in hand.tasks:
                 yield self._given_up(task, how)
-        self._deaths.update(hand.tasks)
+        self._deaths.update([*hand.tasks])  # a mapping would be taken for counts
         again = [] if hand.alone else [*hand.tasks]
         suspects = [task for task in again if self._deaths[task] > 1]
         self._suspects.extend(suspects)
