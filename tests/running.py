@@ -59,9 +59,7 @@ def convert_and_die(config: dict[str, Any], output: Path, step: int) -> None:
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal seen
-        changes = event in ("os.rename", "os.chmod", "os.remove") or (
-            event == "open" and isinstance(args[1], str) and "w" in args[1]
-        )
+        changes = event in ("os.rename", "os.remove") or (event == "open" and args[2] & os.O_CREAT)
         if changes and str(args[0]).startswith(str(output)) and "journal" not in str(args[0]):
             seen += 1
             if seen == step:

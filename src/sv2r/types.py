@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -104,6 +105,59 @@ class Instances:
         return {id_: visible.get(id_, 0) + len(self.overlaps.get(id_, ())) for id_ in self.table}
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How instances are drawn: all that could be wrong with them has been found already.
+
+    size: (height, width) in pixels. areas: in pixels by id, hidden pixels included.
+    draw: returns `Instances.labels` and `Instances.overlaps`.
+    """
+
+    size: tuple[int, int]
+    areas: Mapping[int, int]
+    draw: Callable[[], tuple[NDArray[np.int32], Mapping[int, NDArray[np.int64]]]]
+
+
+class Undrawn(Instances):
+    """Instances that are drawn when their pixels are first asked for, which not every job does."""
+
+    _drawing: Drawing | None = None
+
+    @classmethod
+    def of(cls, table: Mapping[int, Instance], drawing: Drawing) -> Undrawn:
+        """Return the instances of a table, to be drawn later."""
+        undrawn = cls.__new__(cls)
+        undrawn.__dict__.update(table=table, _drawing=drawing)
+        return undrawn
+
+    @cached_property
+    def _drawn(self) -> Instances:
+        if self._drawing is None:  # `dataclasses.replace` gave labels and overlaps
+            raise AttributeError("labels")
+        labels, overlaps = self._drawing.draw()
+        return Instances(labels, self.table, overlaps)
+
+    # Fields of a dataclass are no attributes of its class: these fill them in.
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """Return the (H, W) label map."""
+        return self._drawn.labels
+
+    @cached_property
+    def overlaps(self) -> Mapping[int, NDArray[np.int64]]:
+        """Return the hidden pixels by id."""
+        return self._drawn.overlaps
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (height, width) in pixels."""
+        return super().size if self._drawing is None else self._drawing.size
+
+    def areas(self) -> dict[int, int]:
+        """Return the area in pixels of each instance in the table, hidden pixels included."""
+        return super().areas() if self._drawing is None else dict(self._drawing.areas)
+
+
 @dataclass(frozen=True)
 class Sample:
     """One picture of a dataset and what is known of it before it is read.
@@ -189,10 +243,53 @@ class Frame:
     normalised: tuple[str, ...] = ()
     sha256: str = ""
 
+    @cached_property
+    def pixels(self) -> Tensor:
+        """Return the image as (3, H, W) uint8, of any memory layout; not to be written to."""
+        import torch
+
+        return (self.image * 255).round().to(torch.uint8)
+
     @property
     def size(self) -> tuple[int, int]:
         """Return (height, width) in pixels."""
         return self.image.shape[-2], self.image.shape[-1]
+
+
+class ReadFrame(Frame):
+    """A frame as it came from its file, in uint8; it becomes float32 when that is first asked for.
+
+    A float32 picture is four times as large, and what copies, crops or sends pixels needs none.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        pixels: Tensor,
+        instances: Instances,
+        normalised: tuple[str, ...],
+        sha256: str,
+    ) -> ReadFrame:
+        """Return the frame of (3, H, W) uint8 pixels; the other arguments are `Frame`'s."""
+        frame = cls.__new__(cls)
+        known = {"sample": sample, "pixels": pixels, "instances": instances}
+        frame.__dict__.update(known, normalised=normalised, sha256=sha256)
+        return frame
+
+    @cached_property
+    def image(self) -> Tensor:  # a field of Frame's, filled in later
+        """Return the pixels as (3, H, W) float32 in [0, 1]."""
+        import numpy as np
+        import torch
+
+        planes = self.pixels.numpy()
+        return torch.from_numpy(np.divide(planes, np.float32(255), dtype=np.float32, order="C"))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (height, width) in pixels."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
 
 
 @dataclass(frozen=True)

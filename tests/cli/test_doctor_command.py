@@ -42,6 +42,10 @@ def test_people_read_the_same_in_lines(sv2r):
     lines = out.splitlines()
     assert f"torch         {version('torch')}" in lines
     assert any(line.startswith("device      cpu: ") for line in lines)
+    assert any(line.startswith("compiler    ") for line in lines)
+    (latents,) = (line for line in lines if line.endswith(": by the path 'latents'"))
+    assert latents.startswith("models      stable-diffusion, stable-diffusion-xl, ")
+    assert "models      all others: by the path 'pipeline'" in lines
     assert any(line.startswith("loaders ") and "cityscapes" in line for line in lines)
     assert any(line.startswith("cache       hub: ") for line in lines)
 

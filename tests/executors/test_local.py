@@ -89,6 +89,48 @@ def test_a_killed_workers_samples_are_done_by_the_other_and_the_summary_says_so(
     assert without_settings(tmp_path / "out") == one[1]
 
 
+DEADLY = """
+import os, signal
+from sv2r import CheckResult, CheckSpec, Options, hookimpl
+
+def build(options, runtime):
+    def check(frame, picture):
+        if frame.sample.id == "07.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return CheckResult()
+    return check
+
+@hookimpl
+def sv2r_checks():
+    return [CheckSpec(name="deadly", summary="Kills on 07.png.", options=Options, build=build)]
+"""
+
+
+def test_a_picture_that_kills_every_worker_fails_by_name_and_the_others_are_made(
+    one, config, tmp_path, monkeypatch
+):
+    info = tmp_path / "site" / "sv2r_deadly-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sv2r-deadly\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[sv2r]\ndeadly = sv2r_deadly\n")
+    (info.parent / "sv2r_deadly.py").write_text(DEADLY)
+    monkeypatch.syspath_prepend(str(info.parent))
+    watch = AtFirstRecord(lambda: None)
+    summary = sv2r.convert({**config, "checks": ["sanity", "deadly"]}, watch=watch)
+    assert (summary.done, summary.failed, summary.left) == (len(NAMES) - 1, 1, 0)
+    assert summary.troubles[0].error == (
+        "07.png: the process that worked on it died three times (killed by signal 9), the last "
+        "time on it alone; render it again, or leave it out with --only"
+    )
+    assert len(summary.notes) == 3
+    assert "a new one tries the" in summary.notes[1]
+    assert sorted(watch.recorded_ones) == [(name, 0) for name in NAMES]
+    pictures = {name: data for name, data in one[1].items() if name in NAMES and "07" not in name}
+    made = without_settings(tmp_path / "out")
+    assert {name: made[name] for name in pictures} == pictures
+    assert workers() == []
+
+
 def test_where_all_workers_are_killed_one_line_says_so_and_the_job_can_be_resumed(
     one, config, tmp_path
 ):

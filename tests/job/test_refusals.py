@@ -6,12 +6,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_coco
 from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
 from sv2r.job.prompts import PromptOptions, unused_lists
+from sv2r.plugin.options import Options
+from sv2r.plugin.registry import Entry, Owner, Registry, load_registry
+from sv2r.plugin.specs import TranslatorSpec
 
 
 def asked(root, out, **more):
@@ -30,6 +34,24 @@ def write_mask(path, size=(16, 20)):
     mask = np.zeros(size, np.uint8)
     mask[4:9, 5:12] = 1
     Image.fromarray(mask).save(path)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, "auto"])
+def test_what_does_not_fit_in_memory_even_alone_is_told_once(renders, tmp_path, batch_size):
+    installed = load_registry()
+    spec = TranslatorSpec(
+        name="hungry",
+        summary="Asks for 128 PB.",
+        options=Options,
+        build=lambda *_: lambda batch: torch.empty(2**55),
+    )
+    entry = Entry("translator", "hungry", Owner("hungry", "tests", "0"), spec)
+    registry = Registry((*installed.entries, entry), installed.failures)
+    config = asked(renders, tmp_path / "out", translator="hungry", batch_size=batch_size)
+    with pytest.raises(
+        ConfigError, match=r"^not even one picture of \d+×\d+ fits in memory; choose"
+    ):
+        sv2r.convert(config, registry=registry)
 
 
 def test_a_selection_of_nothing_writes_nothing(renders, tmp_path):

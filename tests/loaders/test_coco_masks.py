@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from sv2r.errors import SampleError
-from sv2r.loaders.coco_masks import decode_counts, segmentation_runs
+from sv2r.loaders.coco_masks import decode_counts, segmentation_shape
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = sizes.flatmap(lambda size: arrays(np.uint8, size, elements=st.integers(0, 1)))
@@ -19,7 +19,7 @@ masks = sizes.flatmap(lambda size: arrays(np.uint8, size, elements=st.integers(0
 
 def painted(segmentation, size):
     mask = np.zeros(size[0] * size[1], np.uint8)
-    for start, end in segmentation_runs(segmentation, size):
+    for start, end in segmentation_shape(segmentation, size).runs():
         mask[start:end] += 1
     return mask.reshape(size[::-1]).T
 
@@ -81,8 +81,8 @@ def test_polygons_of_one_or_two_points_add_nothing_as_in_pycocotools(size, first
 
 
 def test_an_empty_list_covers_nothing():
-    assert segmentation_runs([], (2, 3)).tolist() == []
-    assert segmentation_runs([[], [1, 1, 2, 2]], (2, 3)).tolist() == []
+    assert segmentation_shape([], (2, 3)).runs().tolist() == []
+    assert segmentation_shape([[], [1, 1, 2, 2]], (2, 3)).runs().tolist() == []
 
 
 def test_what_lies_outside_of_the_frame_is_clipped():
@@ -203,14 +203,14 @@ RLE = {"size": [1, 5], "counts": [5]}
 )
 def test_a_wrong_segmentation_is_named_with_its_mend(segmentation, message):
     with pytest.raises(SampleError) as told:
-        segmentation_runs(segmentation, (1, 5))
+        segmentation_shape(segmentation, (1, 5)).runs()
     assert str(told.value) == message
 
 
 @given(st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=12))
 def test_any_string_is_counts_that_fill_the_picture_or_refused(text):
     try:
-        runs = segmentation_runs({"size": [3, 4], "counts": text}, (3, 4))
+        runs = segmentation_shape({"size": [3, 4], "counts": text}, (3, 4)).runs()
     except SampleError:
         return
     mask = coco.decode({"size": [3, 4], "counts": text.encode()})

@@ -53,7 +53,7 @@ def test_only_the_worst_are_carried_within_the_page(out):
     data = data_of(write_report(out, embedded=2))
     assert [item["i"] for item in data["items"][:2]] == ["a/1.png", "b/1.png"]
     assert len(data["pictures"]) == 2
-    assert data["pictures"][1]["b"].startswith("data:image/webp;base64,")
+    assert data["pictures"][1]["b"].startswith("data:image/jpeg;base64,")
     assert data["pictures"][1]["contours"][0] == [31, "M3 6h12v14h-12z"]
     assert data_of(write_report(out, embedded=0))["pictures"] == []
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_STEP = 4  # rows
+_STEP = 16  # rows
 
 
 class SanityOptions(Options):
@@ -49,19 +49,19 @@ def build(options: SanityOptions, runtime: Runtime) -> Check:
         """Return a reason for a frame that cannot be a translation of its source.
 
         picture: (3, H, W) uint8, H and W the frame's. Scores: `std`, the largest standard deviation
-        of a colour channel in levels of 255, of every fourth row where that is enough to tell; and
+        of a colour channel in levels of 255, of every 16th row where that is enough to tell; and
         `source_std` where the source had to be looked at.
         """
         if reason := _wrong_form(picture, frame.size):
             return CheckResult(reason)
         some = _counts(picture[:, ::_STEP])
         std = _spread(some)
-        # The variance of every fourth row is at most four times that of all rows.
-        if std >= 2 * options.min_std and _brightest(some) > options.black_level:
+        # The variance of every n-th row is at most n times that of all rows.
+        if std >= _STEP**0.5 * options.min_std and _brightest(some) > options.black_level:
             return CheckResult(None, {"std": round(std, 3)})
         counts = _counts(picture)
         std, brightest = _spread(counts), _brightest(counts)
-        source = _counts((frame.image * 255).round().to(torch.uint8))
+        source = _counts(frame.pixels)
         source_std = _spread(source)
         scores = {"std": round(std, 3), "source_std": round(source_std, 3)}
         if brightest <= options.black_level < _brightest(source):

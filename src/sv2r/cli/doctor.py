@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from sv2r.diffusion.families import FAMILIES
+from sv2r.diffusion.preflight import find_compiler
 from sv2r.plugin.registry import load_registry
 
 _LIBRARIES = (
@@ -32,6 +34,8 @@ def doctor(as_json: bool) -> int:
         "python": f"{platform.python_version()} ({sys.executable})",
         "versions": {name: _version(name) for name in _LIBRARIES},
         "devices": _devices(),
+        "compiler": find_compiler() or "none",
+        "paths": {"latents": [family.name for family in FAMILIES], "pipeline": ["all others"]},
         "plugins": _plugins(),
         "caches": _caches(),
     }
@@ -109,6 +113,9 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"{name:<13} {text}")
     for device in found["devices"]:
         click.echo(f"device      {device['name']}: {device['what']}, computes in {device['dtype']}")
+    click.echo(f"compiler    {found['compiler']} (for --translator.compile)")
+    for path, families in found["paths"].items():
+        click.echo(f"models      {', '.join(families)}: by the path '{path}'")
     for kind, names in found["plugins"]["working"].items():
         click.echo(f"{kind + 's':<13} {', '.join(names) or 'none'}")
     for line in (

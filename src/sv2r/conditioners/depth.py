@@ -197,7 +197,7 @@ class Estimator:
     def _prepared(self, frame: Frame) -> Any:
         from PIL import Image
 
-        pixels = (frame.image * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        pixels = frame.pixels.permute(1, 2, 0).contiguous().numpy()
         try:
             return self._processor(images=Image.fromarray(pixels), return_tensors="pt")
         except (ValueError, RuntimeError, ZeroDivisionError) as error:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sv2r.diffusion.memory import is_out_of_memory
 from sv2r.types import Batch
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -32,19 +33,16 @@ def pick_batch_size(
 
     make_batch: gives a batch of a size. candidates: ascending.
 
-    Raises:
-        torch.OutOfMemoryError: not even the smallest fits.
+    Raises whatever the smallest raises, an error that `is_out_of_memory` where it does not fit.
     """
-    import torch
-
     best, least, misses = candidates[0], float("inf"), 0
     for size in candidates:
         try:
             seconds = _seconds(translate, make_batch(size), device, clock) / size
-        except torch.OutOfMemoryError:
-            _free(device)
-            if size == candidates[0]:
+        except Exception as error:
+            if not is_out_of_memory(error) or size == candidates[0]:
                 raise
+            _free(device)
             break
         if seconds < least * (1 - _GAIN):
             best, least, misses = size, seconds, 0

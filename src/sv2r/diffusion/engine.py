@@ -13,7 +13,7 @@ from sv2r.diffusion.latents import Latents
 from sv2r.diffusion.networks import Once
 from sv2r.diffusion.prompts import Prompts
 from sv2r.hub import quiet
-from sv2r.types import Batch, Refusal
+from sv2r.types import Batch, Frame, ReadFrame, Refusal
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,7 @@ class LatentEngine:
 
     def _pictures(self, batch: Batch, generators: list[torch.Generator]) -> Tensor:
         """Return the (B, 3, h, w) float32 pictures in [0, 1] at the size that the model sees."""
-        pixels = self._enter([frame.image for frame in batch.frames])
+        pixels = self._enter_frames(batch.frames)
         maps = [self._enter(batch.controls[name]) for name in self._controls]
         self._changed = changed_arguments(self._call, batch)
         call = self._call | self._changed
@@ -127,8 +127,19 @@ class LatentEngine:
             made = self._pipe._unpack_latents(made, *pixels.shape[-2:], self._pipe.vae_scale_factor)
         return self._latents.decode(made)
 
+    def _enter_frames(self, frames: Sequence[Frame]) -> Tensor:
+        """Return the frames' pictures as `_enter` does; sent in uint8 where that loses nothing."""
+        import torch
+
+        exact = all(isinstance(frame, ReadFrame) for frame in frames)
+        if self._fitting.mode == "scale" or not exact:
+            return self._enter([frame.image for frame in frames])
+        levels = self._enter([frame.pixels.contiguous() for frame in frames])
+        # A tensor as divisor: by a number, a GPU would multiply with its rounded inverse.
+        return levels / torch.tensor(255.0).to(self._device)
+
     def _enter(self, images: Sequence[Tensor]) -> Tensor:
-        """Return (3, H, W) images in [0, 1] as one batch on the device, as the model sees them."""
+        """Return (3, H, W) images as one batch on the device, as the model sees them."""
         import torch
 
         batch = torch.stack([self._fitting.enter(image) for image in images])

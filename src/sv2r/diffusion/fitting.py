@@ -44,7 +44,7 @@ class Fitting:
         return None if self.mode != "tile" or tile == outer else tile
 
     def enter(self, image: Tensor) -> Tensor:
-        """Return a (3, H, W) image in [0, 1] as the model sees it."""
+        """Return a (3, H, W) image as the model sees it; in [0, 1] where it has to be resized."""
         size = image.shape[-2], image.shape[-1]
         return pad(resize(image, *self.inner(size)), *self.outer(size))
 

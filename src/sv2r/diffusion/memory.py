@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sv2r.errors import ConfigError
+from sv2r.hub import quiet
 
 Offload = Literal["none", "model", "sequential"]
 
@@ -47,12 +48,22 @@ def offload_for(weights: int, largest: int, free: int) -> Offload:
 
 def place(pipe: Any, offload: Offload, device: str) -> None:
     """Put a pipeline onto its device, or let it move there as it runs."""
-    if offload == "model":
-        pipe.enable_model_cpu_offload(device=device)
-    elif offload == "sequential":
-        pipe.enable_sequential_cpu_offload(device=device)
-    else:
-        pipe.to(device)
+    with quiet():  # diffusers warns that float16 does not run on a CPU, where it does
+        if offload == "model":
+            pipe.enable_model_cpu_offload(device=device)
+        elif offload == "sequential":
+            pipe.enable_sequential_cpu_offload(device=device)
+        else:
+            pipe.to(device)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device or the machine has no memory left."""
+    import torch
+
+    # On the CPU torch has no class of its own for it.
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return refused or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 def _bytes(network: Any) -> int:

@@ -58,10 +58,15 @@ def check_options(options: DiffusionOptions, *, takes_strength: bool = True) -> 
         require_compiler()
 
 
+def find_compiler() -> str | None:
+    """Return the C++ compiler that torch.compile would take, or None."""
+    names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 def require_compiler() -> None:
     """Raise ConfigError where torch.compile would find no C++ compiler."""
-    names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
-    if not any(shutil.which(name) for name in names):
+    if find_compiler() is None:
         raise ConfigError(
             "compile needs a C++ compiler and none is on the path; install g++ or leave "
             "--translator.compile out"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import colorsys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -16,8 +17,7 @@ Point: TypeAlias = tuple[int, int]
 
 # Its multiples, modulo 1, spread evenly however many there are, and neighbours lie far apart.
 _GOLDEN = 0.6180339887498949
-# East, south, west, north, with y growing downwards.
-_STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
+# In the order of right turns, with y growing downwards.
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
 
 
@@ -75,10 +75,16 @@ def contour_paths(labels: Labels) -> dict[int, list[list[Point]]]:
     the other way; pixels that touch by a corner alone are apart. Filled by either rule, an
     instance's paths cover its pixels exactly.
     """
-    outgoing: dict[int, dict[Point, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for instance, x, y, direction in _cracks(labels):
-        outgoing[instance][x, y].append(direction)
-    return {instance: _trace(edges) for instance, edges in sorted(outgoing.items())}
+    cracks = _cracks(labels)
+    following, turns = _followers(cracks)
+    found: dict[int, list[list[Point]]] = defaultdict(list)
+    corners = list(zip(cracks.x.tolist(), cracks.y.tolist(), strict=True))
+    passed = bytearray(len(corners))
+    # In reading order: a path begins at the first of its corners, which it passes only once.
+    for start, instance in enumerate(cracks.instance.tolist()):
+        if not passed[start]:
+            found[instance].append(_trace(start, following, turns, corners, passed))
+    return dict(found)
 
 
 def _slide(values: Labels, reduce: np.ufunc, reach: tuple[int, int]) -> Labels:
@@ -95,8 +101,23 @@ def _slide(values: Labels, reduce: np.ufunc, reach: tuple[int, int]) -> Labels:
     return values
 
 
-def _cracks(labels: Labels) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (instance, x, y, direction) for each unit crack, the instance on its right hand."""
+@dataclass(frozen=True)
+class _Cracks:
+    """The unit cracks around instances, each with its instance on the right hand.
+
+    By instance, then in reading order of where they start. place: a number of that start, of the
+    instance's own. width: how far the number of the corner below is.
+    """
+
+    instance: NDArray[np.int64]
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    direction: NDArray[np.int64]
+    place: NDArray[np.int64]
+    width: int
+
+
+def _cracks(labels: Labels) -> _Cracks:
     bordered = np.pad(labels, 1)
     middle = bordered[1:-1, 1:-1]
     # From which corner of its pixel a crack starts, as (x, y).
@@ -106,35 +127,48 @@ def _cracks(labels: Labels) -> Iterator[tuple[int, int, int, int]]:
         (bordered[2:, 1:-1], (1, 1), _WEST),
         (bordered[1:-1, :-2], (0, 1), _NORTH),
     )
+    parts = []
     for neighbours, (dx, dy), direction in sides:
         rows, columns = np.nonzero((middle != neighbours) & (middle > 0))
-        instances = middle[rows, columns].tolist()
-        for instance, x, y in zip(instances, columns.tolist(), rows.tolist(), strict=True):
-            yield instance, x + dx, y + dy, direction
+        instance = middle[rows, columns].astype(np.int64)
+        parts.append((instance, columns + dx, rows + dy, np.full(len(rows), direction)))
+    instance, x, y, heading = (np.concatenate(part) for part in zip(*parts, strict=True))
+    height, width = labels.shape[0] + 1, labels.shape[1] + 1
+    rank = np.unique(instance, return_inverse=True)[1].reshape(-1)
+    place = (rank * height + y) * width + x
+    order = np.argsort(place, kind="stable")
+    return _Cracks(instance[order], x[order], y[order], heading[order], place[order], width)
 
 
-def _trace(outgoing: dict[Point, list[int]]) -> list[list[Point]]:
-    """Return the closed paths that use each directed crack once."""
-    starts = sorted(outgoing, key=lambda point: point[::-1])
-    return [_follow(outgoing, start) for start in starts if outgoing[start]]
+def _followers(cracks: _Cracks) -> tuple[list[int], list[bool]]:
+    """Return for each crack the one that follows it on its path, and whether the path turns there.
 
-
-def _follow(outgoing: dict[Point, list[int]], start: Point) -> list[Point]:
-    """Return the corners of one path, its cracks taken out of outgoing.
-
-    Its start is the first of all corners left in reading order, so that only one crack leaves it:
-    whoever is back there has closed the path.
+    Where two pixels of an instance touch by a corner alone, two cracks leave it: the path turns
+    right, which keeps to the pixel whose edge it has come along.
     """
-    corners = [start]
-    direction = outgoing[start].pop()
-    x, y = start[0] + _STEPS[direction][0], start[1] + _STEPS[direction][1]
-    while (x, y) != start:
-        ways = outgoing[x, y]
-        # Right before straight on before left: keeps to the pixel whose edge brought us here.
-        turn = next(turn for turn in (1, 0, 3) if (direction + turn) % 4 in ways)
-        direction = (direction + turn) % 4
-        ways.remove(direction)
-        if turn:
-            corners.append((x, y))
-        x, y = x + _STEPS[direction][0], y + _STEPS[direction][1]
-    return corners
+    place, direction = cracks.place, cracks.direction
+    end = place + np.array([1, cracks.width, -1, -cracks.width])[direction]
+    following = np.searchsorted(place, end)
+    second = np.minimum(following + 1, len(place) - 1)
+    right = (direction + 1) % 4
+    following = np.where((place[second] == end) & (direction[second] == right), second, following)
+    return following.tolist(), (direction[following] != direction).tolist()
+
+
+def _trace(
+    start: int,
+    following: Sequence[int],
+    turns: Sequence[bool],
+    corners: Sequence[Point],
+    passed: bytearray,
+) -> list[Point]:
+    """Return the corners of the path that a crack begins, and mark its cracks as passed."""
+    path = [corners[start]]
+    crack = start
+    while True:
+        passed[crack] = 1
+        crack, turned = following[crack], turns[crack]
+        if crack == start:
+            return path
+        if turned:
+            path.append(corners[crack])

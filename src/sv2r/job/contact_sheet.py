@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from sv2r.errors import SampleError
 from sv2r.images.decode import read_picture
 from sv2r.images.files import write_atomically
 from sv2r.images.outlines import draw_outlines
+from sv2r.images.png import encode_png
 from sv2r.types import Dataset, Record
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def write_contact_sheet(
 
     output: the folder that the records' paths are relative to.
     """
+    import numpy as np
+
     places = {id_: index for index, id_ in enumerate(dataset.ids)} if records else {}
     rows = []
     for record in records:
@@ -42,9 +44,7 @@ def write_contact_sheet(
         except (SampleError, KeyError):
             continue  # verify and the next run name a picture that went missing
     if rows:
-        buffer = io.BytesIO()
-        _stack(rows).save(buffer, "PNG")
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, encode_png(np.asarray(_stack(rows))))
 
 
 def _row(dataset: Dataset, index: int, record: Record, output: Path) -> Image.Image:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from sv2r.errors import ConfigError, Sv2rError
+from sv2r.images.files import sync_folders
 from sv2r.types import Record, Status
 
 FOLDER = "sv2r"  # the job's own files, under the output folder
@@ -31,7 +32,11 @@ _COMMIT_SECONDS = 1.0
 
 
 class Journal:
-    """The journal of one output folder, locked against a second run while it is open."""
+    """The journal of one output folder, locked against a second run while it is open.
+
+    What a record says is there is on the disk before the record is: the folders of its files are
+    synced once for all records of a commit.
+    """
 
     def __init__(self, output: Path) -> None:
         """Open the journal, making it where there is none.
@@ -43,6 +48,8 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _take_lock(folder)
         self._path = folder / NAME
+        self._output = output
+        self._unsynced: set[Path] = set()
         self._waiting = 0
         self._committed = time.monotonic()
         try:
@@ -88,6 +95,9 @@ class Journal:
         """Keep a record in place of an earlier one of the same task; commits now and then."""
         row = (record.sample, record.variant, record.status, to_json(record))
         self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
+        for name in (record.output, *record.labels):
+            if name is not None:
+                self._unsynced.add((self._output / name).parent)
         self._waiting += 1
         if self._waiting >= _COMMIT_RECORDS or time.monotonic() - self._committed > _COMMIT_SECONDS:
             self.commit()
@@ -95,6 +105,8 @@ class Journal:
     def commit(self) -> None:
         """Put all that was added on disk."""
         if self._db.in_transaction:
+            sync_folders(self._unsynced)
+            self._unsynced.clear()
             self._write("COMMIT", ())
         self._waiting = 0
         self._committed = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sv2r.diffusion.memory import is_out_of_memory
 from sv2r.errors import ConfigError
 from sv2r.job.config import Config
 from sv2r.plugin.registry import Kind, Registry
@@ -51,10 +52,3 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
         tuple((c.name, build("check", c.name, c.options)) for c in config.checks),
         build("writer", config.writer.name, config.writer.options),
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device or the machine has no memory left."""
-    import torch
-
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError))

@@ -15,7 +15,17 @@ from sv2r.job.prompts import Prompt, write_prompt
 from sv2r.job.seeds import picture_seed
 from sv2r.job.small import Crop, crop_frame
 from sv2r.plugin.specs import Conditioner
-from sv2r.types import Batch, ControlMap, Dataset, Frame, Instances, Record, Sample, Task
+from sv2r.types import (
+    Batch,
+    ControlMap,
+    Dataset,
+    Frame,
+    Instances,
+    ReadFrame,
+    Record,
+    Sample,
+    Task,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,13 +91,12 @@ def read_piece(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Pi
 
 def read_frame(dataset: Dataset, index: int) -> Frame:
     """Return a sample that has been read; raises as `read_sample` does."""
-    import numpy as np
     import torch
 
     sample, picture, instances = read_sample(dataset, index)
-    planes = picture.pixels.transpose(2, 0, 1)
-    image = torch.from_numpy(np.divide(planes, np.float32(255), dtype=np.float32, order="C"))
-    return Frame(sample, image, instances, picture.normalised, picture.sha256)
+    picture.pixels.setflags(write=True)  # torch has no memory that is read-only
+    pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
+    return ReadFrame.of(sample, pixels, instances, picture.normalised, picture.sha256)
 
 
 def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instances]:

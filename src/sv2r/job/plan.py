@@ -25,12 +25,11 @@ from sv2r.types import Dataset, Record, Sample, Task
 class Plan:
     """A job before it runs.
 
-    indices: positions of the selected samples. tasks: to do now, of these.
+    tasks: to do now, of the selected samples.
     problems: records of inputs that could not become samples. restored: tasks settled before.
     inputs: pictures to make and problems, all in all.
     """
 
-    indices: tuple[int, ...]
     tasks: tuple[Task, ...]
     problems: tuple[Record, ...]
     inputs: int
@@ -39,17 +38,18 @@ class Plan:
 
 def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal | None) -> Plan:
     """Return what is to be done for the selected samples."""
-    chosen = tuple(selected(config, dataset))
     problems = list(_problem_records(config, dataset))
     settled = journal.settled() if journal else set()
     variants = range(config.job.variants)
-    tasks = [Task(i, v) for i in chosen for v in variants if (dataset.ids[i], v) not in settled]
-    inputs = len(chosen) * config.job.variants + len(problems)
-    restored = len(chosen) * config.job.variants - len(tasks)
+    chosen, tasks = 0, []
+    for index, id_ in selected_items(config, dataset):
+        chosen += len(variants)
+        tasks += [Task(index, v) for v in variants if (id_, v) not in settled]
+    inputs, restored = chosen + len(problems), chosen - len(tasks)
     if tasks:
         tasks, clashes = _without_clashes(dataset, writer, tasks)
         problems += clashes
-    return Plan(chosen, tuple(tasks), tuple(problems), inputs, restored)
+    return Plan(tuple(tasks), tuple(problems), inputs, restored)
 
 
 def check_selection(config: Config, dataset: Dataset) -> None:
@@ -115,13 +115,18 @@ def remove_leftovers(output: Path) -> None:
 
 def selected(config: Config, dataset: Dataset) -> Iterator[int]:
     """Yield the positions of the samples that `only` and `limit` leave."""
+    return (index for index, _ in selected_items(config, dataset))
+
+
+def selected_items(config: Config, dataset: Dataset) -> Iterator[tuple[int, str]]:
+    """Yield the positions and ids of the samples that `only` and `limit` leave."""
     left = config.job.limit if config.job.limit is not None else len(dataset.ids)
     for index, id_ in enumerate(dataset.ids):
         if left == 0:
             return
         if _wanted(id_, config.job.only):
             left -= 1
-            yield index
+            yield index, id_
 
 
 def _problem_records(config: Config, dataset: Dataset) -> Iterator[Record]:

@@ -142,7 +142,8 @@ def crop_frame(frame: Frame, crop: Crop, resolution: int) -> Frame:
     ids = set(np.unique(labels).tolist())
     table = {id_: one for id_, one in frame.instances.table.items() if id_ in ids}
     image = crop.enlarged(frame.image, resolution)
-    return replace(frame, image=image, instances=Instances(labels, table))
+    instances = Instances(labels, table)
+    return Frame(frame.sample, image, instances, frame.normalised, frame.sha256)
 
 
 def _enlarged_labels(labels: NDArray[np.int32], crop: Crop, resolution: int) -> NDArray[np.int32]:

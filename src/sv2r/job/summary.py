@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sv2r.job.journal import Journal
 from sv2r.job.opening import OpenJob
-from sv2r.job.plan import Plan
+from sv2r.job.plan import Plan, selected_items
 from sv2r.types import Record
 
 # How many failed and rejected records a summary holds; samples.jsonl has them all.
@@ -66,7 +66,7 @@ def summarise(
     """Count the records of the selection, so that their sum can be held against the inputs."""
     counts: Counter[str] = Counter()
     troubles: list[Record] = []
-    selected_ids = {job.dataset.ids[index] for index in plan.indices}
+    selected_ids = {id_ for _, id_ in selected_items(job.config, job.dataset)}
     for sample, variant, status in journal.statuses():
         if variant < 0 or (sample in selected_ids and variant < job.config.job.variants):
             counts[status] += 1

@@ -19,9 +19,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sv2r.diffusion.autobatch import SIZES, pick_batch_size
+from sv2r.diffusion.memory import is_out_of_memory
 from sv2r.errors import ConfigError, SampleError
 from sv2r.job.config import Config
-from sv2r.job.parts import Parts, is_out_of_memory
+from sv2r.job.parts import Parts
 from sv2r.job.pieces import Piece, make_batch, read_piece, unexpected
 from sv2r.job.settling import Settler, record_of
 from sv2r.job.threads import share_cores

@@ -97,7 +97,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         notes.append("category ids are ambiguous, so exports will number the categories anew")
     patterns = {"depth": options.depth}
     pictures = Pictures(root, parts, patterns)
-    ids = Lazy(len(pictures), pictures.id)
+    ids = Lazy(len(pictures), pictures.id, pictures.ids)
     require_channels(root, [root / id_ for id_ in ids[:_LOOKED_AT]], patterns)
     return Dataset(
         root=root,

@@ -68,7 +68,7 @@ class Names(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         start = 0
-        for end in self.ends:
+        for end in self.ends.tolist():
             yield self.text[start:end].decode()
             start = end
 

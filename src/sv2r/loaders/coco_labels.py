@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sv2r.errors import SampleError
 from sv2r.images.rasterise import rasterise
 from sv2r.loaders.coco_index import Key, as_key
-from sv2r.loaders.coco_masks import Size, rle_size, segmentation_runs
-from sv2r.types import Box, Instance, Instances, Told
+from sv2r.loaders.coco_masks import Shape, Size, rle_size, segmentation_shape
+from sv2r.types import Box, Drawing, Instance, Instances, Told, Undrawn
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _LARGEST_ID = 2**31 - 1
@@ -22,7 +21,7 @@ _LARGEST_ID = 2**31 - 1
 def draw_annotations(
     annotations: Sequence[Mapping[str, Any]], size: Size, categories: Mapping[Key, str]
 ) -> Instances:
-    """Return the instances of one picture, drawn on (height, width) = size.
+    """Return the instances of one picture, to be drawn on (height, width) = size.
 
     Crowds lie at the bottom and small instances on top, so that each can be seen; what is hidden is
     kept as overlaps. An instance's id is its annotation's where all of the picture's are unique
@@ -32,19 +31,22 @@ def draw_annotations(
         SampleError: an annotation that is wrong, by its id.
     """
     ids = label_ids(annotations)
-    shapes: list[NDArray[np.int64]] = []
+    shapes: dict[int, Shape] = {}
     table: dict[int, Instance] = {}
     for number, (id_, annotation) in enumerate(zip(ids, annotations, strict=True), start=1):
         try:
             table[id_] = instance_of(id_, annotation, categories)
-            shapes.append(_runs(annotation, size))
+            shapes[id_] = _shape(annotation, size)
         except SampleError as error:
             own = repr(annotation["id"]) if "id" in annotation else f"{number} of the picture's"
             raise SampleError(f"annotation {own}: {error}") from error
-    areas = [int(np.sum(shape[:, 1] - shape[:, 0])) for shape in shapes]
-    order = sorted(range(len(ids)), key=lambda i: (not table[ids[i]].crowd, -areas[i]))
-    labels, overlaps = rasterise(size, [shapes[i] for i in order], [ids[i] for i in order])
-    return Instances(labels, table, overlaps)
+    areas = {id_: shape.area for id_, shape in shapes.items()}
+
+    def draw() -> tuple[NDArray[np.int32], dict[int, NDArray[np.int64]]]:
+        order = sorted(shapes, key=lambda id_: (not table[id_].crowd, -areas[id_]))
+        return rasterise(size, [shapes[id_].runs() for id_ in order], order)
+
+    return Undrawn.of(table, Drawing(size, areas, draw))
 
 
 def label_ids(annotations: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -124,9 +126,9 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def _runs(annotation: Mapping[str, Any], size: Size) -> NDArray[np.int64]:
+def _shape(annotation: Mapping[str, Any], size: Size) -> Shape:
     segmentation = annotation.get("segmentation")
     if segmentation is None:
         boxed = "a box but no segmentation" if "bbox" in annotation else "no segmentation"
         raise SampleError(f"has {boxed}; export masks, or drop the annotation")
-    return segmentation_runs(segmentation, size)
+    return segmentation_shape(segmentation, size)

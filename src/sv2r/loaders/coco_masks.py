@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,10 +26,21 @@ FARTHEST_FRAMES, FARTHEST_PIXELS = 10, 1000
 LONGEST_COUNT = 7
 
 
-def segmentation_runs(segmentation: Any, size: Size) -> NDArray[np.int64]:
-    """Return the (n, 2) column-major runs [start, end) that an annotation's segmentation covers.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a segmentation covers, known to be right.
 
-    They are what pycocotools' ``annToMask`` sets, bit for bit. What lies outside of the frame is
+    area: in pixels. runs: returns them as (n, 2) column-major [start, end).
+    """
+
+    area: int
+    runs: Callable[[], NDArray[np.int64]]
+
+
+def segmentation_shape(segmentation: Any, size: Size) -> Shape:
+    """Return what an annotation's segmentation covers.
+
+    Its runs are what pycocotools' ``annToMask`` sets, bit for bit. What lies outside the frame is
     clipped. An empty list covers nothing, and neither does a polygon of one or two points (specks
     that contour finders leave): it encloses no area, and what trains on COCO drops it as well.
 
@@ -39,9 +51,10 @@ def segmentation_runs(segmentation: Any, size: Size) -> NDArray[np.int64]:
             leaves it to the caller to name the annotation.
     """
     if isinstance(segmentation, Mapping):
-        return runs_of(_rle_counts(segmentation, size))
+        counts = _rle_counts(segmentation, size)
+        return Shape(int(counts[1::2].sum()), lambda: runs_of(counts))
     if isinstance(segmentation, list):
-        return _polygon_runs(segmentation, size)
+        return _polygon_shape(segmentation, size)
     kind = type(segmentation).__name__
     raise SampleError(f"segmentation is of type {kind}; COCO has a list of polygons or an RLE")
 
@@ -125,15 +138,15 @@ def _undo_differences(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return counts
 
 
-def _polygon_runs(polygons: Sequence[Any], size: Size) -> NDArray[np.int64]:
+def _polygon_shape(polygons: Sequence[Any], size: Size) -> Shape:
     from pycocotools import mask
 
     checked = [_polygon(value, f"polygon {n}", size) for n, value in enumerate(polygons, start=1)]
     solid = [polygon for polygon in checked if len(polygon) >= 6]
     if not solid:
-        return np.zeros((0, 2), np.int64)
+        return Shape(0, lambda: np.zeros((0, 2), np.int64))
     merged = mask.merge(mask.frPyObjects(solid, *size))
-    return runs_of(decode_counts(merged["counts"]))
+    return Shape(int(mask.area(merged)), lambda: runs_of(decode_counts(merged["counts"])))
 
 
 def _polygon(value: Any, name: str, size: Size) -> list[float]:

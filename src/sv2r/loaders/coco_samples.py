@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -39,8 +40,14 @@ T = TypeVar("T")
 class Lazy(Sequence[T]):
     """A sequence of which an item is made when it is asked for."""
 
-    def __init__(self, length: int, make: Callable[[int], T]) -> None:
-        self._length, self._make = length, make
+    def __init__(
+        self,
+        length: int,
+        make: Callable[[int], T],
+        make_all: Callable[[], Iterator[T]] | None = None,
+    ) -> None:
+        """Keep what makes an item by its index, and what makes all of them where that is faster."""
+        self._length, self._make, self._make_all = length, make, make_all
 
     def __len__(self) -> int:
         return self._length
@@ -53,6 +60,9 @@ class Lazy(Sequence[T]):
         if isinstance(index, slice):
             return [self._make(i) for i in range(*index.indices(self._length))]
         return self._make(range(self._length)[index])
+
+    def __iter__(self) -> Iterator[T]:
+        return self._make_all() if self._make_all else map(self._make, range(self._length))
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,13 @@ class Part:
     def id(self, position: int) -> str:
         """Return a picture's path, relative to the dataset's root."""
         return _join(self.folder, self.index.names[position])
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of the pictures that are used, in their order."""
+        used = np.zeros(len(self.index.names), bool)
+        used[self.positions] = True  # they ascend
+        for name in compress(self.index.names, used.tolist()):
+            yield _join(self.folder, name)
 
     def problems(self) -> Iterator[Problem]:
         """Yield what the index could not use."""
@@ -102,6 +119,11 @@ class Pictures:
         """Return the id of the picture at an index."""
         part, position = self._find(index)
         return part.id(position)
+
+    def ids(self) -> Iterator[str]:
+        """Yield all ids."""
+        for part in self._parts:
+            yield from part.ids()
 
     def sample(self, index: int) -> Sample:
         """Return the picture at an index."""

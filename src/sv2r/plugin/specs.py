@@ -131,6 +131,9 @@ class Work(Protocol):
     def say(self, line: str, /) -> None:
         """Tell the user something in one line."""
 
+    def sample_id(self, index: int, /) -> str:
+        """Return the id of the sample at a position of the dataset."""
+
     def worker(self, device: str, /) -> Worker:
         """Return a worker on a device in this process; loads the models."""
 

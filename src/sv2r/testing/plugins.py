@@ -128,6 +128,10 @@ class _NoWork:
     def say(self, _line: str, /) -> None:
         """Tell nobody."""
 
+    def sample_id(self, index: int, /) -> str:
+        """Return the index as text."""
+        return str(index)
+
     def worker(self, _device: str, /) -> Worker:
         return self
 

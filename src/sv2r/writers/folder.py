@@ -50,7 +50,7 @@ class FolderWriter:
         values = mask_values(frame.instances)
         mask = encode_label_png(_renumbered(frame.instances, values))
         target = self.target(sample, variant)
-        write_atomically(self._output / _mask_of(target), mask)
+        write_atomically(self._output / _mask_of(target), mask, sync_folder=False)
         return publish_picture(self._output, target, image, self._options)
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sv2r.errors import SampleError
+from sv2r.images.files import relative_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.types import Dataset, Frame, Published, Record, Sample
@@ -45,10 +46,8 @@ class Mirror:
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return the picture's own path, its suffix changed where another format was asked for."""
-        image = sample.image
-        inside = image.is_relative_to(self._input)
-        own = image.relative_to(self._input).as_posix() if inside else picture_path(sample)
-        return str(self._renamed(PurePosixPath(own)))
+        own = relative_name(sample.image, self._input) or picture_path(sample)
+        return own if self._options.format == "same" else str(self._renamed(PurePosixPath(own)))
 
     def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
         """Copy the sample's own labels, then put the picture in place."""
@@ -86,10 +85,11 @@ class Mirror:
             base = self._input / folder
             if file.is_relative_to(base):
                 return str(PurePosixPath(place) / file.relative_to(base).as_posix())
-        if not file.is_relative_to(self._input):
+        inside = relative_name(file, self._input)
+        if inside is None:
             mend = f"say where it goes with --writer.relocate {file.parent}=masks"
             raise SampleError(f"{file}: lies outside of the input folder; {mend}")
-        return file.relative_to(self._input).as_posix()
+        return inside
 
 
 def _made(dataset: Dataset, records: Iterable[Record]) -> dict[str, bool]:
