@@ -44,9 +44,7 @@ def test_the_demo_translates_the_bundled_renders(
     result = CliRunner().invoke(demo.demo, ["--output", str(output), "--device", "cpu"])
     assert result.exception is None, result.output
     assert "sv2r convert --preset tabletop" in result.output.replace("\\\n    ", "")
-    assert (output / "annotations.json").read_bytes() == (
-        RENDERS / "annotations.json"
-    ).read_bytes()
+    assert (output / "annotations.json").read_bytes() == (RENDERS / "annotations.json").read_bytes()
     lines = (output / "sv2r" / "samples.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["status"] for record in records].count("done") >= 3

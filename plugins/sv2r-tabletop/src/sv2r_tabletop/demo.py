@@ -51,7 +51,9 @@ def demo(output: Path, device: str) -> int:
     sheet = write_sheet(output)
     click.echo(f"\n{time.monotonic() - start:.0f} s. Look at:\n")
     click.echo(f"  {sheet}  renders, what became of them, and photographs of other scenes")
-    click.echo(f"  {output / 'sv2r' / 'report.html'}  each picture before and after, with its scores")
+    click.echo(
+        f"  {output / 'sv2r' / 'report.html'}  each picture before and after, with its scores"
+    )
     click.echo(f"  {output / 'images'}  the pictures; annotations.json beside it has not changed\n")
     click.echo("With renders of your own (COCO, Cityscapes, or folders of pictures and masks):\n")
     click.echo("  sv2r lint RENDERS      what the labels are like, and which options suit them")

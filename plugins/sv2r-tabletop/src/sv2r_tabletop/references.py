@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from sv2r import ConfigError, Options, SampleError
-from sv2r.images.decode import PICTURE_SUFFIXES, read_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +51,8 @@ class References:
         """
         import torch
 
+        from sv2r.images.decode import read_picture
+
         path = self.paths[number]
         name = path.relative_to(self.folder).as_posix()
         pixels = torch.from_numpy(read_picture(path, name).pixels.copy())
@@ -69,12 +70,15 @@ def find_photos(options: PhotoOptions) -> References:
     Raises:
         ConfigError: no folder is given, it is not there, or holds no photograph.
     """
+    from sv2r.images.decode import PICTURE_SUFFIXES
+
     if options.photos is None:
         raise ConfigError("no photographs given; add --translator.photos FOLDER")
     root = options.photos
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give one of photographs by --translator.photos")
-    found = sorted(p for p in root.rglob("*") if _is_photo(p, root))
+    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    found = [path for path in found if path.is_file() and not _is_hidden(path, root)]
     if not found:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
         raise ConfigError(f"{root}: there is no photograph in it ({kinds}); give another folder")
@@ -98,6 +102,5 @@ def open_photos(options: PhotoOptions) -> References:
     return references
 
 
-def _is_photo(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden and path.is_file()
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
