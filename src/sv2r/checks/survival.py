@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sv2r.checks.boundaries import Boundary
 
 
+# px beyond where a lost boundary was found that its edge, and what it left behind, take up.
+_RIM = 3.0
+
+
 class SurvivalOptions(Options):
     """Options of the survival check."""
 
@@ -71,6 +75,7 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
             {"scored": float(len(scored)), "damaged": float(len(damaged)), **lowest},
             {id_: boundary_scores(boundary) for id_, boundary in found.items()},
             damaged=frozenset(damaged),
+            reach={id_: found[id_].moved + _RIM for id_ in damaged},
         )
 
     def _damaged(found: Mapping[int, Boundary], frame: Frame) -> dict[int, float]:
