@@ -74,7 +74,7 @@ def _whole_lines(finished: Finished) -> Iterator[Record]:
 
 
 def _lines(finished: Finished) -> Iterator[Record | str]:
-    """Yield the records of samples.jsonl, if it is there, and what is wrong with its other lines."""
+    """Yield the records of samples.jsonl, if it is there, and what is wrong with the others."""
     path = finished.folder / SAMPLES
     if not path.is_file():
         return
