@@ -319,6 +319,17 @@ def test_a_run_file_that_does_not_say_what_ran_is_found_and_written_anew(
     assert found(out) == set()
 
 
+def test_a_run_file_that_is_no_yaml_is_refused_by_its_line_and_written_anew(
+    converted, out, toy_sd15
+):
+    run = out / "sv2r" / "run.yaml"
+    run.write_text(run.read_text() + "loader: [\n")
+    with pytest.raises(ConfigError, match=r"run.yaml line \d+: .*; the same sv2r convert writes"):
+        verify(out)
+    sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert found(out) == set()
+
+
 def test_lines_that_went_missing_are_written_anew_though_nothing_is_left_to_do(
     converted, out, toy_sd15
 ):

@@ -68,11 +68,13 @@ def open_finished(output: Path) -> Finished:
     run_file = folder / RUN_FILE
     if not run_file.is_file():
         return Finished(output, {})
+    mend = "the same sv2r convert writes it anew"
     try:
-        text = run_file.read_text(encoding="utf-8")
+        return Finished(output, read_yaml(run_file.read_text(encoding="utf-8"), str(run_file)))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{run_file}: cannot be read ({error}); put it back") from None
-    return Finished(output, read_yaml(text, str(run_file)))
+        raise ConfigError(f"{run_file}: cannot be read ({error}); {mend}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {mend}") from None
 
 
 def open_dataset(finished: Finished, registry: Registry, source: Path | None = None) -> Dataset:
