@@ -14,6 +14,7 @@ from PIL import Image
 import sv2r
 from sv2r.images.restore import move_back, restore_instances
 from sv2r.job.damage import DamageOptions, judge, restore, undo_shift
+from sv2r.job.describe import summary_lines
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Entry, Owner, Registry
 from sv2r.plugin.specs import TranslatorSpec
@@ -114,6 +115,12 @@ def test_what_cannot_be_mended_is_rejected_with_its_reason(tmp_path, registry):
     assert (summary.done, summary.rejected, summary.exit_code) == (3, 1, 1)
     assert "survival: 1 instance has lost the boundary" in records["b.png"]["error"]
     assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_where_all_is_rejected_the_summary_still_says_where_to_look(tmp_path, registry):
+    summary, _ = _run(tmp_path, registry, lambda frame, batch: _erased(frame), damage="reject")
+    assert (summary.done, summary.rejected) == (0, 4)
+    assert f"look        {tmp_path / 'out' / 'sv2r' / 'report.html'}" in summary_lines(summary)
 
 
 def test_keep_publishes_with_the_scores(tmp_path, registry):

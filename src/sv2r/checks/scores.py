@@ -71,7 +71,7 @@ def _require_labels(labels: NDArray[np.integer]) -> None:
     if labels.ndim != 2:
         given = "x".join(str(side) for side in labels.shape)
         raise ValueError(f"labels: {given}, expected height x width; give one map of ids")
-    if labels.size and (least := int(labels.min())) < 0:
+    if labels.size and (least := int(np.min(labels))) < 0:
         raise ValueError(f"labels: an id of {least}, expected 0 = background and ids above 0")
 
 

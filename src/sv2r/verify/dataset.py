@@ -242,10 +242,10 @@ def _mend(
     """Make it possible for the next run to mend what was found; say what was done."""
     mended = []
     if records.damaged:
-        count = sum(1 for _ in records.read())
+        left = sum(1 for _ in records.read())
         kept = rebuild_journal(finished, records, _identity(finished, registry))
         aside = f"; the damaged one is {kept}" if kept else ""
-        whole = f"the {count:,} record{'s' if count != 1 else ''} that samples.jsonl has"
+        whole = f"the {left:,} record{'s' if left != 1 else ''} that samples.jsonl has"
         mended.append(f"the journal is rebuilt from {whole}{aside}")
     again = {
         (f.sample, f.variant): f"{f.path}: {f.message.partition(';')[0]}"
