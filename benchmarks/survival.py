@@ -1,6 +1,7 @@
 """How well the checks tell damage from a new look: known damage, benign changes, a naive score.
 
-    uv run python benchmarks/survival.py [--data FOLDER] [--limit N] [--half report] [--json FILE]
+    uv run python benchmarks/survival.py [--data FOLDER] [--limit N] [--half report]
+        [--workers N] [--json FILE]
 
 Thresholds and constants were chosen on every other picture (``--half tune``); the rows are those of
 the pictures between (``--half report``). Intervals: 95 %, bootstrap over pictures.
@@ -11,7 +12,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +72,14 @@ class Found:
     shift_errors: list[tuple[str, float]] = field(default_factory=list)
     hits: list[bool] = field(default_factory=list)
 
+    def add(self, other: Found) -> None:
+        """Add what was seen of another picture."""
+        self.pictures += other.pictures
+        self.instances += other.instances
+        self.unscorable += other.unscorable
+        self.shift_errors += other.shift_errors
+        self.hits += other.hits
+
 
 def main() -> None:
     """Print the tables; write the rows where asked."""
@@ -75,15 +87,18 @@ def main() -> None:
     command.add_argument("--data", type=Path, help="a folder with the datasets named in scenes.py")
     command.add_argument("--limit", type=int, default=36, help="pictures of each dataset, at most")
     command.add_argument("--half", choices=("tune", "report", "all"), default="report")
+    command.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     arguments = command.parse_args()
-    pictures = list(chosen(arguments.data, arguments.limit, arguments.half))
+    asked = (arguments.data, arguments.limit, arguments.half)
+    pictures = list(chosen(*asked))
     found = Found()
     start = time.perf_counter()
-    for index, picture in enumerate(pictures):
-        guests = [other for other in pictures if other is not picture] or [picture]
-        observe(found, index, picture, guests)
-        passed = time.perf_counter() - start
-        print(f"{index + 1}/{len(pictures)} {picture.name} {passed:.0f} s", flush=True)
+    with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as workers:
+        seen = workers.map(partial(observed, asked), range(len(pictures)))
+        for index, (picture, one) in enumerate(zip(pictures, seen, strict=True)):
+            found.add(one)
+            passed = time.perf_counter() - start
+            print(f"{index + 1}/{len(pictures)} {picture.name} {passed:.0f} s", flush=True)
     rows = [*shift_rows(found), *damage_rows(found), *benign_rows(found), *cost_rows()]
     print(f"\n{machine()}; {len(pictures)} pictures, {arguments.half} half")
     print_rows(rows)
@@ -104,6 +119,21 @@ def chosen(data: Path | None, limit: int, half: str) -> Iterator[Picture]:
 
 
 # What is seen.
+
+
+@cache
+def _all_pictures(asked: tuple[Path | None, int, str]) -> list[Picture]:
+    torch.set_num_threads(1)
+    return list(chosen(*asked))
+
+
+def observed(asked: tuple[Path | None, int, str], index: int) -> Found:
+    """Return everything that is seen of one of the pictures that were asked for."""
+    found, pictures = Found(), _all_pictures(asked)
+    picture = pictures[index]
+    guests = [other for other in pictures if other is not picture] or [picture]
+    observe(found, index, picture, guests)
+    return found
 
 
 def observe(found: Found, index: int, picture: Picture, guests: Sequence[Picture]) -> None:

@@ -344,6 +344,8 @@ class CheckResult:
     damaged: the instances that do not fit their labels any more, where that is the reason.
     displacement: (down, right) in pixels, by which the picture has moved as a whole; None where
         that was not measured.
+    reach: pixels around a damaged instance, by its id, that its damage goes into; left out where
+        that was not measured.
     """
 
     reason: str | None = None
@@ -351,6 +353,7 @@ class CheckResult:
     instances: Mapping[int, Mapping[str, float]] = field(default_factory=lambda: _NOTHING)
     damaged: frozenset[int] = frozenset()
     displacement: tuple[float, float] | None = None
+    reach: Mapping[int, float] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

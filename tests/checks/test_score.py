@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,6 +155,52 @@ def test_ids_may_be_large(scene):
 def test_arrays_that_do_not_fit_are_named(source, translated):
     with pytest.raises(ValueError, match=r"(source|translated): .*, expected 8x8x3 uint8"):
         score(source, translated, np.zeros((8, 8), np.int32))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (np.zeros((8, 8), np.float32), "labels: float32, expected integers; give whole numbers"),
+        (np.zeros((8, 8), bool), "labels: bool, expected integers"),
+        (np.full((8, 8), -1), "labels: an id of -1, expected 0 = background and ids above 0"),
+        (np.zeros((8, 8, 1), int), "labels: 8x8x1, expected height x width"),
+    ],
+)
+def test_labels_that_are_no_map_of_ids_are_refused(labels, told):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match=told):
+        score(picture, picture, labels)
+
+
+def test_scores_do_not_hang_on_what_is_scored_beside(scene):
+    image, labels = scene()
+    looks = [np.roll(image, 1, 1), scene(without=(2,))[0], 255 - image] * 2
+    alone = [_flat(score(image, look, labels)) for look in looks]
+    with ThreadPoolExecutor(3) as threads:
+        beside = list(threads.map(lambda look: _flat(score(image, look, labels)), looks))
+    assert beside == alone
+
+
+def _flat(scores) -> list[float | None]:
+    boundaries = [scores.instances[id_] for id_ in sorted(scores.instances)]
+    found = [(b.survival, b.offset, b.moved, b.contrast, b.visible) for b in boundaries]
+    return [*scores.picture.values(), *(number for group in found for number in group)]
+
+
+def test_an_instance_of_one_pixel_is_unscorable_and_three_hundred_are_all_scored():
+    labels = np.zeros((512, 512), np.int32)
+    for number in range(300):
+        y, x = divmod(number, 18)
+        labels[28 * y + 3 : 28 * y + 23, 28 * x + 3 : 28 * x + 23] = number + 1
+    labels[510, 510] = 301
+    colours = np.random.default_rng(0).integers(130, 255, (302, 3))
+    colours[0] = 60
+    image = colours[labels].astype(np.uint8)
+    erased = image.copy()
+    erased[labels == 150] = 60
+    found = score(image, erased, labels).instances
+    assert found[301].survival is None
+    assert [i for i in range(1, 301) if found[i].survival < 0.5] == [150]
 
 
 @settings(max_examples=25, deadline=None)

@@ -12,14 +12,14 @@ from conftest import make_coco
 from PIL import Image
 
 import sv2r
-from sv2r.errors import ConfigError
 from sv2r.images.restore import move_back, restore_instances
-from sv2r.job.damage import DamageOptions
+from sv2r.job.damage import DamageOptions, judge, restore, undo_shift
+from sv2r.job.describe import summary_lines
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Entry, Owner, Registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
-from sv2r.types import Batch, Instances
+from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample
 
 
 def _registry_with(registry: Registry, damage) -> Registry:
@@ -58,7 +58,7 @@ def _run(tmp_path: Path, registry: Registry, translate, **more):
         **more,
     }
     summary = sv2r.convert(config, registry=_registry_with(registry, translate))
-    return summary, _records(tmp_path / "out")
+    return summary, _records(Path(config["output"]))
 
 
 def _records(output: Path):
@@ -117,6 +117,12 @@ def test_what_cannot_be_mended_is_rejected_with_its_reason(tmp_path, registry):
     assert not (tmp_path / "out" / "b.png").exists()
 
 
+def test_where_all_is_rejected_the_summary_still_says_where_to_look(tmp_path, registry):
+    summary, _ = _run(tmp_path, registry, lambda frame, batch: _erased(frame), damage="reject")
+    assert (summary.done, summary.exit_code) == (0, 1)
+    assert f"look        {tmp_path / 'out' / 'sv2r' / 'report.html'}" in summary_lines(summary)
+
+
 def test_keep_publishes_with_the_scores(tmp_path, registry):
     def damage(frame, batch: Batch):
         return _erased(frame) if _is_b(frame) else _levels(frame)
@@ -146,7 +152,146 @@ def test_a_whole_pixel_shift_is_undone_exactly_inside():
     assert torch.equal(back[inner], picture[inner])
 
 
-@pytest.mark.parametrize("steps", ["keep,retry", "", "mend"])
-def test_steps_that_make_no_sense_are_refused(steps, registry, tmp_path):
-    with pytest.raises((ConfigError, ValueError)):
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ("keep,reject", "and what becomes of the rest: reject or keep"),
+        ([], "must be any of undo, retry, restore"),
+        ("mend", "must be some of undo, retry, restore, reject, keep, not 'mend'"),
+    ],
+)
+def test_steps_that_make_no_sense_are_refused(steps, told):
+    with pytest.raises(ValueError, match=told):
         DamageOptions(steps=steps)
+
+
+def test_what_is_left_is_rejected_though_no_one_says_so(tmp_path, registry):
+    def damage(frame, batch: Batch):
+        return _erased(frame) if _is_b(frame) else _levels(frame)
+
+    summary, records = _run(tmp_path, registry, damage, damage="undo")
+    assert (summary.done, summary.rejected) == (3, 1)
+    assert records["b.png"]["status"] == "rejected"
+
+
+def test_keep_after_other_steps_publishes_the_best_that_they_gave(tmp_path, registry):
+    def damage(frame, batch: Batch):
+        worse = batch.strength_factor < 1
+        if not _is_b(frame):
+            return _levels(frame)
+        return torch.zeros_like(_levels(frame)) if worse else _erased(frame)
+
+    checks = ["sanity", "survival"]
+    summary, records = _run(tmp_path, registry, damage, damage="retry,keep", checks=checks)
+    assert (summary.done, summary.rejected) == (4, 0)
+    assert records["b.png"]["repairs"] == ["retry: made 3 times"]
+    assert records["b.png"]["scores"]["survival"]["picture"]["damaged"] == 1
+    assert np.asarray(Image.open(tmp_path / "out" / "b.png")).std() > 5
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_retry_that_gives_no_picture_leaves_the_best_one_before_it(tmp_path, registry, failed):
+    made = []
+
+    def damage(frame, batch: Batch):
+        if not _is_b(frame):
+            return _levels(frame)
+        made.append(batch.seeds[batch.frames.index(frame)])
+        return _erased(frame) if len(set(made)) == 1 else Refusal("nothing but NaN", failed)
+
+    summary, records = _run(tmp_path, registry, damage, damage="retry,restore")
+    assert (summary.done, summary.rejected) == (4, 0)
+    assert records["b.png"]["seed"] == made[0]
+    assert [step.partition(":")[0] for step in records["b.png"]["repairs"]] == ["retry", "restore"]
+
+
+def test_a_picture_that_the_model_refuses_is_tried_again_before_it_is_rejected(tmp_path, registry):
+    made = []
+
+    def damage(frame, batch: Batch):
+        if not _is_b(frame):
+            return _levels(frame)
+        made.append(batch.seeds[batch.frames.index(frame)])
+        return _levels(frame) if len(set(made)) == 3 else Refusal("nothing but NaN")
+
+    summary, records = _run(tmp_path, registry, damage)
+    assert (summary.done, records["b.png"]["repairs"]) == (4, ["retry: made 3 times"])
+    made[:] = [0, 1, 2]
+    summary, records = _run(tmp_path, registry, damage, output=str(tmp_path / "again"))
+    assert (summary.done, summary.rejected) == (3, 1)
+
+
+def _disc(radius: float, softness: float = 0.5) -> torch.Tensor:
+    """Return how much of each pixel of 96 x 96 a disc covers."""
+    y, x = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    return ((radius - torch.hypot(y - 48, x - 40)) / (2 * softness) + 0.5).clamp(0, 1)
+
+
+def _scene_of(disc: torch.Tensor) -> torch.Tensor:
+    floor = torch.linspace(90, 150, 96).expand(3, 96, 96)
+    colour = torch.tensor([230.0, 60.0, 40.0])[:, None, None]
+    return floor + disc * (colour - floor)
+
+
+@pytest.mark.parametrize("harm", ["melted", "grown"])
+def test_the_seam_goes_as_far_as_the_damage_and_no_neighbour_changes(make_one, harm):
+    labels = np.zeros((96, 96), np.int32)
+    labels[_disc(20).numpy() > 0.5] = 1
+    labels[30:60, 62:80] = 2  # touches nothing, but lies within reach of the damage
+    source = _scene_of(_disc(20))
+    source[:, 30:60, 62:80] = 20
+    picture = _scene_of(_disc(20, 8) if harm == "melted" else _disc(27))
+    picture[:, 30:60, 62:80] = 20
+    frame = make_one(source / 255, labels)
+    checks = [("survival", _survival())]
+    before = judge(frame, picture.byte(), checks)
+    assert before.damaged == {1}
+    after = restore(frame, before, DamageOptions(steps=("restore",)), checks)
+    assert not after.damaged
+    assert torch.equal(after.image[:, labels == 2], before.image[:, labels == 2])
+    ring = torch.from_numpy((labels == 0) & (_disc(24).numpy() > 0.5))
+    error = (after.image.float() - _scene_of(torch.zeros(96, 96)))[:, ring].abs().mean()
+    halo = (before.image.float() - _scene_of(torch.zeros(96, 96)))[:, ring].abs().mean()
+    assert error < halo / 4
+
+
+def test_restored_pixels_take_on_the_light_around_them(make_one):
+    labels = np.zeros((96, 96), np.int32)
+    labels[_disc(16).numpy() > 0.5] = 1
+    source = _scene_of(_disc(16))
+    light = torch.linspace(0.5, 1.4, 96)[:, None]
+    frame = make_one(source / 255, labels)
+    lit = source * light
+    floor = _scene_of(torch.zeros(96, 96)) * light
+    mended = restore_instances(floor.byte(), frame, [1], feather=2, margin=4).float()
+    assert (mended - lit)[:, _disc(19) > 0.5].abs().mean() < 12
+
+
+@pytest.fixture
+def make_one():
+    def make(image: torch.Tensor, labels: np.ndarray) -> Frame:
+        table = {int(i): Instance(int(i), "thing") for i in np.unique(labels) if i}
+        instances = Instances(labels, table)
+        return Frame(Sample("a", Path("a.png"), lambda: instances), image, instances)
+
+    return make
+
+
+def _survival():
+    from sv2r.checks.survival import SurvivalOptions, build
+    from sv2r.plugin.specs import Runtime
+
+    return build(SurvivalOptions(), Runtime("cpu"))
+
+
+def test_a_shift_that_was_mismeasured_is_not_undone(make_one):
+    frame = make_one(_scene_of(_disc(20)) / 255, (_disc(20).numpy() > 0.5).astype(np.int32))
+
+    def misled(frame: Frame, picture: torch.Tensor) -> CheckResult:
+        same = torch.equal(picture, image)
+        return CheckResult("moved", displacement=(6.0, 0.0) if same else (0.0, 0.0))
+
+    image = _scene_of(_disc(20)).byte()
+    checks = [("shift", misled), ("survival", _survival())]
+    before = judge(frame, image, checks)
+    assert undo_shift(frame, before, DamageOptions(), checks) is before

@@ -74,6 +74,15 @@ def rewrite(output: Path, change) -> None:
     (output / "sv2r" / "samples.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
+def set_input(output: Path, place: str) -> None:
+    """Make an output one whose input lay somewhere else."""
+    run = output / "sv2r" / "run.yaml"
+    before = next(line for line in run.read_text().splitlines() if line.startswith("input: "))
+    run.write_text(run.read_text().replace(before, f"input: {place}"))
+    with Journal(output) as journal:
+        journal.keep("identity", {**journal.get("identity"), "input": place})
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -156,9 +165,12 @@ def test_a_source_that_changed_or_went_since_is_told(converted, out, tmp_path):
     assert found(out, source=moved) == {("changed", "a/0.png"), ("missing", "c.png")}
 
 
-def test_where_the_input_is_gone_labels_are_held_against_what_the_run_noted(converted, out):
-    run = out / "sv2r" / "run.yaml"
-    run.write_text(run.read_text().replace(str(converted / "renders"), "/nowhere"))
+def test_where_the_input_is_gone_labels_are_held_against_what_the_run_noted(
+    converted, out, tmp_path
+):
+    gone, elsewhere = converted / "renders", tmp_path / "elsewhere"
+    shutil.copytree(gone, elsewhere)
+    set_input(out, "/nowhere")
     result = verify(out)
     assert (result.findings, result.labels, result.labels_how) == ((), 1, "as the run noted them")
     assert result.notes == (
@@ -167,7 +179,7 @@ def test_where_the_input_is_gone_labels_are_held_against_what_the_run_noted(conv
             "the input /nowhere is not there; say where it is with --input"
         ),
     )
-    assert found(out, source=converted / "renders") == set()
+    assert found(out, source=elsewhere) == set()
     flip_byte(out / "annotations.json")
     assert found(out) == {("labels", "annotations.json")}
 
@@ -217,7 +229,7 @@ def test_a_score_that_the_picture_does_not_have_is_found(out):
 
 def test_a_check_that_is_not_installed_any_more_is_noted(out):
     run = out / "sv2r" / "run.yaml"
-    run.write_text(run.read_text().replace("  sanity:\n", "  sanity: {}\n  crystal-ball:\n"))
+    run.write_text(run.read_text().replace("  sanity:\n", "  crystal-ball: {}\n  sanity:\n"))
     result = verify(out, sample="1")
     assert (result.scored, result.findings) == (1, ())
     assert result.notes[0].startswith("the crystal-ball check cannot be run again: no check")
@@ -247,7 +259,7 @@ def test_a_journal_is_rebuilt_so_that_the_job_goes_on_where_it_was(converted, ou
         journal.unlink()
     result = verify(out, sample="0", mend=True)
     assert result.exit_code == 1
-    assert result.mended[0].startswith("the journal is rebuilt from samples.jsonl")
+    assert result.mended[0].startswith("the journal is rebuilt from the 4 records that")
     summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
     assert (summary.restored, summary.exit_code) == (4, 0)
     assert found(out) == set()
@@ -256,21 +268,92 @@ def test_a_journal_is_rebuilt_so_that_the_job_goes_on_where_it_was(converted, ou
     assert differing <= NAMES_FOLDERS
 
 
-def test_a_damaged_journal_without_lines_is_refused_by_name(out):
+@pytest.mark.parametrize("lines", ["missing", "cut short"])
+def test_journal_and_lines_both_damaged_are_told_and_mended_in_one_step(
+    converted, out, toy_sd15, lines
+):
+    samples = out / "sv2r" / "samples.jsonl"
+    config = config_of(converted / "renders", out, toy_sd15)
     (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is no database" * 100)
-    (out / "sv2r" / "samples.jsonl").unlink()
-    with pytest.raises(ConfigError, match=r"sv2r/journal.sqlite3 is damaged .* no samples.jsonl"):
+    whole = samples.read_text().splitlines()
+    if lines == "missing":
+        samples.unlink()
+    else:
+        samples.write_text("\n".join([*whole[:2], whole[2][:40], whole[1]]))
+    with pytest.raises(ConfigError, match=r"is damaged .*; sv2r verify --mend rebuilds it"):
+        sv2r.convert(config)
+    result = verify(out, sample="0", mend=True)
+    own = {f.path: f.message for f in result.findings if f.path.startswith("sv2r/")}
+    assert own["sv2r/journal.sqlite3"] == "is damaged (file is not a database)"
+    told = "is missing too" if lines == "missing" else "line 3 is no record ("
+    assert own["sv2r/samples.jsonl"].startswith(told)
+    assert own["sv2r/samples.jsonl"].endswith("left" if lines == "missing" else ", and 1 more")
+    summary = sv2r.convert(config)
+    assert (summary.restored, summary.done) == (0 if lines == "missing" else 2, 4)
+    assert found(out) == set()
+    for name in NAMES:
+        assert (out / name).read_bytes() == (converted / "out" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda text: "", "says nothing; the same sv2r convert writes it anew"),
+        (
+            lambda text: text.replace("strength: 0.5", "strength: 0.9"),
+            "not what ran: translator.strength was 0.5, now 0.9",
+        ),
+        (
+            lambda text: text.replace("  name: sdedit\n", ""),
+            "not what ran: translator.name was 'sdedit', now not set",
+        ),
+    ],
+)
+def test_a_run_file_that_does_not_say_what_ran_is_found_and_written_anew(
+    converted, out, toy_sd15, harm, told
+):
+    run = out / "sv2r" / "run.yaml"
+    run.write_text(harm(run.read_text()))
+    assert ("sv2r/run.yaml", told) in {(f.path, f.message) for f in verify(out).findings}
+    sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert found(out) == set()
+
+
+def test_a_run_file_that_is_no_yaml_is_refused_by_its_line_and_written_anew(
+    converted, out, toy_sd15
+):
+    run = out / "sv2r" / "run.yaml"
+    run.write_text(run.read_text() + "loader: [\n")
+    with pytest.raises(ConfigError, match=r"run.yaml line \d+: .*; the same sv2r convert writes"):
         verify(out)
+    sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert found(out) == set()
 
 
-def test_lines_that_are_no_records_are_refused_by_their_number_and_the_journal_stays(out):
-    journal, lines = out / "sv2r" / "journal.sqlite3", out / "sv2r" / "samples.jsonl"
-    journal.write_bytes(b"this is no database" * 100)
-    text = lines.read_text().splitlines()
-    lines.write_text("\n".join([*text[:2], text[2][:40]]))
-    with pytest.raises(ConfigError, match=r"sv2r/samples.jsonl line 3 is no record"):
-        verify(out, mend=True)
-    assert journal.read_bytes() == b"this is no database" * 100
+def test_lines_that_went_missing_are_written_anew_though_nothing_is_left_to_do(
+    converted, out, toy_sd15
+):
+    (out / "sv2r" / "samples.jsonl").unlink()
+    (out / "sv2r" / "run.yaml").unlink()
+    assert found(out) == {("missing", "sv2r/samples.jsonl"), ("missing", "sv2r/run.yaml")}
+    summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert summary.restored == 4
+    assert found(out) == set()
+
+
+def test_empty_folders_links_and_strays_among_the_jobs_own_files_are_found(out, tmp_path):
+    (out / "empty" / "inner").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (out / "link").symlink_to(tmp_path / "other")
+    (out / "sv2r" / "notes.txt").write_text("mine")
+    (out / "sv2r" / "old").mkdir()
+    (out / "sv2r" / "old" / "run.yaml").write_text("")
+    assert found(out) == {
+        ("extra", "empty/inner"),
+        ("extra", "link"),
+        ("extra", "sv2r/notes.txt"),
+        ("extra", "sv2r/old/run.yaml"),
+    }
 
 
 def test_what_is_missing_or_changed_is_made_again_bit_for_bit(converted, out, toy_sd15):

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sv2r.checks.boundaries import Boundary, boundaries
 from sv2r.checks.edges import levels, smoothed
 from sv2r.checks.motion import Motion, motion
 from sv2r.checks.structure import Structure, structure
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -47,6 +48,8 @@ def measure(
     Raises:
         ValueError: pictures and label map that differ in height or width, or are no such arrays.
     """
+    labels = np.asarray(labels)
+    _require_labels(labels)
     for name, picture in (("source", source), ("translated", translated)):
         if picture.dtype.name != "uint8" or picture.shape != (*labels.shape, 3):
             expected = "x".join(str(side) for side in (*labels.shape, 3))
@@ -59,6 +62,17 @@ def measure(
         structure=structure(before, after, labels),
         instances=boundaries(soft_before, soft_after, labels),
     )
+
+
+def _require_labels(labels: NDArray[np.integer]) -> None:
+    if labels.dtype.kind not in "iu":
+        mend = "give whole numbers, one id per instance"
+        raise ValueError(f"labels: {labels.dtype}, expected integers; {mend}")
+    if labels.ndim != 2:
+        given = "x".join(str(side) for side in labels.shape)
+        raise ValueError(f"labels: {given}, expected height x width; give one map of ids")
+    if labels.size and (least := int(np.min(labels))) < 0:
+        raise ValueError(f"labels: an id of {least}, expected 0 = background and ids above 0")
 
 
 def motion_scores(found: Motion) -> dict[str, float]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# Agreement below which the picture shows something else, so that moving it back makes no sense.
+_ALIKE = 0.2
+
+
 class ShiftOptions(Options):
     """Options of the shift check."""
 
@@ -54,9 +58,15 @@ def build(options: ShiftOptions, runtime: Runtime) -> Check:
         if found is None:
             return CheckResult()
         scores = {name: round(value, 4) for name, value in motion_scores(found).items()}
-        return CheckResult(_reason(found), scores, displacement=(found.dy, found.dx))
+        known = (found.dy, found.dx) if found.agreement >= _ALIKE else None
+        return CheckResult(_reason(found), scores, displacement=known)
 
     def _reason(found: Motion) -> str | None:
+        if found.shift > options.max_shift and found.agreement < _ALIKE:
+            return (
+                "the picture does not show what its source shows: their edges agree by "
+                f"{max(0.0, found.agreement):.2f} at best (displaced by up to {found.shift:.0f} px)"
+            )
         if found.shift > options.max_shift:
             return (
                 f"the picture is displaced by up to {found.shift:.1f} px against its source "

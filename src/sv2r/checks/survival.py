@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from sv2r.checks.boundaries import Boundary
 
 
+# px beyond where a lost boundary was found that its edge, and what it left behind, take up; and px
+# around an instance of which nothing is left (in contrast), since it may have run into all of them.
+_RIM, _GONE, _AROUND = 3.0, 0.3, 9.0
+
+
 class SurvivalOptions(Options):
     """Options of the survival check."""
 
@@ -71,6 +76,7 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
             {"scored": float(len(scored)), "damaged": float(len(damaged)), **lowest},
             {id_: boundary_scores(boundary) for id_, boundary in found.items()},
             damaged=frozenset(damaged),
+            reach={id_: _reach(found[id_]) for id_ in damaged},
         )
 
     def _damaged(found: Mapping[int, Boundary], frame: Frame) -> dict[int, float]:
@@ -86,6 +92,11 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
         return f"{len(damaged)} {instances} lost the boundary: {some}{more}"
 
     return check
+
+
+def _reach(boundary: Boundary) -> float:
+    reach = boundary.moved + _RIM
+    return max(reach, _AROUND) if boundary.contrast < _GONE else reach
 
 
 def boundary_scores(boundary: Boundary) -> dict[str, float]:

@@ -10,9 +10,12 @@ from sv2r.types import Frame
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Bounds of the gain that matches the source's contrast to the picture's: a flat surround must not
-# blow up noise, nor a busy one flatten an object.
+# Bounds of the gains that match the source to the picture: a flat surround must not blow up noise,
+# nor a busy or a dark one flatten an object.
 _GAIN = (0.5, 2.0)
+_BLOCK = 8  # px: the light around a place is the mean over some blocks of this side
+_DARK = 16.0  # levels: of a place that is darker than this, the light is not told by a ratio
+_OTHERS = 0.05  # what an instance's pixels count for the light around it; the background counts 1
 
 
 def move_back(image: Tensor, down: float, right: float) -> Tensor:
@@ -36,47 +39,61 @@ def move_back(image: Tensor, down: float, right: float) -> Tensor:
 
 
 def restore_instances(
-    image: Tensor, frame: Frame, ids: Sequence[int], *, feather: int = 3
+    image: Tensor, frame: Frame, ids: Sequence[int], *, feather: int = 3, margin: int = 0
 ) -> Tensor:
-    """Return the (3, H, W) uint8 picture with some instances' pixels taken from the frame."""
+    """Return the (3, H, W) uint8 picture with some instances' pixels taken from the frame.
+
+    margin: pixels of background around them that are taken as well, before the seam.
+    """
     import torch
 
     labels = torch.from_numpy(frame.instances.labels.copy())
-    return mix_instances(image.cpu(), 255 * frame.image, labels, ids, feather=feather)
+    source = 255 * frame.image
+    return mix_instances(image.cpu(), source, labels, ids, feather=feather, margin=margin)
 
 
 def mix_instances(
-    image: Tensor, source: Tensor, labels: Tensor, ids: Sequence[int], *, feather: int
+    image: Tensor,
+    source: Tensor,
+    labels: Tensor,
+    ids: Sequence[int],
+    *,
+    feather: int,
+    margin: int = 0,
 ) -> Tensor:
     """Return a (3, H, W) uint8 picture with some instances' pixels from a source in [0, 255].
 
-    The source's colours are matched to the picture's, channel by channel, by mean and deviation
-    over what is not taken (Reinhard et al., "Color Transfer between Images", 2001, in RGB). The
-    seam lies in the background alone, feather pixels wide: no other instance's pixel changes.
+    The source is matched to the picture's light around each place and, channel by channel, to its
+    mean and deviation over what is not taken (Reinhard et al., "Color Transfer between Images",
+    2001, in RGB). The margin and the seam, feather pixels wide, lie in the background alone: no
+    other instance's pixel changes.
     """
     import torch
 
     inside = torch.isin(labels, torch.tensor(list(ids), dtype=labels.dtype))
     picture = image.float()
-    weight = _feathered(inside, labels == 0, feather)
-    matched = _match_colours(source, picture, ~inside)
+    weight = _feathered(inside, labels == 0, margin, feather)
+    counts = (weight == 0) * (1 - (1 - _OTHERS) * (labels > 0))
+    # Light comes first: its slopes would be taken for contrast.
+    matched = source * _light(source, picture, counts)
+    matched = _match_colours(matched, picture, weight == 0)
+    matched = matched * _light(matched, picture, counts)
     mixed = picture + weight * (matched - picture)
     return mixed.round().clamp(0, 255).to(torch.uint8)
 
 
-def _feathered(inside: Tensor, background: Tensor, feather: int) -> Tensor:
-    """Return (H, W) weights: 1 inside, falling to 0 over feather pixels of background, else 0."""
-    import torch
+def _feathered(inside: Tensor, background: Tensor, margin: int, feather: int) -> Tensor:
+    """Return (H, W) weights: 1 inside and on the margin, falling to 0 over the seam, else 0."""
     from torch.nn.functional import max_pool2d
 
-    weight = inside.float()
-    reach = inside.float()[None, None]
-    for step in range(1, feather + 1):
-        grown = max_pool2d(reach, 3, 1, 1)
-        # Only background hands the seam on, so that it does not leap over a neighbour.
-        reach = torch.where(background[None, None] | inside[None, None], grown, reach)
-        ring = (reach[0, 0] > 0) & (weight == 0) & background
-        weight[ring] = 1 - step / (feather + 1)
+    weight = reach = inside.float()
+    # Only background hands the seam on, so that it does not leap over a neighbour.
+    open_ = (background | inside).float()
+    for step in range(1, margin + feather + 1):
+        grown = max_pool2d(reach[None, None], 3, 1, 1)[0, 0] * open_
+        level = min(1.0, 1 - (step - margin) / (feather + 1))
+        weight = weight.maximum(level * grown)
+        reach = grown
     return weight
 
 
@@ -89,3 +106,25 @@ def _match_colours(source: Tensor, picture: Tensor, where: Tensor) -> Tensor:
     return (source - ours.mean(1)[:, None, None]) * gain[:, None, None] + theirs.mean(1)[
         :, None, None
     ]
+
+
+def _light(source: Tensor, picture: Tensor, counts: Tensor) -> Tensor:
+    """Return (3, H, W): how much brighter the picture is around each place, per channel.
+
+    counts: (H, W) what each pixel counts for.
+    """
+    import torch
+    from torch.nn.functional import avg_pool2d, interpolate
+
+    height, width = counts.shape
+    sums = torch.cat([picture * counts, source * counts, counts[None]])[None]
+    side = [_BLOCK, _BLOCK]
+    blocks = avg_pool2d(sums, side, ceil_mode=True, count_include_pad=False)
+    total = torch.zeros_like(blocks)
+    # Near blocks say most; the farther ones fill in where a large object hides all that is near.
+    for reach, share in ((1, 1.0), (2, 0.2), (4, 0.02), (16, 1e-4)):
+        total += share * avg_pool2d(blocks, 2 * reach + 1, 1, reach, count_include_pad=False)
+    theirs, ours, known = total[:, :3], total[:, 3:6], total[:, 6:].clamp(min=1e-9)
+    gain = (theirs / known + _DARK) / (ours / known + _DARK)
+    full = interpolate(gain, scale_factor=_BLOCK, mode="bilinear")[0, :, :height, :width]
+    return full.clamp(*_GAIN)

@@ -70,8 +70,26 @@ class Config:
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed run must share with the first: dotted name to value."""
-        data = {k: v for k, v in self.as_data().items() if k not in (*FREE, "executor")}
-        return flatten(data)
+        return identity_of(self.as_data())
+
+
+def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a config, as it stands in YAML, a resumed run must share with the first."""
+    return flatten({k: v for k, v in data.items() if k not in (*FREE, "executor")})
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words how two identities differ, "" where they do not."""
+    unlike = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    # Another component explains all its options: it is told first.
+    unlike.sort(key=lambda key: not key.endswith(".name"))
+    changed = [f"{key} was {_value(before, key)}, now {_value(now, key)}" for key in unlike]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return "; ".join(changed[:3]) + more
+
+
+def _value(settings: Mapping[str, Any], key: str) -> str:
+    return repr(settings[key]) if key in settings else "not set"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import hypot
+from math import ceil, hypot
 from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, field_validator
@@ -24,14 +24,14 @@ Step = Literal["undo", "retry", "restore", "reject", "keep"]
 
 
 class DamageOptions(Options):
-    """What is done, in this order, about a picture that a check refuses."""
+    """What is done about a picture that a check refuses: always tried in the order given here."""
 
     steps: tuple[Step, ...] = Field(
         ("undo", "retry", "restore", "reject"),
         description="undo: move a picture back that is shifted as a whole; retry: another seed, "
         "then less strength and more control; restore: put the source's pixels back where "
-        "instances are damaged; reject: publish nothing; keep (by itself): publish as it is, with "
-        "its scores.",
+        "instances are damaged. What is damaged after these: reject publishes nothing, and is "
+        "what happens where neither is named; keep publishes the best, with its scores.",
     )
     retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
     undo_from: float = Field(
@@ -60,10 +60,16 @@ class DamageOptions(Options):
 
     @field_validator("steps")
     @classmethod
-    def _keep_alone(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
-        if not value or ("keep" in value and value != ("keep",)):
-            raise ValueError("give keep by itself, or some of undo, retry, restore, reject")
+    def _one_end(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
+        if not value or {"keep", "reject"} <= set(value):
+            steps = "any of undo, retry, restore"
+            raise ValueError(f"must be {steps}, and what becomes of the rest: reject or keep")
         return value
+
+    @property
+    def keeps(self) -> bool:
+        """Return whether what is damaged in the end is published all the same."""
+        return "keep" in self.steps
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,12 @@ class Verdict:
     def damaged(self) -> frozenset[int]:
         """Return the instances that do not fit their labels any more."""
         return frozenset().union(*(r.damaged for r in self.results.values()))
+
+    @property
+    def reach(self) -> int:
+        """Return how many pixels around the damaged instances their damage goes, at most."""
+        found = [r.reach[id_] for r in self.results.values() for id_ in r.damaged & set(r.reach)]
+        return ceil(max(found, default=0.0))
 
     @property
     def displacement(self) -> tuple[float, float] | None:
@@ -108,7 +120,7 @@ def undo_shift(
         return verdict
     moved = judge(frame, move_back(verdict.image, down, right), checks)
     after = hypot(*moved.displacement) if moved.displacement else 0.0
-    if after >= distance:
+    if after >= distance or better(verdict, moved):
         return verdict  # the measurement was no true shift
     return replace(moved, steps=(*verdict.steps, f"undo: moved back by {distance:.2f} px"))
 
@@ -116,12 +128,35 @@ def undo_shift(
 def restore(
     frame: Frame, verdict: Verdict, options: DamageOptions, checks: Sequence[tuple[str, Check]]
 ) -> Verdict:
-    """Return the verdict on the picture with its damaged instances' pixels from the source."""
+    """Return the verdict on the picture with its damaged instances' pixels from the source.
+
+    What is taken beside them goes as far as the damage was seen to go; where that does not mend
+    all, twice as far once more, with whatever the first seam did not mend.
+    """
     if "restore" not in options.steps or not verdict.damaged:
         return verdict
-    ids = sorted(verdict.damaged)
-    image = restore_instances(verdict.image, frame, ids, feather=options.feather)
-    words = f"restore: instance{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+    ids, margin, best = verdict.damaged, verdict.reach, verdict
+    for _ in range(2):
+        mended = _restored(frame, verdict, sorted(ids), margin, options.feather, checks)
+        if better(mended, best):
+            best = mended
+        if not mended.damaged and not mended.reasons:
+            break
+        ids, margin = ids | mended.damaged, 2 * max(margin, options.feather)
+    return best
+
+
+def _restored(
+    frame: Frame,
+    verdict: Verdict,
+    ids: Sequence[int],
+    margin: int,
+    feather: int,
+    checks: Sequence[tuple[str, Check]],
+) -> Verdict:
+    image = restore_instances(verdict.image, frame, ids, feather=feather, margin=margin)
+    what = f"instance{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+    words = f"restore: {what}, with {margin} px around" if margin else f"restore: {what}"
     return replace(judge(frame, image, checks), steps=(*verdict.steps, words))
 
 

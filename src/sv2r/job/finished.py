@@ -20,7 +20,7 @@ from sv2r.types import Dataset, Record
 SAMPLES = "samples.jsonl"
 RUN_FILE = "run.yaml"
 REPORT = "report.html"
-_AGAIN = "run the same command again: it writes the file anew"
+_AGAIN = "sv2r verify --mend, and then the same sv2r convert, write it anew"
 _STATUSES = ("done", "rejected", "failed")
 
 
@@ -68,11 +68,13 @@ def open_finished(output: Path) -> Finished:
     run_file = folder / RUN_FILE
     if not run_file.is_file():
         return Finished(output, {})
+    mend = "the same sv2r convert writes it anew"
     try:
-        text = run_file.read_text(encoding="utf-8")
+        return Finished(output, read_yaml(run_file.read_text(encoding="utf-8"), str(run_file)))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{run_file}: cannot be read ({error}); put it back") from None
-    return Finished(output, read_yaml(text, str(run_file)))
+        raise ConfigError(f"{run_file}: cannot be read ({error}); {mend}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {mend}") from None
 
 
 def open_dataset(finished: Finished, registry: Registry, source: Path | None = None) -> Dataset:
@@ -85,7 +87,9 @@ def open_dataset(finished: Finished, registry: Registry, source: Path | None = N
     """
     root = source or Path(str(finished.settings.get("input", "")))
     if not finished.settings:
-        raise ConfigError(f"{FOLDER}/{RUN_FILE} is missing, which says what the input is")
+        raise ConfigError(f"there is no {FOLDER}/{RUN_FILE} that says what the input is")
+    if not finished.settings.get("input") and source is None:
+        raise ConfigError(f"{FOLDER}/{RUN_FILE} names no input; say where it is with --input")
     if not root.is_dir():
         raise ConfigError(f"the input {root} is not there; say where it is with --input")
     spec, options = chosen(finished, registry, "loader")

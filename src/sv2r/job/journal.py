@@ -168,7 +168,7 @@ class Journal:
             raise Sv2rError(f"{self._path}: {error}; {mend}") from None
 
 
-_MEND = "move it away and run with --overwrite to start anew"
+_MEND = "sv2r verify --mend rebuilds it"
 
 
 def _take_lock(folder: Path) -> Any:

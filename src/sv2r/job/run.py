@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from sv2r.errors import ConfigError
 from sv2r.images.files import replacing, sha256_file, write_atomically
-from sv2r.job.config import Config
+from sv2r.job.config import Config, difference, identity_of
 from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
 from sv2r.job.finished import RUN_FILE, SAMPLES
 from sv2r.job.journal import FOLDER, Journal, line_of
 from sv2r.job.opening import OpenJob, as_config, open_job
 from sv2r.job.plan import Plan, check_strangers, make_plan, remove_leftovers
-from sv2r.job.strict_yaml import write_yaml
+from sv2r.job.strict_yaml import read_yaml, write_yaml
 from sv2r.job.summary import Summary, summarise
 from sv2r.job.work import LocalWork, find_devices
 from sv2r.plugin.registry import Registry
@@ -76,9 +76,10 @@ def run_job(
         stop, pressed = threading.Event(), threading.Event()
         notes: list[str] = []
         changed = _note_problems(plan, journal, watch)
+        if plan.tasks or not _tells_what_ran(job.config):
+            _write_run_file(job.config)
         if plan.tasks:
             remove_leftovers(output)
-            _write_run_file(job.config)
             journal.keep("complete", value=False)
             with _first_interrupt_sets((pressed, stop), watch):
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
@@ -108,7 +109,9 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
         journal.clear()
     before = journal.get("identity")
     if before is not None and before != identity:
-        raise ConfigError(f"{output}: {_difference(before, identity)}")
+        mend = "choose another --output, the old settings, or --overwrite"
+        what = difference(before, identity)
+        raise ConfigError(f"{output}: made with other settings ({what}); {mend}")
     journal.keep("identity", identity)
 
 
@@ -124,20 +127,6 @@ def _remove(output: Path, journal: Journal) -> None:
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True)[:-1]:
         with suppress(OSError):  # what is not empty stays
             (output / folder).rmdir()
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    unlike = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    # Another component explains all its options: it is told first.
-    unlike.sort(key=lambda key: not key.endswith(".name"))
-    changed = [f"{key} was {_value(before, key)}, now {_value(now, key)}" for key in unlike]
-    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    mend = "choose another --output, the old settings, or --overwrite"
-    return f"made with other settings ({'; '.join(changed[:3])}{more}); {mend}"
-
-
-def _value(settings: Mapping[str, Any], key: str) -> str:
-    return repr(settings[key]) if key in settings else "not set"
 
 
 def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
@@ -230,7 +219,8 @@ def _first_interrupt_sets(events: Iterable[threading.Event], watch: Watcher) -> 
 def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> None:
     """Write samples.jsonl, the whole dataset's labels and the contact sheet; note what held."""
     output = job.config.job.output
-    if not changed and journal.get("complete"):
+    written = (output / FOLDER / SAMPLES).is_file()
+    if not changed and written and journal.get("complete"):
         return
     journal.commit()
     copied, instances = _write_samples(output / FOLDER / SAMPLES, journal)
@@ -267,6 +257,15 @@ def _spread(journal: Journal) -> list[Record]:
     step = max(1, len(done) / ROWS)
     picked = [done[int(i * step)] for i in range(min(ROWS, len(done)))]
     return [journal.record(*key) for key in picked]
+
+
+def _tells_what_ran(config: Config) -> bool:
+    """Return whether the output's run.yaml is there and still says what a resumed run shares."""
+    path = config.job.output / FOLDER / RUN_FILE
+    try:
+        return identity_of(read_yaml(path.read_text("utf-8"), path.name)) == config.identity()
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return False
 
 
 def _write_run_file(config: Config) -> None:

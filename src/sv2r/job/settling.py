@@ -28,10 +28,9 @@ class Settler:
 
     def settle(self, piece: Piece, image: Tensor | Refusal, record: Record) -> Record | Piece:
         """Return a task's record once its picture is in place, or the piece to try again."""
-        if isinstance(image, Refusal):
-            status: Status = "failed" if image.failed else "rejected"
-            return replace(record, status=status, error=named(piece.frame.sample.id, image.reason))
         try:
+            if isinstance(image, Refusal):
+                return self._refused(piece, image, record)
             _require_shape(image, piece.frame)
             inset = self._inset(piece, image, record)
             if inset.crops:
@@ -58,21 +57,39 @@ class Settler:
         canvas = paste(before.canvas, image.cpu(), before.crops[0], labels, options.feather)
         return replace(before, canvas=canvas, crops=before.crops[1:])
 
+    def _refused(self, piece: Piece, refusal: Refusal, record: Record) -> Record | Piece:
+        """Return what follows where the translator gave no picture, of the whole or of a crop."""
+        whole = piece.inset.whole if piece.inset else piece
+        if not refusal.failed and self._may_retry(whole):
+            return self._again(whole, whole.best)
+        if whole.best is not None:
+            return self._end(whole, whole.best)
+        status: Status = "failed" if refusal.failed else "rejected"
+        error = named(record.sample, refusal.reason)
+        return replace(record, status=status, error=error, repairs=_tries(whole))
+
     def _decide(self, piece: Piece, image: Tensor, record: Record) -> Record | Piece:
         """Publish a picture that fits its labels; else do what is left to do about it."""
         options, checks, frame = self._config.damage, self._parts.checks, piece.frame
         verdict = undo_shift(frame, judge(frame, image, checks), options, checks)
-        if not verdict.reasons or "keep" in options.steps:
+        if not verdict.reasons:
             return self._publish(piece, Candidate(verdict, record))
         best = piece.best
         if best is None or better(verdict, best.verdict):
             best = Candidate(verdict, record)
-        if "retry" in options.steps and piece.attempt < options.retries:
-            return self._again(piece, best)
-        mended = restore(frame, best.verdict, options, checks)
+        return self._again(piece, best) if self._may_retry(piece) else self._end(piece, best)
+
+    def _may_retry(self, piece: Piece) -> bool:
+        options = self._config.damage
+        return "retry" in options.steps and piece.attempt < options.retries
+
+    def _end(self, piece: Piece, best: Candidate) -> Record:
+        """Mend the least damaged of the pictures that were made, and publish or reject it."""
+        options, checks = self._config.damage, self._parts.checks
+        mended = restore(piece.frame, best.verdict, options, checks)
         return self._publish(piece, Candidate(mended, best.record))
 
-    def _again(self, piece: Piece, best: Candidate) -> Piece:
+    def _again(self, piece: Piece, best: Candidate | None) -> Piece:
         """Return the piece with the next attempt's seed."""
         attempt = piece.attempt + 1
         job, task = self._config.job, piece.task
@@ -82,13 +99,12 @@ class Settler:
     def _publish(self, piece: Piece, candidate: Candidate) -> Record:
         """Return the record of a picture that is put in place, or rejected by its verdict."""
         verdict, sample = candidate.verdict, piece.frame.sample
-        tries = [f"retry: made {piece.attempt + 1} times"] if piece.attempt else []
         record = replace(
             candidate.record,
             scores=_scores(verdict.results),
-            repairs=(*tries, *verdict.steps),
+            repairs=(*_tries(piece), *verdict.steps),
         )
-        if verdict.reasons and "keep" not in self._config.damage.steps:
+        if verdict.reasons and not self._config.damage.keeps:
             error = f"{sample.id}: {'; '.join(verdict.reasons)}"
             return replace(record, status="rejected", error=error)
         writer = self._parts.writer
@@ -116,6 +132,10 @@ def record_of(piece: Piece, settings: Mapping[str, Any], seconds: float) -> Reco
         instances=_by_category(piece.frame.instances),
         seconds=round(seconds, 6),
     )
+
+
+def _tries(piece: Piece) -> tuple[str, ...]:
+    return (f"retry: made {piece.attempt + 1} times",) if piece.attempt else ()
 
 
 def _require_shape(image: Tensor, frame: Frame) -> None:

@@ -7,14 +7,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import TEMPORARY
 from sv2r.job.config import resolve
-from sv2r.job.finished import Finished, open_dataset, open_finished, selected_ids
-from sv2r.job.journal import FOLDER
+from sv2r.job.contact_sheet import CONTACT_SHEET
+from sv2r.job.finished import (
+    REPORT,
+    RUN_FILE,
+    SAMPLES,
+    Finished,
+    open_dataset,
+    open_finished,
+    selected_ids,
+)
+from sv2r.job.journal import FOLDER, NAME
 from sv2r.job.layers import Layer
 from sv2r.job.threads import in_threads
 from sv2r.plugin.registry import Registry, load_registry
@@ -24,12 +33,19 @@ from sv2r.verify.labels import Compared, as_recorded, open_labels
 from sv2r.verify.pictures import Inputs, look_at
 from sv2r.verify.records import (
     Records,
+    against_settings,
     forget,
     no_run_at_work,
     open_records,
     rebuild_journal,
 )
 from sv2r.verify.scores import Part, build_checks, read_part
+
+# What a job and its mending leave in their own folder.
+_OWN = {
+    *(NAME, f"{NAME}-wal", f"{NAME}-shm", f"damaged-{NAME}", "lock"),
+    *(SAMPLES, RUN_FILE, REPORT, CONTACT_SHEET),
+}
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,8 @@ def _look(
     if wanted:
         inputs = replace(inputs, checks=build_checks(finished, registry, notes))
     whole = _whole_labels(inputs, records, notes)
-    findings = [*records.findings, *whole.findings]
+    settings = against_settings(finished, records)
+    findings = [*records.findings, *settings, *whole.findings]
     explained, labels, scored = set(whole.places), whole.equal, 0
     chosen = _with_turn(records.read(), wanted, counts["done"])
     for number, looked in enumerate(in_threads(partial(look_at, inputs), chosen), 1):
@@ -191,16 +208,32 @@ def _not_recorded(inputs: Inputs, finished: Finished, records: Records) -> Itera
 
 
 def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[Finding]:
-    """Yield the files that no record and no label explains; without labels, leftovers alone."""
+    """Yield what no record and no label explains; without labels, leftovers and strays alone."""
     strict = inputs.dataset is not None and inputs.labels is not None
-    for folder, _, names in os.walk(output):
+    known = {str(parent) for place in explained for parent in PurePosixPath(place).parents}
+    for folder, folders, names in os.walk(output):
+        here = Path(folder).relative_to(output)
         for name in names:
-            place = (Path(folder) / name).relative_to(output).as_posix()
-            if name.startswith(TEMPORARY):
-                yield Finding("extra", place, "left over from a killed run; delete it")
-            elif strict and place not in explained and not place.startswith(f"{FOLDER}/"):
-                text = "no record and no label explains it; move it out of the output folder"
-                yield Finding("extra", place, text)
+            if text := _extra(here / name, explained, strict=strict):
+                yield Finding("extra", (here / name).as_posix(), text)
+        for name in folders:
+            if (output / here / name).is_symlink() and str(here / name) not in known:
+                text = "a link to a folder, which no run makes; delete it"
+                yield Finding("extra", (here / name).as_posix(), text)
+        if not names and not folders and here.as_posix() not in {*known, *explained, "."}:
+            yield Finding("extra", here.as_posix(), "an empty folder; delete it")
+
+
+def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
+    """Return why a file has no place in an output, or None."""
+    if place.name.startswith(TEMPORARY):
+        return "left over from a killed run; delete it"
+    if place.parts[0] == FOLDER:
+        own = len(place.parts) == 2 and place.name in _OWN
+        return None if own else "none of the job's own files; move it out of the output folder"
+    if strict and place.as_posix() not in explained:
+        return "no record and no label explains it; move it out of the output folder"
+    return None
 
 
 def _mend(
@@ -209,9 +242,11 @@ def _mend(
     """Make it possible for the next run to mend what was found; say what was done."""
     mended = []
     if records.damaged:
-        kept = rebuild_journal(finished, _identity(finished, registry))
+        left = sum(1 for _ in records.read())
+        kept = rebuild_journal(finished, records, _identity(finished, registry))
         aside = f"; the damaged one is {kept}" if kept else ""
-        mended.append(f"the journal is rebuilt from samples.jsonl{aside}")
+        whole = f"the {left:,} record{'s' if left != 1 else ''} that samples.jsonl has"
+        mended.append(f"the journal is rebuilt from {whole}{aside}")
     again = {
         (f.sample, f.variant): f"{f.path}: {f.message.partition(';')[0]}"
         for f in found.findings
@@ -223,7 +258,8 @@ def _mend(
         mended.append(f"{count} will be made again")
     # A copied output's run.yaml still names the folder that it was made in.
     place = f"--config {finished.folder / 'run.yaml'} --output {finished.output}"
-    mended.append(f"now run: sv2r convert {place}")
+    sound = all(finding.path != f"{FOLDER}/{RUN_FILE}" for finding in found.findings)
+    mended.append(f"now run: {f'sv2r convert {place}' if sound else 'the sv2r convert of before'}")
     return replace(found, mended=tuple(mended))
 
 

@@ -14,12 +14,14 @@ from typing import Any
 from urllib.parse import quote
 
 from sv2r.errors import ConfigError
+from sv2r.job.config import difference, identity_of
 from sv2r.job.finished import RUN_FILE, SAMPLES, Finished, record_of
 from sv2r.job.journal import FOLDER, NAME, Journal, line_of
 from sv2r.types import Record
 from sv2r.verify.findings import Finding
 
 _FINISH = "run the same command again: it goes on where it stopped"
+_WRITES = "the same sv2r convert writes it anew"
 
 
 @dataclass(frozen=True)
@@ -27,55 +29,80 @@ class Records:
     """Where the records are read from.
 
     read: begins anew each time. verified: SHA-256 of label files by place, as the run noted them,
-    or None where its journal does not tell. damaged: whether the journal must be made again.
+    or None where its journal does not tell. identity: what a resumed run must share with this one,
+    as the journal has it. damaged: whether the journal must be made again.
     """
 
     read: Callable[[], Iterator[Record]]
     verified: Mapping[str, str] | None
+    identity: Mapping[str, Any] | None = None
     damaged: bool = False
     findings: tuple[Finding, ...] = field(default=())
 
 
 def open_records(finished: Finished) -> Records:
-    """Return the records of the journal, or where it is damaged those of samples.jsonl.
-
-    Raises:
-        ConfigError: neither can be read.
-    """
+    """Return the records of the journal, or where it is damaged what samples.jsonl has of them."""
     journal = finished.folder / NAME
-    lines = finished.folder / SAMPLES
     if not journal.is_file():
-        problem = Finding("missing", f"{FOLDER}/{NAME}", "is missing")
-        return Records(finished.records, None, damaged=True, findings=(problem,))
+        return _from_lines(finished, Finding("missing", f"{FOLDER}/{NAME}", "is missing"))
     try:
         with _reading(journal) as database:
             meta = _look_through(database)
     except (sqlite3.DatabaseError, ValueError) as error:
         problem = Finding("changed", f"{FOLDER}/{NAME}", f"is damaged ({error})")
-        if not lines.is_file():
-            raise ConfigError(
-                f"{finished.output}: {problem.path} is damaged ({error}) and there is no "
-                f"{SAMPLES} to rebuild it from; move it away and run with --overwrite to start anew"
-            ) from None
-        return Records(finished.records, None, damaged=True, findings=(problem,))
+        return _from_lines(finished, problem)
     found = tuple(_against_lines(journal, finished, complete=bool(meta.get("complete"))))
-    return Records(lambda: _journal_records(journal), meta.get("verified") or {}, findings=found)
+    verified, identity = meta.get("verified") or {}, meta.get("identity")
+    return Records(lambda: _journal_records(journal), verified, identity, findings=found)
 
 
-def rebuild_journal(finished: Finished, identity: Mapping[str, Any] | None) -> Path | None:
-    """Write a journal from samples.jsonl and return where the damaged one, if any, is kept.
+def _from_lines(finished: Finished, problem: Finding) -> Records:
+    """Return the records of the lines that can be read; the pictures of others are made again."""
+    place = f"{FOLDER}/{SAMPLES}"
+    broken = ["is missing too: no record is left"]
+    if (finished.folder / SAMPLES).is_file():
+        broken = [line for line in _lines(finished) if isinstance(line, str)]
+    found = [problem]
+    if broken:
+        more = f", and {len(broken) - 1:,} more" if len(broken) > 1 else ""
+        found.append(Finding("changed", place, f"{broken[0]}{more}"))
+    return Records(lambda: _whole_lines(finished), None, damaged=True, findings=tuple(found))
+
+
+def _whole_lines(finished: Finished) -> Iterator[Record]:
+    return (line for line in _lines(finished) if isinstance(line, Record))
+
+
+def _lines(finished: Finished) -> Iterator[Record | str]:
+    """Yield the records of samples.jsonl, if it is there, and what is wrong with the others."""
+    path = finished.folder / SAMPLES
+    if not path.is_file():
+        return
+    seen: set[tuple[str, int]] = set()
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                record = record_of(json.loads(line))
+            except ValueError as error:
+                yield f"line {number} is no record ({error})"
+                continue
+            key = (record.sample, record.variant)
+            yield f"line {number} is a second record of {key[0]}" if key in seen else record
+            seen.add(key)
+
+
+def rebuild_journal(
+    finished: Finished, records: Records, identity: Mapping[str, Any] | None
+) -> Path | None:
+    """Write a journal of the records and return where the damaged one, if any, is kept.
 
     identity: what a resumed run must share with this one, where run.yaml tells it.
-
-    Raises:
-        ConfigError: samples.jsonl is damaged as well; the journal is left as it was.
     """
-    records = list(finished.records())
     kept = _set_aside(finished.folder)
     with Journal(finished.output) as journal:
         if identity is not None:
             journal.keep("identity", identity)
-        for record in records:
+        for record in records.read():
             for key, name in (("batch_size", "batch_size"), ("model", "model_sha256")):
                 if journal.get(key) is None and record.settings.get(name) is not None:
                     journal.keep(key, record.settings[name])
@@ -98,6 +125,19 @@ def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
             gone = replace(before, status="failed", output=None, output_sha256=None, error=reason)
             journal.add(gone)
         journal.keep("complete", value=False)
+
+
+def against_settings(finished: Finished, records: Records) -> Iterator[Finding]:
+    """Yield how run.yaml differs from what the journal says that ran."""
+    place = f"{FOLDER}/{RUN_FILE}"
+    if not (finished.folder / RUN_FILE).is_file():
+        yield Finding("missing", place, f"is missing; {_WRITES}")
+    elif not finished.settings:
+        yield Finding("changed", place, f"says nothing; {_WRITES}")
+    elif records.identity is not None and (
+        what := difference(records.identity, identity_of(finished.settings))
+    ):
+        yield Finding("changed", place, f"not what ran: {what}")
 
 
 @contextmanager
@@ -150,11 +190,9 @@ def _journal_records(path: Path) -> Iterator[Record]:
 
 def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Finding]:
     """Yield what is missing of the job's own files, or not as the journal says."""
-    if not (finished.folder / RUN_FILE).is_file():
-        yield Finding("missing", f"{FOLDER}/{RUN_FILE}", f"is missing; {_FINISH}")
     lines = finished.folder / SAMPLES
     if not lines.is_file():
-        yield Finding("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_FINISH}")
+        yield Finding("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_WRITES}")
         return
     if not complete:
         yield Finding("record", ".", f"the last run was not finished; {_FINISH}")

@@ -1,4 +1,4 @@
-"""What comes with the world: a few scenes, photographs of others, and a model of the photographs."""
+"""What comes with the world: a few renders, photographs of other scenes, and a model."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SHEET = "demo.png"
+_NEXT = """
+{seconds:.0f} s. Look at:
+
+  {sheet}  renders, what became of them, and photographs of other scenes
+  {output}/sv2r/report.html  each picture before and after, with its scores
+  {output}/images  the pictures; annotations.json beside it has not changed
+
+With renders of your own (COCO, Cityscapes, or folders of pictures and masks):
+
+  sv2r lint RENDERS      what the labels are like, and which options suit them
+  sv2r convert --preset controlnet-canny --input RENDERS --output REAL \\
+      --translator.model MODEL --translator.controlnet canny=CONTROLNET
+
+MODEL is any Stable Diffusion checkpoint; sv2r train makes it yours, from real photos."""
 _COLUMNS, _STRIPS, _SIDE, _GAP, _MARGIN = 8, 3, 160, 6, 150
 
 
@@ -49,19 +64,7 @@ def demo(output: Path, device: str) -> int:
     start = time.monotonic()
     code = int(cli.main(command, standalone_mode=False) or 0)
     sheet = write_sheet(output)
-    click.echo(f"\n{time.monotonic() - start:.0f} s. Look at:\n")
-    click.echo(f"  {sheet}  renders, what became of them, and photographs of other scenes")
-    click.echo(
-        f"  {output / 'sv2r' / 'report.html'}  each picture before and after, with its scores"
-    )
-    click.echo(f"  {output / 'images'}  the pictures; annotations.json beside it has not changed\n")
-    click.echo("With renders of your own (COCO, Cityscapes, or folders of pictures and masks):\n")
-    click.echo("  sv2r lint RENDERS      what the labels are like, and which options suit them")
-    click.echo(
-        "  sv2r convert --preset controlnet-canny --input RENDERS --output REAL \\\n"
-        "      --translator.model MODEL --translator.controlnet canny=CONTROLNET\n"
-    )
-    click.echo("MODEL is any Stable Diffusion checkpoint, and `sv2r train` makes one yours.")
+    click.echo(_NEXT.format(seconds=time.monotonic() - start, sheet=sheet, output=output))
     return code
 
 
@@ -74,7 +77,7 @@ def _command(output: Path, device: str) -> list[str]:
 
 def _shown(words: Sequence[str]) -> str:
     """Return a command for the eye: a line for each pair that makes it long, paths from here."""
-    here = f"{os.getcwd()}{os.sep}"
+    here = f"{Path.cwd()}{os.sep}"
     parts = shlex.join(word.replace(here, "") for word in words).split(" --")
     return " \\\n    --".join(parts)
 
@@ -84,8 +87,6 @@ def write_sheet(output: Path) -> Path:
 
     The last strip has photographs of other scenes. A picture that was rejected stays empty.
     """
-    from PIL import Image
-
     from sv2r import write_atomically
 
     entries = json.loads((RENDERS / "annotations.json").read_bytes())["images"]
@@ -99,8 +100,6 @@ def write_sheet(output: Path) -> Path:
     rows.append(("photographs\nof other scenes", photos))
     sheet = _stack([_row(title, paths) for title, paths in rows])
     path = output / SHEET
-    import io
-
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())

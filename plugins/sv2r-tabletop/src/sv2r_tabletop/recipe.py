@@ -169,16 +169,17 @@ tags:
 
 # A small model of photographed tables
 
-A latent diffusion model for 128-pixel photographs of tables with mugs, bowls, bottles, boxes, balls and
-cans, with a ControlNet on Canny edges. It comes with sv2r-tabletop, to try sv2r with. It has no captions.
+A latent diffusion model for 128-pixel photographs of tables with mugs, bowls, bottles, boxes,
+balls and cans, with a ControlNet on Canny edges. It comes with sv2r-tabletop, to try sv2r with. It
+has no captions.
 
 ```bash
 sv2r convert --preset tabletop --input RENDERS --output OUTPUT \\
     --translator.model MODEL --translator.controlnet canny=MODEL/controlnet-canny
 ```
 
-It has learnt from path-traced photographs alone (`sv2r tabletop render --domain photo`) and what `canny`
-finds in them: no synthetic render, no label. `sv2r tabletop train` makes it again.
+It has learnt from path-traced photographs alone (`sv2r tabletop render --domain photo`) and what
+`canny` finds in them: no synthetic render, no label. `sv2r tabletop train` makes it again.
 
 ## VAE and UNet
 
