@@ -31,9 +31,9 @@ class Part:
 
 # The seeds are those that the README of sv2r-tabletop sets apart. "both" makes two folders.
 PARTS = (
-    Part("photo-train", "photo", 600, 0),
-    Part("synthetic-train", "synthetic", 600, 200_000),
-    Part("test", "both", 150, 500_000),
+    Part("photo-train", "photo", 640, 0),
+    Part("synthetic-train", "synthetic", 400, 200_000),
+    Part("test", "both", 100, 500_000),
 )
 # What the stages read, by its place in the world.
 PHOTO_TRAIN, SYNTHETIC_TRAIN = "photo-train", "synthetic-train"

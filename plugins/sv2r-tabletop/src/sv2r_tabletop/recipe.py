@@ -46,7 +46,7 @@ RECIPES: Mapping[str, Recipe] = {
         controlnet={
             "resolution": 128,
             "batch-size": 8,
-            "steps": 1_200,
+            "steps": 1_000,
             "learning-rate": 5e-4,
             "schedule": "cosine",
             "precision": "bfloat16",
