@@ -219,6 +219,10 @@ class Denoising:
         vae, side = pipe.vae, self._learnt.squares.resolution
         before = vae.device, vae.dtype
         move(vae, device, dtype)
+        core_dtype = self._core.dtype
+        if maps is not None and device.type == "cpu":
+            # A CPU's norms take no float32 residuals beside weights in half precision.
+            self._core.to(torch.float32)
         texts = self._texts.of(captions)
         call: dict[str, Any] = {"height": side, "width": side} if self._family.sized else {}
         if maps is not None:
@@ -235,6 +239,8 @@ class Denoising:
                 **call,
             ).images
         move(vae, *before)
+        if self._core.dtype != core_dtype:
+            self._core.to(core_dtype)
         made: Tensor = pictures.float().cpu()
         return made
 
