@@ -61,9 +61,10 @@ class DamageOptions(Options):
     @field_validator("steps")
     @classmethod
     def _one_end(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
-        if not value or {"keep", "reject"} <= set(value):
-            steps = "any of undo, retry, restore"
-            raise ValueError(f"must be {steps}, and what becomes of the rest: reject or keep")
+        if {"keep", "reject"} <= set(value):
+            raise ValueError("must name one of reject and keep, not both")
+        if not value:
+            raise ValueError("must name one step at least; reject alone tries to mend nothing")
         return value
 
     @property
