@@ -48,7 +48,7 @@ def measure(
     Raises:
         ValueError: pictures and label map that differ in height or width, or are no such arrays.
     """
-    labels = np.asarray(labels)
+    source, translated, labels = map(np.asarray, (source, translated, labels))
     _require_labels(labels)
     for name, picture in (("source", source), ("translated", translated)):
         if picture.dtype.name != "uint8" or picture.shape != (*labels.shape, 3):
