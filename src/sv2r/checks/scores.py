@@ -48,7 +48,8 @@ def measure(
     Raises:
         ValueError: pictures and label map that differ in height or width, or are no such arrays.
     """
-    source, translated, labels = map(np.asarray, (source, translated, labels))
+    source, translated = np.asarray(source), np.asarray(translated)
+    labels = np.asarray(labels)
     _require_labels(labels)
     for name, picture in (("source", source), ("translated", translated)):
         if picture.dtype.name != "uint8" or picture.shape != (*labels.shape, 3):

@@ -159,7 +159,7 @@ def _open_inputs(
         dataset = open_dataset(finished, registry, source)
     except (ConfigError, SampleError) as error:
         if source is not None:
-            raise ConfigError(f"--input {source}: {error}") from None
+            raise ConfigError(str(error)) from None
         notes.append(f"labels, sizes and files without a record were not looked at: {error}")
         return Inputs(finished.output, None, None)
     places = {id_: index for index, id_ in enumerate(dataset.ids)}
