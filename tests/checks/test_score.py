@@ -233,3 +233,9 @@ def test_a_small_picture_that_has_not_changed_has_not_moved():
         motion = score(image, image, np.zeros(side, np.int32)).motion
         assert motion is not None
         assert motion.shift < 0.5
+
+
+def test_pictures_that_are_lists_are_refused_by_their_type():
+    picture, labels = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.int32)
+    with pytest.raises(ValueError, match="translated: 8x8x3 int64, expected 8x8x3 uint8"):
+        score(picture, picture.tolist(), labels)

@@ -51,6 +51,17 @@ def test_a_dry_run_in_json_has_the_config_and_the_prompts(sv2r, asked):
     assert found["config"]["loader"]["name"] == "coco"
 
 
+def test_a_wrong_step_is_told_by_the_name_that_was_typed(sv2r, asked):
+    told = "must be some of undo, retry, restore, reject, keep, not 'redo'\n"
+    assert sv2r("convert", *asked, "--on-damage", "redo") == (2, "", f"Error: --on-damage {told}")
+    assert sv2r("convert", *asked, "--damage.steps", "redo") == (
+        2,
+        "",
+        f"Error: --damage.steps {told}",
+    )
+    assert sv2r("convert", *asked, "--prompt", "a {")[2].startswith("Error: --prompt: ")
+
+
 def test_the_last_lines_are_the_counts_the_labels_and_where_to_look(sv2r, asked, tmp_path):
     code, out, error = sv2r("convert", *asked)
     output = tmp_path / "out"

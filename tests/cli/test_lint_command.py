@@ -65,7 +65,7 @@ def test_options_of_the_loader_are_taken_and_others_refused(sv2r, renders):
 def test_a_kind_that_is_none_gets_the_nearest_one(sv2r, renders):
     code, _, error = sv2r("lint", renders, "--ignore", "tinny")
     assert code == 2
-    assert "no kind of finding is 'tinny'; did you mean tiny?" in error
+    assert error == "Error: --ignore: no kind of finding is 'tinny'; did you mean tiny?\n"
 
 
 def test_a_folder_that_is_not_there_is_one_line(sv2r, tmp_path):

@@ -155,8 +155,8 @@ def test_a_whole_pixel_shift_is_undone_exactly_inside():
 @pytest.mark.parametrize(
     ("steps", "told"),
     [
-        ("keep,reject", "and what becomes of the rest: reject or keep"),
-        ([], "must be any of undo, retry, restore"),
+        ("keep,reject", "must name one of reject and keep, not both"),
+        ([], "must name one step at least"),
         ("mend", "must be some of undo, retry, restore, reject, keep, not 'mend'"),
     ],
 )

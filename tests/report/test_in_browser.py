@@ -215,6 +215,13 @@ def test_nothing_is_wider_than_the_window(open_page, report, width):
     assert 0 <= box["x"] <= box["x"] + box["width"] <= width
 
 
+def test_all_scores_of_an_instance_are_seen_on_a_phone(open_page, report):
+    page = open_page(report, width=390).page
+    page.locator(".card").nth(2).click()
+    wide, room = page.locator(".instances-scroll").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert wide <= room
+
+
 def test_many_pictures_come_in_pages(open_page, tmp_path):
     output = make_output(tmp_path, tuple(f"{n:03}.png" for n in range(100)))
     opened = open_page(write_report(output, embedded=3))

@@ -199,7 +199,41 @@ def test_a_record_of_a_sample_that_the_input_does_not_have_is_told(out):
 def test_a_record_that_names_a_file_outside_of_the_output_is_not_followed(out, path):
     rewrite(out, lambda r: replace(r, output=path) if r.sample == "c.png" else r)
     kinds = {(f.kind, f.message) for f in verify(out, sample="0").findings}
-    assert ("record", "its record names a file outside of the output folder") in kinds
+    told = "its record, or a link, leads to a file outside of the output folder"
+    assert ("record", told) in kinds
+
+
+def test_a_link_to_a_picture_elsewhere_is_replaced_by_a_picture(converted, out, toy_sd15):
+    (out / "c.png").unlink()
+    (out / "c.png").symlink_to(converted / "out" / "c.png")
+    assert found(out, mend=True) == {("record", "c.png")}
+    sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert found(out) == set()
+    assert not (out / "c.png").is_symlink()
+    assert (out / "c.png").read_bytes() == (converted / "out" / "c.png").read_bytes()
+
+
+def test_the_damage_that_explains_the_rest_stands_first(out):
+    for name in ("journal.sqlite3", "samples.jsonl"):
+        (out / "sv2r" / name).write_bytes(b"nothing of use")
+    first, second, *rest = (f.path for f in verify(out, sample="0").findings)
+    assert (first, second) == ("sv2r/journal.sqlite3", "sv2r/samples.jsonl")
+    assert "a/0.png" in rest
+
+
+def test_a_journal_and_a_run_file_that_are_both_damaged_are_mended(converted, out, toy_sd15):
+    (out / "sv2r" / "journal.sqlite3").write_bytes(b"nothing of use")
+    (out / "sv2r" / "run.yaml").write_bytes(b"\xff: [")
+    verify(out, sample="0", mend=True)
+    summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
+    assert (summary.restored, summary.done) == (4, 4)
+    assert found(out) == set()
+
+
+def test_an_input_that_is_named_and_cannot_be_opened_is_refused(out, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"empty: no COCO file"):
+        verify(out, source=tmp_path / "empty")
 
 
 def test_rejected_and_failed_pictures_are_no_fault_unless_their_file_is_there(out):

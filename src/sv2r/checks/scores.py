@@ -48,6 +48,7 @@ def measure(
     Raises:
         ValueError: pictures and label map that differ in height or width, or are no such arrays.
     """
+    source, translated = np.asarray(source), np.asarray(translated)
     labels = np.asarray(labels)
     _require_labels(labels)
     for name, picture in (("source", source), ("translated", translated)):

@@ -162,7 +162,11 @@ def read_request(ctx: click.Context, values: Mapping[str, Any]) -> Request:
     layers = read_layers(registry, preset=preset, files=[Path(file)] if file else [])
     given = {k: v for k, v in values.items() if v not in (None, ()) and k in _layer_keys()}
     named = {section: list(given.pop(kind)) for section, kind in SEVERAL.items() if kind in given}
-    short = [Texts(path, (values[n],)) for n, path in _SHORT.items() if values.get(n) is not None]
+    short = [
+        Texts(path, (values[name],), f"--{name.replace('_', '-')}")
+        for name, path in _SHORT.items()
+        if values.get(name) is not None
+    ]
     texts = (*short, *texts)
     return Request(registry, (*layers, Layer(COMMAND_LINE, {**given, **named})), texts)
 

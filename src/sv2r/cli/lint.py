@@ -72,7 +72,7 @@ def lint(
     Exit code: 0 nothing is wrong (there may be remarks), 1 something is, 2 INPUT cannot be read.
     """  # noqa: D301
     given = {name: value for name, value in values.items() if value not in (None, ())}
-    options = validate_options(LintOptions, given, where="")
+    options = validate_options(LintOptions, given, where="--")
     name, opened = _open(ctx.obj, dataset, loader)
     with watching("looking") as watch:
         kept = None if all_of_them else EXAMPLES

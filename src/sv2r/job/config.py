@@ -97,11 +97,13 @@ class Texts:
     """An option as the command line gives it.
 
     path: ("translator", "strength"), or with a name in the middle ("conditioner", "canny",
-    "low_threshold"). texts: each time it was given.
+    "low_threshold"). texts: each time it was given. typed: what the command line calls
+    the option, where that is not its path.
     """
 
     path: tuple[str, ...]
     texts: tuple[str, ...]
+    typed: str = ""
 
 
 def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] = ()) -> Config:
@@ -117,7 +119,7 @@ def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] 
     job = validate_options(JobOptions, own, where="--", origins=_files(origins))
     if "name" not in merged.setdefault("loader", {}):
         merged["loader"]["name"] = detect_loader(registry, job.input)
-    chosen = _Choosing(registry, merged, origins)
+    chosen = _Choosing(registry, merged, origins, {item.path: item.typed for item in texts})
     return Config(
         job=job,
         prompt=chosen.plain("prompt", PromptOptions),
@@ -194,12 +196,14 @@ class _Choosing:
     registry: Registry
     merged: Mapping[str, Any]
     origins: Mapping[str, str]
+    typed: Mapping[tuple[str, ...], str]
 
     def plain(self, section: str, options: type[OptionsT]) -> OptionsT:
         """Return the options of a section that is no component."""
         origins = _files(self.origins, f"{section}.")
         values = self.merged.get(section, {})
-        return validate_options(options, values, where=f"--{section}", origins=origins)
+        typed = {path[-1]: name for path, name in self.typed.items() if path[0] == section}
+        return validate_options(options, values, where=f"--{section}", origins=origins, typed=typed)
 
     def one(self, kind: Kind) -> Chosen:
         """Return the component of a kind of which a job has one."""

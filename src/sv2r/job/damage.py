@@ -28,10 +28,11 @@ class DamageOptions(Options):
 
     steps: tuple[Step, ...] = Field(
         ("undo", "retry", "restore", "reject"),
-        description="undo: move a picture back that is shifted as a whole; retry: another seed, "
-        "then less strength and more control; restore: put the source's pixels back where "
-        "instances are damaged. What is damaged after these: reject publishes nothing, and is "
-        "what happens where neither is named; keep publishes the best, with its scores.",
+        description="Steps, with commas between. undo: move a picture back that is shifted as a "
+        "whole; retry: another seed, then less strength and more control; restore: put the "
+        "source's pixels back where instances are damaged. What is damaged after these: reject "
+        "publishes nothing, and is what happens where neither is named; keep publishes "
+        "the best, with its scores.",
     )
     retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
     undo_from: float = Field(
@@ -61,9 +62,10 @@ class DamageOptions(Options):
     @field_validator("steps")
     @classmethod
     def _one_end(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
-        if not value or {"keep", "reject"} <= set(value):
-            steps = "any of undo, retry, restore"
-            raise ValueError(f"must be {steps}, and what becomes of the rest: reject or keep")
+        if {"keep", "reject"} <= set(value):
+            raise ValueError("must name one of reject and keep, not both")
+        if not value:
+            raise ValueError("must name one step at least; reject alone tries to mend nothing")
         return value
 
     @property

@@ -50,8 +50,10 @@ class Finished:
         yield from read_records(self.folder / SAMPLES, f"{FOLDER}/{SAMPLES}")
 
 
-def open_finished(output: Path) -> Finished:
+def open_finished(output: Path, *, lenient: bool = False) -> Finished:
     """Return what an earlier job left in a folder.
+
+    lenient: take a run.yaml that cannot be read for an empty one.
 
     Raises:
         ConfigError: the folder is no output of a job, or its run.yaml is not YAML.
@@ -71,10 +73,11 @@ def open_finished(output: Path) -> Finished:
     mend = "the same sv2r convert writes it anew"
     try:
         return Finished(output, read_yaml(run_file.read_text(encoding="utf-8"), str(run_file)))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{run_file}: cannot be read ({error}); {mend}") from None
-    except ConfigError as error:
-        raise ConfigError(f"{error}; {mend}") from None
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        if lenient:
+            return Finished(output, {})
+        told = error if isinstance(error, ConfigError) else f"{run_file}: cannot be read ({error})"
+        raise ConfigError(f"{told}; {mend}") from None
 
 
 def open_dataset(finished: Finished, registry: Registry, source: Path | None = None) -> Dataset:

@@ -81,12 +81,14 @@ def validate_options(
     where: str,
     listing: str = "",
     origins: Mapping[str, str] | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> OptionsT:
     """Return the validated options.
 
     where: how the user wrote them ("--translator", "checks.sanity", "--" alone): errors name it.
     listing: the command that lists all options, for the error's end.
     origins: the file that a value comes from, by its dotted name within these options.
+    typed: what the user typed for an option, where that is not its place in these options.
 
     Raises:
         ConfigError: one line on the first wrong value, with the nearest name for an unknown one.
@@ -95,7 +97,8 @@ def validate_options(
         return options.model_validate(dict(values))
     except ValidationError as error:
         detail = _first(error.errors())
-        message = _explain(detail, error.errors(), options, where, listing)
+        name = _name(detail, where, typed or {})
+        message = _explain(detail, error.errors(), options, name, where, listing)
         raise ConfigError(f"{_origin(detail, origins or {})}{message}") from None
 
 
@@ -161,21 +164,27 @@ def _origin(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     return next((f"{origins[name]}: " for name in names if name in origins), "")
 
 
+def _name(detail: ErrorDetails, where: str, typed: Mapping[str, str]) -> str:
+    """Return how the user knows the option that an error is on."""
+    location = [str(part) for part in detail["loc"]]
+    return typed.get(location[0], "") or _spell(where, location) if location else where
+
+
 def _explain(
     detail: ErrorDetails,
     details: list[ErrorDetails],
     options: type[BaseModel],
+    name: str,
     where: str,
     listing: str,
 ) -> str:
-    """Return one line on one error."""
+    """Return one line on one error. name: how the option is called in it."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
         return _unknown(location, options, where, listing)
     field = options.model_fields.get(location[0]) if location else None
     if field and _is_choice(field.annotation):
         return _wrong_choice(details, field, _spell(where, location[:1]))
-    name = _spell(where, location)
     if detail["type"] == "missing":
         purpose = f": {field.description}" if field and len(location) == 1 else ""
         return f"{name} is missing{purpose}"

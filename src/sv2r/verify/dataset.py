@@ -93,10 +93,12 @@ def verify(
     watch: called now and then with the records looked at, and how many there are.
 
     Raises:
-        ConfigError: the folder is no output of sv2r, a run writes to it, or it has no records.
+        ConfigError: the folder is no output of sv2r, a run writes to it, it has no records, or
+            source cannot be opened.
     """
     part, registry = read_part(sample), registry or load_registry()
-    finished = open_finished(Path(output))
+    # Where the journal is damaged too, neither could be mended before the other.
+    finished = open_finished(Path(output), lenient=mend)
     with no_run_at_work(finished):
         records = open_records(finished)
         where = Path(source) if source else None
@@ -156,6 +158,8 @@ def _open_inputs(
     try:
         dataset = open_dataset(finished, registry, source)
     except (ConfigError, SampleError) as error:
+        if source is not None:
+            raise ConfigError(str(error)) from None
         notes.append(f"labels, sizes and files without a record were not looked at: {error}")
         return Inputs(finished.output, None, None)
     places = {id_: index for index, id_ in enumerate(dataset.ids)}
@@ -271,5 +275,7 @@ def _identity(finished: Finished, registry: Registry) -> dict[str, Any] | None:
         return None
 
 
-def _order(finding: Finding) -> tuple[str, str, str]:
-    return finding.path, finding.kind, finding.message
+def _order(finding: Finding) -> tuple[bool, str, str, str]:
+    # A damaged journal explains what is said of a thousand pictures, and stands before it.
+    own = finding.path.startswith(f"{FOLDER}/")
+    return not own, finding.path, finding.kind, finding.message

@@ -72,8 +72,8 @@ def _look_at_picture(
     try:
         path = inside(inputs.output, record.output or "")
     except SampleError:
-        text = "its record names a file outside of the output folder"
-        findings.append(Finding("record", record.output or record.sample, text))
+        text = "its record, or a link, leads to a file outside of the output folder"
+        findings.append(_of(record, "record", text))
         return None
     if not path.exists():
         findings.append(_of(record, "missing", "the picture is gone"))
