@@ -202,9 +202,21 @@ def test_a_safety_checker_that_the_model_has_not(unread: Path) -> None:
 def test_compile_without_a_compiler(unread: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(unread))
     monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
     assert refusal(sdedit, {"model": str(unread / "sd15"), "compile": True}) == (
-        "compile needs a C++ compiler and none is on the path; install g++ or leave "
-        "--translator.compile out"
+        "compile needs a C++ compiler and g++ is not there; install g++, set CXX to one that is, "
+        "or leave --translator.compile out"
+    )
+
+
+def test_compile_with_a_compiler_that_cxx_does_not_name(
+    unread: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "g++").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "/nowhere/g++ -m64")
+    assert refusal(sdedit, {"model": str(unread / "sd15"), "compile": True}).startswith(
+        "compile needs a C++ compiler and /nowhere/g++ is not there; "
     )
 
 

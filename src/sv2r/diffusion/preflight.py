@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -59,18 +61,24 @@ def check_options(options: DiffusionOptions, *, takes_strength: bool = True) -> 
 
 
 def find_compiler() -> str | None:
-    """Return the C++ compiler that torch.compile would take, or None."""
-    names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
-    return next(filter(None, map(shutil.which, names)), None)
+    """Return the C++ compiler that torch.compile takes on this machine, or None."""
+    return shutil.which(_compiler_asked_for())
 
 
 def require_compiler() -> None:
     """Raise ConfigError where torch.compile would find no C++ compiler."""
     if find_compiler() is None:
         raise ConfigError(
-            "compile needs a C++ compiler and none is on the path; install g++ or leave "
-            "--translator.compile out"
+            f"compile needs a C++ compiler and {_compiler_asked_for()} is not there; install g++, "
+            f"set CXX to one that is, or leave --translator.compile out"
         )
+
+
+def _compiler_asked_for() -> str:
+    """Return the program that torch runs: that of CXX, and no other, where it is set."""
+    default = "clang++" if sys.platform == "darwin" else "g++"
+    words = shlex.split(os.environ.get("CXX", default))
+    return words[0] if words else "CXX"
 
 
 def check_model(

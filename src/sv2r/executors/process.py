@@ -34,9 +34,13 @@ def serve(
     share: how many workers there are on the device.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    from tqdm import tqdm
+
     from sv2r.job.journal import to_json
     from sv2r.job.work import open_work
 
+    # tqdm's own lock is a semaphore of the system, which a worker that is killed leaves behind.
+    tqdm.set_lock(threading.RLock())
     lock = threading.Lock()
 
     def tell(what: str, value: object) -> None:
