@@ -187,7 +187,7 @@ def test_missing_parts_are_told_with_the_commands_that_render_them(
     assert tabletop.main(["--world", str(tmp_path), "--methods", "fda"]) == 2
     told = capsys.readouterr().err
     assert "not all of it is rendered" in told
-    assert "sv2r tabletop render --domain both --count 150 --seed 500000 --output" in told
+    assert "sv2r tabletop render --domain both --count 100 --seed 500000 --output" in told
 
 
 def test_the_measurement_runs_whole_and_goes_on_where_it_was(world: Path, tmp_path: Path) -> None:
