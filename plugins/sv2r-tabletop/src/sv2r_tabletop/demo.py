@@ -65,7 +65,8 @@ def demo(output: Path, device: str) -> int:
     code = int(cli.main(command, standalone_mode=False) or 0)
     sheet = write_sheet(output)
     click.echo(_NEXT.format(seconds=time.monotonic() - start, sheet=sheet, output=output))
-    return code
+    # A picture that the checks refuse belongs to what is shown.
+    return 0 if code == 1 else code
 
 
 def _command(output: Path, device: str) -> list[str]:
