@@ -40,8 +40,9 @@ def test_the_demo_translates_the_bundled_renders(
     command = demo._command
     # Four of the 24 are enough to see that model, preset and renders fit.
     monkeypatch.setattr(demo, "_command", lambda *given: [*command(*given), "--limit", "4"])
-    output = tmp_path / "demo"
-    result = CliRunner().invoke(demo.demo, ["--output", str(output), "--device", "cpu"])
+    folder = tmp_path / "demo"
+    result = CliRunner().invoke(demo.demo, ["--output", str(folder), "--device", "cpu"])
+    output = folder / "real"
     assert result.exception is None, result.output
     assert "sv2r convert --preset tabletop" in result.output.replace("\\\n    ", "")
     assert (output / "annotations.json").read_bytes() == (RENDERS / "annotations.json").read_bytes()
@@ -54,8 +55,9 @@ def test_the_demo_translates_the_bundled_renders(
             render = np.asarray(Image.open(RENDERS / record["output"]).convert("RGB"), float)
             assert made.shape == render.shape
             assert np.abs(made - render).mean() > 4
-    with Image.open(output / demo.SHEET) as sheet:
+    with Image.open(folder / demo.SHEET) as sheet:
         assert sheet.width > 1000
+    assert cli.main(["verify", str(output)], standalone_mode=False) == 0
 
 
 def test_a_demo_without_its_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

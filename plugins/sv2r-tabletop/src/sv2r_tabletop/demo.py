@@ -24,8 +24,8 @@ _NEXT = """
 {seconds:.0f} s. Look at:
 
   {sheet}  renders, what became of them, and photographs of other scenes
-  {output}/sv2r/report.html  each picture before and after, with its scores
-  {output}/images  the pictures; annotations.json beside it has not changed
+  {real}/sv2r/report.html  each picture before and after, with its scores
+  {real}/images  the pictures; annotations.json beside it has not changed
 
 With renders of your own (COCO, Cityscapes, or folders of pictures and masks):
 
@@ -59,12 +59,13 @@ def demo(output: Path, device: str) -> int:
 
     if not (MODEL / "model_index.json").is_file():
         raise ConfigError(f"{MODEL}: the bundled model is missing; install sv2r-tabletop again")
-    command = _command(output, device)
+    real = output / "real"
+    command = _command(real, device)
     click.echo(f"$ {_shown(['sv2r', *command])}\n")
     start = time.monotonic()
     code = int(cli.main(command, standalone_mode=False) or 0)
-    sheet = write_sheet(output)
-    click.echo(_NEXT.format(seconds=time.monotonic() - start, sheet=sheet, output=output))
+    sheet = write_sheet(real, output / SHEET)
+    click.echo(_NEXT.format(seconds=time.monotonic() - start, sheet=sheet, real=real))
     # A picture that the checks refuse belongs to what is shown.
     return 0 if code == 1 else code
 
@@ -83,10 +84,10 @@ def _shown(words: Sequence[str]) -> str:
     return " \\\n    --".join(parts)
 
 
-def write_sheet(output: Path) -> Path:
-    """Return a PNG, written into a demo's output: strips of renders over what they became.
+def write_sheet(real: Path, path: Path) -> Path:
+    """Return the path of a PNG: strips of renders over what they became, photographs last.
 
-    The last strip has photographs of other scenes. A picture that was rejected stays empty.
+    real: the converted renders. A picture that was rejected stays empty.
     """
     from sv2r import write_atomically
 
@@ -97,10 +98,9 @@ def write_sheet(output: Path) -> Path:
     for first in range(0, len(names), _COLUMNS):
         some = names[first : first + _COLUMNS]
         rows.append(("render", [RENDERS / name for name in some]))
-        rows.append(("sv2r", [output / name for name in some]))
+        rows.append(("sv2r", [real / name for name in some]))
     rows.append(("photographs\nof other scenes", photos))
     sheet = _stack([_row(title, paths) for title, paths in rows])
-    path = output / SHEET
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())
