@@ -13,6 +13,15 @@ def test_it_says_where_the_page_is(sv2r, tmp_path):
     assert page.is_file()
 
 
+def test_a_picture_that_vanished_is_told(sv2r, tmp_path):
+    out = make_output(tmp_path, ("a.png", "b.png"))
+    next(out.rglob("b.png")).unlink()
+    code, _, error = sv2r("report", out)
+    assert code == 0
+    assert error.startswith("note        ")
+    assert "b.png" in error
+
+
 def test_a_folder_that_is_no_output_is_one_line_and_exit_code_2(sv2r, tmp_path):
     (tmp_path / "empty").mkdir()
     assert sv2r("report", tmp_path / "empty") == (

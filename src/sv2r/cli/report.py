@@ -33,7 +33,10 @@ def report(output: Path, embedded: int, source: Path | None) -> None:
 
     One page without a network or other files but the pictures beside it: open it in a browser.
     """
+    notes: list[str] = []
     with watching("reading labels") as watch:
-        path = write_report(output, source=source, embedded=embedded, watch=watch)
+        path = write_report(output, source=source, embedded=embedded, watch=watch, say=notes.append)
+    for note in notes:
+        click.echo(f"note        {note}", err=True)
     size = path.stat().st_size / 1e6
     click.echo(f"{path}  ({size:.1f} MB)")

@@ -40,6 +40,7 @@ def write_report(
     embedded: int = EMBEDDED,
     registry: Registry | None = None,
     watch: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Write the page of a finished output and return its path; nothing else is written.
 
@@ -49,6 +50,7 @@ def write_report(
     embedded: how many entries have small pictures and contours within the page.
     registry: the plugins; those that are installed if left out.
     watch: called now and then with the records looked at, and how many there are.
+    say: is told each thing that the page does without, such as a picture that vanished.
 
     Raises:
         ConfigError: the folder is no output of sv2r, or its samples.jsonl is missing or damaged.
@@ -64,6 +66,8 @@ def write_report(
     carried = list(in_threads(partial(_embed, output, dataset, places), worst))
     path = finished.folder / REPORT
     write_atomically(path, render(finished, entries, carried, notes).encode())
+    for line in (*notes, *_missing(carried)) if say else ():
+        say(line)
     return path
 
 

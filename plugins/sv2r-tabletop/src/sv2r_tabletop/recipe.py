@@ -34,7 +34,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    # An hour and a half of one core, from 640 photographs of 128 pixels.
+    # An hour of one core, from 640 photographs of 128 pixels.
     "small": Recipe(
         base={
             "resolution": 128,
