@@ -66,8 +66,9 @@ def write_report(
     carried = list(in_threads(partial(_embed, output, dataset, places), worst))
     path = finished.folder / REPORT
     write_atomically(path, render(finished, entries, carried, notes).encode())
-    for line in (*notes, *_missing(carried)) if say else ():
-        say(line)
+    if say is not None:
+        for line in (*notes, *_missing(carried)):
+            say(line)
     return path
 
 
