@@ -100,6 +100,18 @@ def test_a_recipe_makes_one_model_folder_that_a_job_takes(
     assert cli.main(words, standalone_mode=False) == 0
 
 
+@pytest.mark.parametrize("size", list(recipe.RECIPES))
+def test_a_recipe_asks_for_nothing_that_the_trainings_refuse(size: str, tmp_path: Path) -> None:
+    from sv2r.training.options import BaseOptions, ControlnetOptions
+
+    asked = recipe.RECIPES[size]
+    shared = {"photos": tmp_path, "output": tmp_path, "model": "m"}
+    for model, options in ((BaseOptions, asked.base), (ControlnetOptions, asked.controlnet)):
+        named = {name.replace("-", "_"): value for name, value in options.items()}
+        own = {k: v for k, v in shared.items() if k in model.model_fields}
+        assert model.model_validate({**own, **named}).resolution == 128
+
+
 def test_the_bundled_controlnet_lies_within_its_model() -> None:
     assert CONTROLNET == MODEL / recipe.CONTROLNET
     assert (CONTROLNET / "config.json").is_file()

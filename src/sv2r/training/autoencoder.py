@@ -30,7 +30,8 @@ _LOG_VARIANCE = -6.0
 def make_vae(options: BaseOptions) -> Any:
     """Return an AutoencoderKL of those sizes, drawn by the seed, that begins as a thumbnail.
 
-    Its middle has no attention: the latents of a place then depend on what is near it alone, and
+    With fewer than 8 channels at some resolution it begins at random instead. Its middle has no
+    attention: the latents of a place then depend on what is near it alone, and
     the pieces that it learns from can be smaller than the pictures that it is for.
     """
     import torch
@@ -177,7 +178,7 @@ def begin_as_thumbnail(vae: Any) -> None:
 
 
 def _carry(layer: Any, kernel: Tensor) -> None:
-    """Let each of a convolution's first channels through by itself, by a (k, k) kernel."""
+    """Let each of a convolution's first 8 channels through by itself, by a (k, k) kernel."""
     count = len(_CARRIERS)
     layer.weight[:count], layer.bias[:count] = 0, 0
     for place in range(min(count, layer.in_channels)):

@@ -92,7 +92,7 @@ RECIPES: Mapping[str, Recipe] = {
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The model's folder; the trainings' own are below OUTPUT-training.",
+    help="The model's folder; the trainings keep their state in OUTPUT-training.",
 )
 @click.option(
     "--size",
@@ -101,7 +101,13 @@ RECIPES: Mapping[str, Recipe] = {
     show_default=True,
     help="small: what is bundled, on two CPU cores. large: for a GPU.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of weights, batches and noise; the same seed gives the same model.",
+)
 def train(photos: Path, output: Path, size: str, seed: int) -> int:
     """Train the world's model from photographs, as the bundled one was.
 
