@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import toy
+from pydantic import ValidationError
 
 from sv2r.errors import ConfigError
+from sv2r.training.options import BaseOptions
 
 STEPS = {"steps": 2, "batch_size": 2, "device": "cpu", "resolution": 32, "held_out": 0}
 
@@ -32,6 +34,24 @@ def test_a_controlnet_for_a_transformer(train, tmp_path):
     model = toy.save_sd3(tmp_path / "model")
     line = refusal(train, "controlnet", model=str(model))
     assert "ControlNets are trained for Stable Diffusion 1.x, 2.x and XL" in line
+
+
+def test_a_unet_without_the_vae_that_it_knows():
+    with pytest.raises(ValidationError, match="unet goes with the VAE that it was trained with"):
+        BaseOptions(photos="photos", output="out", unet="model/unet")
+
+
+@pytest.mark.parametrize(
+    ("part", "more", "message"),
+    [
+        ("vae", {}, "is a AutoencoderKL, not a UNet"),
+        ("unet", {"text_width": 48}, "has cross_attention_dim 16; --text-width is 48"),
+    ],
+)
+def test_a_unet_that_does_not_fit(train, toy_sd15, part, more, message):
+    options = {"unet": str(toy_sd15 / part), "vae": str(toy_sd15 / "vae"), "vae_crop": 16}
+    options |= {"text_width": 16, **more}
+    assert message in refusal(train, "base", **options)
 
 
 def test_a_lora_that_does_not_fit(train, toy_sd15, toy_sdxl, tmp_path):

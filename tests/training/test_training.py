@@ -89,6 +89,16 @@ def test_the_loss_falls(train):
         assert part.losses[-1][1] < 0.8 * part.losses[0][1]
 
 
+def test_a_unet_is_gone_on_with(base, train):
+    model, more = base.output, {**SMALL, **STEPS, **QUIET, "caption": "a photo of a mug"}
+    given = {"vae": str(model / "vae"), "unet": str(model / "unet"), "learning_rate": 1e-9}
+    gone_on = train("base", **{**more, **given}).output
+    for part in ("vae", "unet", "text_encoder"):
+        file = next(path.name for path in (model / part).glob("*.safetensors"))
+        before, after = load_file(model / part / file), load_file(gone_on / part / file)
+        assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
 def test_photos_held_out_are_looked_at_as_it_goes(base):
     folder = base.output / "training"
     names = sorted(path.name for path in (folder / "pictures").iterdir())

@@ -33,6 +33,31 @@ def open_vae(options: BaseOptions) -> Any:
     return vae.requires_grad_(requires_grad=False)
 
 
+def open_unet(options: BaseOptions, vae: Any) -> Any:
+    """Return the UNet to train: a new one, or the one to go on from.
+
+    Raises:
+        ConfigError: that one cannot be read, is no UNet, or does not fit VAE or text encoder.
+    """
+    if options.unet is None:
+        return make_unet(options, vae)
+    import torch
+
+    found = find_network(options.unet, option="--unet")
+    if found.class_name != "UNet2DConditionModel":
+        raise ConfigError(f"--unet {found.asked} is a {found.class_name}, not a UNet")
+    for name, here, whose in (
+        ("in_channels", vae.config.latent_channels, "the VAE's latents have"),
+        ("cross_attention_dim", options.text_width, "--text-width is"),
+    ):
+        if found.index.get(name) != here:
+            raise ConfigError(
+                f"--unet {found.asked} has {name} {found.index.get(name)}; {whose} {here}"
+            )
+    unet = load_network(fetch(found), "UNet2DConditionModel", torch.float32)
+    return unet.requires_grad_(requires_grad=True)
+
+
 def make_unet(options: BaseOptions, vae: Any) -> Any:
     """Return a UNet for the VAE's latents with random weights, drawn by the seed."""
     import torch

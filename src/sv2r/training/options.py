@@ -223,6 +223,11 @@ class BaseOptions(TrainOptions):
     vae_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
     latent_channels: int = Field(4, ge=1, le=128, description="Channels of the latents.")
     kl: float = Field(1e-4, ge=0, description="Weight of the latents' KL divergence from noise.")
+    unet: Checkpoint | None = Field(
+        None,
+        description="A UNet to go on from (a folder with config.json), in place of random weights; "
+        "its own sizes count. Give --vae, --seed and captions as they were.",
+    )
     unet_channels: Channels = Field(
         (64, 96, 128), description="Channels at each resolution, from the latents' own down."
     )
@@ -240,6 +245,8 @@ class BaseOptions(TrainOptions):
     def _sizes_fit(self) -> Self:
         if not self.vae_channels or not self.unet_channels:
             raise ValueError("vae_channels and unet_channels need at least one number")
+        if self.unet is not None and self.vae is None:
+            raise ValueError("unet goes with the VAE that it was trained with; give vae as well")
         multiple = 2 ** (len(self.vae_channels) - 1)
         for name in ("resolution", "vae_crop"):
             if getattr(self, name) % multiple:

@@ -179,7 +179,7 @@ def train_base(options: BaseOptions, watcher: Watcher) -> Result:
         ConfigError: as `train_lora`.
     """
     from sv2r.diffusion.families import family_of
-    from sv2r.training.base import assemble, make_unet, open_vae
+    from sv2r.training.base import assemble, open_unet, open_vae
     from sv2r.training.models import sibling
 
     family = family_of("StableDiffusionPipeline")
@@ -191,7 +191,7 @@ def train_base(options: BaseOptions, watcher: Watcher) -> Result:
         if family is None or not all(ending.finished for ending in endings.values()):
             return Result(options.output, endings, "", run.stop.interrupted)
         captions = [photo.caption for photo in run.photos]
-        pipe = assemble(options, vae, make_unet(options, vae), captions)
+        pipe = assemble(options, vae, open_unet(options, vae), captions)
         task = _denoising(run, "unet", pipe, family, pipe.unet, pipe.unet.dtype)
         endings["unet"] = run.train(task, run.plan())
 

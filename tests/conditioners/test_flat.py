@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from kornia.color import rgb_to_ycbcr
+from kornia.filters import bilateral_blur, median_blur
+
+from sv2r.conditioners import flat
+from sv2r.conditioners.flat import FlatOptions, sv2r_conditioners
+from sv2r.plugin.specs import Runtime
+from sv2r.testing import check_conditioner
+
+(SPEC,) = sv2r_conditioners()
+
+
+def condition(frame, **options) -> torch.Tensor:
+    return SPEC.build(FlatOptions(**options), Runtime())(frame).image
+
+
+def two_halves(seed: int = 0) -> torch.Tensor:
+    """A dark and a bright half, both with grain far below the step between them."""
+    grain = 0.03 * torch.randn(3, 48, 64, generator=torch.Generator().manual_seed(seed))
+    return (0.3 + 0.4 * (torch.arange(64) >= 32) + grain).clamp(0, 1)
+
+
+def test_it_keeps_the_contract_of_conditioners():
+    check_conditioner(SPEC)
+
+
+def test_grain_goes_and_the_step_stays(make_frame):
+    made = condition(make_frame(two_halves()), normalise=False)
+    left, right = made[:, :, 4:28], made[:, :, 36:60]
+    assert left.std() < 0.01 and right.std() < 0.01
+    assert float((made[:, :, 33] - made[:, :, 30]).mean()) > 0.35
+
+
+def test_without_rounds_texture_stays(make_frame):
+    image = two_halves()
+    assert torch.equal(condition(make_frame(image), normalise=False, rounds=0), image)
+
+
+def test_brightness_contrast_and_cast_leave_no_trace(make_frame):
+    image = two_halves() * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1)
+    other = 0.1 + 0.5 * image
+    one, two = condition(make_frame(image)), condition(make_frame(other))
+    assert float((one - two).abs().max()) < 0.02
+    assert float((image - other).abs().max()) > 0.2
+    made = condition(make_frame(image), rounds=0)[None]
+    planes = rgb_to_ycbcr(made)
+    assert planes.mean((0, 2, 3)).tolist() == pytest.approx([0.45, 0.5, 0.5], abs=0.02)
+
+
+def test_strips_are_as_the_whole(make_frame, monkeypatch):
+    image = two_halves(1)
+    expected = bilateral_blur(median_blur(image[None], 3), (9, 9), 0.12, (2.5, 2.5))[0]
+    monkeypatch.setattr(flat, "_WINDOWS", 81 * 64 * 7)
+    made = condition(make_frame(image), normalise=False, rounds=1)
+    assert torch.allclose(made, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3)])
+def test_tiny_pictures_of_one_colour_stay_as_they_are(make_frame, size):
+    image = torch.full((3, *size), 0.5)
+    assert torch.allclose(condition(make_frame(image), normalise=False), image, atol=1e-6)
+    assert bool(condition(make_frame(image)).isfinite().all())
