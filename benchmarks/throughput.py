@@ -16,11 +16,14 @@ Weights are random, in the true architectures, so nothing is downloaded. On a GP
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
+import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +118,11 @@ def make_work(root: Path, size: int, count: int) -> Work:
 
 
 def measured(model: models.Model, work: Work, options: argparse.Namespace) -> list[Row]:
-    """Return the rows for one model at one size."""
+    """Return the rows for one model at one size.
+
+    Peak memory is of a contender with nothing but its own model loaded, in a run before those that
+    are timed; on a CPU it is the process's, torch and all.
+    """
     translate = open_translator(model, options)
     picked = options.batch_size or pick_batch_size(
         lambda size: make_batch(work, range(size)),
@@ -123,21 +130,22 @@ def measured(model: models.Model, work: Work, options: argparse.Namespace) -> li
         options.device,
         [size for size in SIZES_TRIED if size <= max(work.count // 2, 1)],
     )
+    memory = {"sv2r": peak_of(lambda: ours(translate, work, picked), options.device)}
+    del translate
     pipe = open_pipeline(model, options)
+    memory["plain"] = peak_of(lambda: plain(pipe, work), options.device)
+    translate = open_translator(model, options)
     contenders: dict[str, Callable[[], None]] = {
         "plain": lambda: plain(pipe, work),
         "batched": lambda: batched(pipe, work, picked),
         "sv2r": lambda: ours(translate, work, picked),
     }
     seconds = dict.fromkeys(contenders, float("inf"))
-    memory = dict.fromkeys(contenders, 0.0)
     for _ in range(options.repeats):
         for name, run in contenders.items():
-            reset_peak(options.device)
             start = time.perf_counter()
             run()
             seconds[name] = min(seconds[name], time.perf_counter() - start)
-            memory[name] = max(memory[name], peak_megabytes(options.device))
     rate = {name: work.count / each for name, each in seconds.items()}
     title = f"{model.name} {work.size}x{work.size}"
     print(f"{title}: batch {picked}, {torch.get_num_threads()} threads, {options.dtype}")
@@ -149,7 +157,8 @@ def measured(model: models.Model, work: Work, options: argparse.Namespace) -> li
         Row(f"{title} batch size picked", picked, "pictures"),
         Row(f"{title} largest difference to the plain loop", largest(work), "levels of 255"),
         Row.against(f"{title} peak memory", memory["sv2r"], "MB", memory["plain"]),
-        *device_rows(title, translate, make_batch(work, range(picked)), rate, options),
+        *device_rows(title, flops(lambda: plain(pipe, replace(work, count=1))), rate, options),
+        *busy_rows(title, lambda: ours(translate, work, picked), options.device),
     ]
 
 
@@ -287,12 +296,15 @@ def largest(work: Work) -> int:
 
 
 def device_rows(
-    title: str, translate: Any, batch: Batch, rate: dict[str, float], options: argparse.Namespace
+    title: str, work: float, rate: dict[str, float], options: argparse.Namespace
 ) -> list[Row]:
-    """Return how much of the device sv2r and the plain loop use."""
+    """Return how much of the device sv2r and the plain loop use.
+
+    work: the floating-point operations that the plain loop makes for a picture; what sv2r saves of
+    them counts for it, as if it had made them.
+    """
     peak = matmul_peak(options.device, options.dtype)
-    work = flops(translate, batch) / len(batch)
-    rows = [
+    return [
         Row(f"{title} work of a picture", work / 1e9, "GFLOP"),
         Row.against(
             f"{title} share of the matrix-product peak ({peak / 1e9:,.0f} GFLOP/s)",
@@ -301,17 +313,14 @@ def device_rows(
             100 * rate["plain"] * work / peak,
         ),
     ]
-    if options.device.startswith("cuda"):
-        rows.append(Row(f"{title} device busy", 100 * busy(translate, batch), "%"))
-    return rows
 
 
-def flops(translate: Any, batch: Batch) -> float:
-    """Return the floating-point operations of a batch, as torch counts them."""
+def flops(run: Callable[[], object]) -> float:
+    """Return the floating-point operations of a run, as torch counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        translate(batch)
+        run()
     return float(counter.get_total_flops())
 
 
@@ -329,16 +338,19 @@ def matmul_peak(device: str, dtype: str) -> float:
     return 2.0 * side**3 / best
 
 
-def busy(translate: Any, batch: Batch) -> float:
-    """Return the share of a batch's time in which the GPU runs a kernel."""
+def busy_rows(title: str, run: Callable[[], object], device: str) -> list[Row]:
+    """Return the share of a run, folder to folder, in which the GPU runs a kernel."""
+    if not device.startswith("cuda"):
+        return []
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         start = time.perf_counter()
-        translate(batch)
+        run()
+        synchronize(device)
         wall = time.perf_counter() - start
     microseconds = sum(float(event.device_time_total) for event in profiler.key_averages())
-    return microseconds / 1e6 / wall
+    return [Row(f"{title} device busy", microseconds / 1e4 / wall, "%")]
 
 
 def synchronize(device: str) -> None:
@@ -347,8 +359,18 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
+def peak_of(run: Callable[[], object], device: str) -> float:
+    """Return the peak memory of a run, in MB."""
+    reset_peak(device)
+    run()
+    return peak_megabytes(device)
+
+
 def reset_peak(device: str) -> None:
-    """Begin to measure the peak of memory anew."""
+    """Begin to measure the peak of memory anew, what is free given back."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
