@@ -96,7 +96,7 @@ def test_a_recipe_makes_one_model_folder_that_a_job_takes(
     assert not list(model.rglob("train.yaml"))
     words = ["convert", "--preset", "tabletop", "--input", str(RENDERS)]
     words += ["--output", str(tmp_path / "out"), "--translator.model", str(model), "--dry-run"]
-    words += ["--translator.controlnet", f"canny={model / recipe.CONTROLNET}"]
+    words += ["--translator.controlnet", f"flat={model / recipe.CONTROLNET}"]
     assert cli.main(words, standalone_mode=False) == 0
 
 

@@ -16,7 +16,7 @@ RENDERS = _HERE / "bundled" / "synthetic"
 PHOTOS = _HERE / "bundled" / "photo"
 # A diffusers folder; its ControlNet is below it, and its model card says how it was made.
 MODEL = _HERE / "bundled" / "model"
-CONTROLNET = MODEL / "controlnet-canny"
+CONTROLNET = MODEL / "controlnet-flat"
 
 
 @hookimpl

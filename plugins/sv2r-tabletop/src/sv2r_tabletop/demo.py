@@ -73,7 +73,7 @@ def demo(output: Path, device: str) -> int:
 def _command(output: Path, device: str) -> list[str]:
     words = ["convert", "--preset", "tabletop", "--input", str(RENDERS), "--output", str(output)]
     words += ["--translator.model", str(MODEL)]
-    words += ["--translator.controlnet", f"canny={CONTROLNET}"]
+    words += ["--translator.controlnet", f"flat={CONTROLNET}"]
     return [*words, *(("--device", device) if device != "auto" else ())]
 
 
