@@ -38,6 +38,7 @@ from sv2r.diffusion.autobatch import pick_batch_size
 from sv2r.hub import quiet
 from sv2r.images.decode import read_picture
 from sv2r.images.encode import encode_picture
+from sv2r.job.threads import share_cores
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import controlnet
 from sv2r.types import Batch, Frame, Instances, Sample
@@ -228,7 +229,11 @@ def batched(pipe: Any, work: Work, size: int) -> None:
 
 def ours(translate: Any, work: Work, size: int) -> None:
     """Translate all pictures with sv2r, read ahead and written behind."""
-    with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(2) as writers:
+    with (
+        share_cores(4) as alone,
+        ThreadPoolExecutor(2, initializer=alone) as readers,
+        ThreadPoolExecutor(2, initializer=alone) as writers,
+    ):
         written = []
         for batch, places in read_ahead(readers, work, size):
             for place, picture in zip(places, translate(batch), strict=False):
