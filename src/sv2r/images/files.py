@@ -78,11 +78,8 @@ def write_atomically(path: Path, data: bytes, *, sync_folder: bool = True) -> st
         StorageError: the output can take no more bytes.
         SampleError: the file cannot be written for another reason.
     """
-    with _beside(path, sync_folder=sync_folder) as (_, handle):
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
-        os.fsync(handle)
+    with replacing(path, sync_folder=sync_folder) as temporary:
+        temporary.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -118,26 +115,12 @@ def replacing(path: Path, *, sync_folder: bool = True) -> Iterator[Path]:
     sync_folder: whether the new name, too, is on the disk before this returns. It costs as much as
     the file itself; who writes many can leave it to one call of `sync_folders` for all of them.
     """
-    with _beside(path, sync_folder=sync_folder) as (temporary, _):
-        yield temporary
-        # By its name: whoever wrote it may have put another file there.
-        _sync(temporary)
-
-
-@contextmanager
-def _beside(path: Path, *, sync_folder: bool) -> Iterator[tuple[Path, int]]:
-    """Yield a temporary path as `replacing` does, and its file, open to be written to and synced.
-
-    A job writes a file for each picture: it opens it once.
-    """
     try:
-        temporary, handle = _empty_beside(path)
+        temporary = _empty_beside(path)
         try:
-            try:
-                yield temporary, handle
-            finally:
-                os.close(handle)
-            os.replace(temporary, path)  # noqa: PTH105  # pathlib takes longer
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -150,8 +133,8 @@ def _beside(path: Path, *, sync_folder: bool) -> Iterator[tuple[Path, int]]:
         raise SampleError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _empty_beside(path: Path) -> tuple[Path, int]:
-    """Return a new, empty file in the folder of path, made where there is none, and its handle."""
+def _empty_beside(path: Path) -> Path:
+    """Return a new, empty file in the folder of path, which is made where there is none."""
     temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}"
     # Not `tempfile`: its files are their owner's alone, and a dataset is for the whole team.
     try:
@@ -159,7 +142,8 @@ def _empty_beside(path: Path) -> tuple[Path, int]:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    return temporary, handle
+    os.close(handle)
+    return temporary
 
 
 def _sync(path: Path) -> None:
