@@ -69,9 +69,9 @@ def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(as
 
 
 def test_the_second_ctrl_c_stops_at_once_and_leaves_nothing_half_written(asked, tmp_path):
-    # Large enough that the second picture takes many seconds, however late the first is seen.
+    # Long enough that the second picture is not done, however late a busy disk shows the first.
     make_coco(tmp_path / "renders", NAMES, size=(128, 128))
-    words = [*asked, "--translator.steps", 250]
+    words = [*asked, "--translator.steps", 900]
     process = started(words, tmp_path)
     wait_for(tmp_path / "out" / NAMES[0], process)  # the second one has been begun
     os.kill(process.pid, signal.SIGINT)
