@@ -230,9 +230,9 @@ def batched(pipe: Any, work: Work, size: int) -> None:
 def ours(translate: Any, work: Work, size: int) -> None:
     """Translate all pictures with sv2r, read ahead and written behind."""
     with (
-        share_cores(4) as alone,
-        ThreadPoolExecutor(2, initializer=alone) as readers,
-        ThreadPoolExecutor(2, initializer=alone) as writers,
+        share_cores(4) as few_cores,
+        ThreadPoolExecutor(2, initializer=few_cores) as readers,
+        ThreadPoolExecutor(2, initializer=few_cores) as writers,
     ):
         written = []
         for batch, places in read_ahead(readers, work, size):

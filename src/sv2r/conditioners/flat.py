@@ -15,7 +15,8 @@ from sv2r.types import ControlMap, Frame
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Mean and standard deviation that Y, Cb and Cr are brought to: about those of a photograph.
+# Mean and standard deviation that Y, Cb and Cr are brought to. Changing them makes ControlNets that
+# were trained with them worthless.
 _MEANS, _DEVIATIONS = (0.45, 0.5, 0.5), (0.2, 0.08, 0.08)
 # A picture of one colour has no contrast to be raised.
 _LEAST_DEVIATION = 0.01
