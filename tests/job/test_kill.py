@@ -29,7 +29,7 @@ def _comparable(files):
     return {k: v for k, v in files.items() if k not in ("sv2r/run.yaml", "sv2r/report.html")}
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6, 8, 11, 15, 19])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6, 8, 11, 15, 19, 20, 21])
 def test_killed_at_a_change_of_a_file_and_resumed_ends_with_the_same_bytes(
     uninterrupted, tmp_path, toy_sd15, step
 ):

@@ -78,8 +78,9 @@ def run_job(
         changed = _note_problems(plan, journal, watch)
         if plan.tasks or not _tells_what_ran(job.config):
             _write_run_file(job.config)
+        if plan.tasks or not journal.get("complete"):
+            remove_leftovers(output)  # also of a run that was killed after its last picture
         if plan.tasks:
-            remove_leftovers(output)
             journal.keep("complete", value=False)
             with _first_interrupt_sets((pressed, stop), watch):
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
