@@ -64,3 +64,22 @@ def test_tiny_pictures_of_one_colour_stay_as_they_are(make_frame, size):
     image = torch.full((3, *size), 0.5)
     assert torch.allclose(condition(make_frame(image), normalise=False), image, atol=1e-6)
     assert bool(condition(make_frame(image)).isfinite().all())
+
+
+def test_noise_is_of_the_asked_deviation_and_the_same_each_time(make_frame):
+    frame = make_frame(torch.full((3, 64, 96), 0.5))
+    noisy = condition(frame, normalise=False, noise=0.05)
+    assert float((noisy - 0.5).std()) == pytest.approx(0.05, rel=0.02)
+    assert torch.equal(noisy, condition(frame, normalise=False, noise=0.05))
+
+
+def test_noise_hides_structure_of_every_scale(make_frame):
+    noise = condition(make_frame(torch.full((3, 128, 128), 0.5)), normalise=False, noise=0.05) - 0.5
+    for side in (2, 4, 8):
+        coarse = torch.nn.functional.avg_pool2d(noise[None], side)
+        assert float(coarse.std()) > 0.3 * 0.05  # white noise would leave 1 / side
+
+
+def test_noise_stays_within_range(make_frame):
+    noisy = condition(make_frame(torch.zeros(3, 32, 32)), normalise=False, noise=0.5)
+    assert (float(noisy.min()), float(noisy.max()) <= 1) == (0, True)

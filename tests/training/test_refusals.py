@@ -41,6 +41,11 @@ def test_a_unet_without_the_vae_that_it_knows():
         BaseOptions(photos="photos", output="out", unet="model/unet")
 
 
+def test_no_steps_for_a_new_unet():
+    with pytest.raises(ValidationError, match="steps 0 leaves a UNet as it is; give one by unet"):
+        BaseOptions(photos="photos", output="out", steps=0)
+
+
 @pytest.mark.parametrize(
     ("part", "more", "message"),
     [

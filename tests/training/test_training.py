@@ -21,6 +21,7 @@ SMALL = {
     "vae_channels": (8, 8),
     "vae_steps": 4,
     "vae_batch_size": 2,
+    "sharpen_steps": 4,
     "unet_channels": (8, 16),
     "attention": 1,
     "latent_channels": 6,
@@ -44,7 +45,9 @@ def values_of(kind, model, photos, output):
     return {**values, **SMALL} if kind == "base" else {**values, "model": str(model)}
 
 
-@pytest.mark.parametrize(("kind", "step"), [("lora", 4), ("controlnet", 6), ("base", 9)])
+@pytest.mark.parametrize(
+    ("kind", "step"), [("lora", 4), ("controlnet", 6), ("base", 7), ("base", 13)]
+)
 def test_a_killed_run_ends_with_the_same_bytes(kind, step, toy_sd15, photos, tmp_path):
     never = trainings.train(kind, values_of(kind, toy_sd15, photos, tmp_path / "never"))
     values = values_of(kind, toy_sd15, photos, tmp_path / "killed")
@@ -85,24 +88,38 @@ def test_gradient_checkpointing_changes_nothing_but_memory(train, toy_sd15, tmp_
 
 def test_the_loss_falls(train):
     ending = train("base", **{**SMALL, **STEPS, **QUIET, "vae_steps": 60, "steps": 60, "ema": 0.9})
-    for part in ending.endings.values():
+    for part in (ending.endings["vae"], ending.endings["unet"]):
         assert part.losses[-1][1] < 0.8 * part.losses[0][1]
 
 
 def test_a_unet_is_gone_on_with(base, train):
     model, more = base.output, {**SMALL, **STEPS, **QUIET, "caption": "a photo of a mug"}
     given = {"vae": str(model / "vae"), "unet": str(model / "unet"), "learning_rate": 1e-9}
-    gone_on = train("base", **{**more, **given}).output
+    gone_on = train("base", **{**more, **given, "sharpen_steps": 0}).output
     for part in ("vae", "unet", "text_encoder"):
         file = next(path.name for path in (model / part).glob("*.safetensors"))
         before, after = load_file(model / part / file), load_file(gone_on / part / file)
         assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
+def test_a_decoder_is_sharpened_and_all_else_stays(base, train):
+    model, more = base.output, {**SMALL, **STEPS, **QUIET, "caption": "a photo of a mug"}
+    given = {"vae": str(model / "vae"), "unet": str(model / "unet"), "steps": 0}
+    made = train("base", **{**more, **given})
+    assert {name: ending.ran for name, ending in made.endings.items()} == {"decoder": 4, "unet": 0}
+    unet = "unet/diffusion_pytorch_model.safetensors"
+    assert (made.output / unet).read_bytes() == (model / unet).read_bytes()
+    vae = "vae/diffusion_pytorch_model.safetensors"
+    before, after = load_file(model / vae), load_file(made.output / vae)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.split(".")[0] for name in changed} == {"decoder", "post_quant_conv"}
+
+
 def test_photos_held_out_are_looked_at_as_it_goes(base):
     folder = base.output / "training"
     names = sorted(path.name for path in (folder / "pictures").iterdir())
-    assert names == ["unet-000003.png", "unet-000006.png", "vae-000003.png", "vae-000004.png"]
+    steps = {"decoder": (3, 4), "unet": (3, 6), "vae": (3, 4)}
+    assert names == [f"{part}-{step:06}.png" for part in steps for step in steps[part]]
     with Image.open(folder / "pictures" / "unet-000006.png") as picture:
         assert picture.size == (2 * 32, 2 * 32)  # two photos, and what becomes of them
     rows = [json.loads(line) for line in (folder / "unet.jsonl").read_text().splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from pydantic import Field
 
@@ -24,6 +25,8 @@ _LEAST_DEVIATION = 0.01
 _REACH = 1.6
 # Pixels of windows that are kept at once; each is three numbers.
 _WINDOWS = 4_000_000
+# Of noise; the coarsest has grains of 16 pixels.
+_OCTAVES = 5
 
 
 class FlatOptions(Options):
@@ -47,6 +50,13 @@ class FlatOptions(Options):
         description="Bring brightness, contrast and colour of the picture to fixed values, so that "
         "those of a render say nothing of the photo to be made.",
     )
+    noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Standard deviation of noise at all scales that is added, in [0, 1], to hide "
+        "what smoothing left of texture: a ControlNet trained with it invents texture.",
+    )
 
 
 def build(options: FlatOptions, runtime: Runtime) -> Conditioner:
@@ -57,7 +67,12 @@ def build(options: FlatOptions, runtime: Runtime) -> Conditioner:
         image = frame.image[None]
         if options.normalise:
             image = _normalised(image)
-        return ControlMap("flat", _flattened(image, options)[0])
+        flat = _flattened(image, options)[0]
+        if options.noise:
+            height, width = frame.image.shape[-2:]
+            noise = _noise((height, width), crc32(frame.sample.id.encode()))
+            flat = (flat + options.noise * noise).clamp(0, 1)
+        return ControlMap("flat", flat)
 
     return condition
 
@@ -114,6 +129,24 @@ def _smoothed(image: Tensor, reach: int, options: FlatOptions) -> Tensor:
         made = bilateral_blur(strip, (side, side), options.contrast, (options.sigma,) * 2)
         strips.append(made[:, :, reach:-reach])
     return torch.cat(strips, 2)
+
+
+def _noise(size: tuple[int, int], seed: int) -> Tensor:
+    """Return (3, H, W) noise of deviation 1, as much of it in each octave of scale.
+
+    Conditioning augmentation, J. Ho et al., Cascaded Diffusion Models, JMLR 2022; there the noise
+    is white, but what is left of planks and checks is larger than a pixel.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.randn((1, 3, *size), generator=generator)
+    for octave in range(1, _OCTAVES):
+        coarse = [side // 2**octave + 1 for side in size]
+        grains = torch.randn((1, 3, *coarse), generator=generator)
+        total += interpolate(grains, size=size, mode="bicubic", align_corners=False)
+    return total[0] / total.std().clamp(min=1e-6)
 
 
 @hookimpl

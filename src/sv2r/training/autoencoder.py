@@ -72,20 +72,10 @@ class Autoencoding:
         self.network = _reconstructor(vae)
         self.count = len(learnt)
         self._vae, self._learnt, self._held, self._options = vae, learnt, held, options
-        side = options.vae_crop // 2 ** (len(options.vae_channels) - 1)
-        self._latents = (options.latent_channels, side, side)
 
     def example(self, draw: Draw) -> Mapping[str, Tensor]:
-        """Return a piece of a square in [-1, 1], cut at random, and the noise of its latents."""
-        import torch
-
-        picture, side = self._learnt.picture(draw.item), self._options.vae_crop
-        free = self._options.resolution - side + 1
-        top, left = torch.randint(free, (2,), generator=draw.generator).tolist()
-        return {
-            "pixels": picture[:, top : top + side, left : left + side].float() / 127.5 - 1,
-            "noise": torch.randn(self._latents, generator=draw.generator),
-        }
+        """Return a piece of a square, and noise for its latents; see `piece`."""
+        return piece(self._vae, self._learnt, draw, self._options)
 
     def loss(self, network: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of a batch."""
@@ -95,19 +85,39 @@ class Autoencoding:
 
     def validate(self) -> tuple[float, Tensor] | None:
         """Return the mean absolute error in [0, 1] over photos held out, and how they come out."""
-        import torch
+        return reconstructions(self._vae, self._held)
 
-        if not len(self._held):
-            return None
-        losses, rows = [], []
-        with torch.no_grad():
-            for number in range(len(self._held)):
-                pixels = self._held.picture(number)[None].to(self._vae.device).float() / 127.5 - 1
-                made = self._vae.decode(self._vae.encode(pixels).latent_dist.mode()).sample.float()
-                losses.append(float((made.clamp(-1, 1) - pixels).abs().mean()) / 2)
-                rows.append(torch.cat([pixels, made]) / 2 + 0.5)
-        pictures = torch.stack(rows[:COLUMNS])
-        return sum(losses) / len(losses), sheet([pictures[:, 0], pictures[:, 1]])
+
+def piece(vae: Any, squares: Squares, draw: Draw, options: BaseOptions) -> Mapping[str, Tensor]:
+    """Return a (3, S, S) piece of a square in [-1, 1], cut at random, and noise for its latents."""
+    import torch
+
+    picture, side = squares.picture(draw.item), options.vae_crop
+    free = options.resolution - side + 1
+    top, left = torch.randint(free, (2,), generator=draw.generator).tolist()
+    small = side // 2 ** (len(vae.config.block_out_channels) - 1)
+    latents = (vae.config.latent_channels, small, small)
+    return {
+        "pixels": picture[:, top : top + side, left : left + side].float() / 127.5 - 1,
+        "noise": torch.randn(latents, generator=draw.generator),
+    }
+
+
+def reconstructions(vae: Any, held: Squares) -> tuple[float, Tensor] | None:
+    """Return how well photos come out of a VAE, and a picture of them; as a task's `validate`."""
+    import torch
+
+    if not len(held):
+        return None
+    losses, rows = [], []
+    with torch.no_grad():
+        for number in range(len(held)):
+            pixels = held.picture(number)[None].to(vae.device).float() / 127.5 - 1
+            made = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.float()
+            losses.append(float((made.clamp(-1, 1) - pixels).abs().mean()) / 2)
+            rows.append(torch.cat([pixels, made]) / 2 + 0.5)
+    pictures = torch.stack(rows[:COLUMNS])
+    return sum(losses) / len(losses), sheet([pictures[:, 0], pictures[:, 1]])
 
 
 def _reconstructor(vae: Any) -> Any:

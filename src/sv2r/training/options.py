@@ -198,7 +198,9 @@ class BaseOptions(TrainOptions):
     resolution: int = Field(
         128, ge=8, le=4096, description="Side in pixels of the squares that photos are cut to."
     )
-    steps: int = Field(10_000, ge=1, description="Updates of the UNet's weights.")
+    steps: int = Field(
+        10_000, ge=0, description="Updates of the UNet's weights; 0: it stays as --unet has it."
+    )
     batch_size: int = Field(8, ge=1, description="Pictures of the UNet's steps, on each device.")
     learning_rate: float = Field(5e-4, gt=0, description="AdamW's step size for the UNet.")
     schedule: Literal["constant", "cosine"] = Field(
@@ -223,6 +225,24 @@ class BaseOptions(TrainOptions):
     vae_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
     latent_channels: int = Field(4, ge=1, le=128, description="Channels of the latents.")
     kl: float = Field(1e-4, ge=0, description="Weight of the latents' KL divergence from noise.")
+    sharpen_steps: int = Field(
+        0,
+        ge=0,
+        description="Updates of the VAE's decoder against a judge of texture, after its others, or "
+        "of --vae's: crisp pictures, and the same latents.",
+    )
+    sharpen_learning_rate: float = Field(
+        2e-4, gt=0, description="AdamW's step size for decoder and judge."
+    )
+    adversarial: float = Field(
+        0.8, gt=0, description="How much that judge's opinion counts beside the pixels' error."
+    )
+    latent_noise: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of noise added to the latents that the decoder is "
+        "sharpened with, so that it copes with a UNet's.",
+    )
     unet: Checkpoint | None = Field(
         None,
         description="A UNet to go on from (a folder with config.json), in place of random weights; "
@@ -247,6 +267,8 @@ class BaseOptions(TrainOptions):
             raise ValueError("vae_channels and unet_channels need at least one number")
         if self.unet is not None and self.vae is None:
             raise ValueError("unet goes with the VAE that it was trained with; give vae as well")
+        if not self.steps and self.unet is None:
+            raise ValueError("steps 0 leaves a UNet as it is; give one by unet")
         multiple = 2 ** (len(self.vae_channels) - 1)
         for name in ("resolution", "vae_crop"):
             if getattr(self, name) % multiple:

@@ -188,6 +188,8 @@ def train_base(options: BaseOptions, watcher: Watcher) -> Result:
         endings = {}
         if options.vae is None:
             endings["vae"] = _train_vae(run, options, vae)
+        if options.sharpen_steps and all(ending.finished for ending in endings.values()):
+            endings["decoder"] = _sharpen(run, options, vae)
         if family is None or not all(ending.finished for ending in endings.values()):
             return Result(options.output, endings, "", run.stop.interrupted)
         captions = [photo.caption for photo in run.photos]
@@ -225,6 +227,24 @@ def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
     vae.requires_grad_(requires_grad=False)
     if ending.finished:
         whiten(vae, run.learnt)
+    return ending
+
+
+def _sharpen(run: Run, options: BaseOptions, vae: Any) -> Ending:
+    from sv2r.training.adversarial import Sharpening
+
+    vae.decoder.requires_grad_(requires_grad=True)
+    vae.post_quant_conv.requires_grad_(requires_grad=True)
+    task = Sharpening(vae, run.learnt, run.held, options)
+    ending = run.train(
+        task,
+        run.plan(
+            steps=options.sharpen_steps,
+            batch_size=options.vae_batch_size,
+            learning_rate=options.sharpen_learning_rate,
+        ),
+    )
+    vae.requires_grad_(requires_grad=False)
     return ending
 
 
