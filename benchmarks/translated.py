@@ -44,6 +44,7 @@ class Translation:
         key: dict[str, Any] = {"settings": self._settings(method), "limit": self.limit}
         if method == DIFFUSION:
             key |= {"preset": self.preset.read_text(encoding="utf-8"), "model": self._model()}
+            key |= {"palette": self._photos()}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
         return self.work / "translated" / f"{method}-{digest}" / part
 
@@ -82,8 +83,11 @@ class Translation:
     def _settings(self, method: str) -> dict[str, Any]:
         if method == DIFFUSION:
             return {}
-        photos = self.world / PHOTO_TRAIN / "images"
-        return {"translator": {"name": method, "photos": str(photos.absolute())}}
+        return {"translator": {"name": method, "photos": self._photos()}}
+
+    def _photos(self) -> str:
+        """Return the folder of photographs whose colours pictures get."""
+        return str((self.world / PHOTO_TRAIN / "images").absolute())
 
     def _networks(self, registry: Registry, layers: list[Layer]) -> dict[str, Any]:
         """Return the model and its ControlNets as a layer, where the translator takes a model."""
@@ -92,13 +96,14 @@ class Translation:
             merged |= layer.values
         translator, conditioners = merged.get("translator", {}), merged.get("conditioners", {})
         name = translator if isinstance(translator, str) else translator.get("name")
-        if "model" not in registry.spec("translator", name).options.model_fields:
+        options = registry.spec("translator", name).options.model_fields
+        if "model" not in options:
             return {}
         if not (self.model / "model_index.json").is_file():
             raise ConfigError(f"{self.model}: no diffusers model there; give one by --model")
         nets = {c: str(self.model / f"controlnet-{c}") for c in conditioners}
         there: Mapping[str, str] = {c: path for c, path in nets.items() if Path(path).is_dir()}
-        given = {"name": name, "model": str(self.model)}
+        given = {"name": name, "model": str(self.model), "palette": self._photos()}
         return {"translator": {**given, **({"controlnet": there} if there else {})}}
 
     def _model(self) -> str:

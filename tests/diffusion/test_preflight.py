@@ -56,6 +56,16 @@ def test_no_model() -> None:
     )
 
 
+def test_a_palette_without_photos(unread: Path, tmp_path: Path) -> None:
+    values = {"model": str(unread / "sd15"), "palette": str(tmp_path / "none")}
+    line = refusal(sdedit, values)
+    assert (
+        line == f"{tmp_path}/none: no such folder; give one of photographs by --translator.palette"
+    )
+    (tmp_path / "none").mkdir()
+    assert "there is no photograph in it" in refusal(sdedit, values)
+
+
 def test_less_than_one_step(unread: Path) -> None:
     values = {"model": str(unread / "sd15"), "steps": 10, "strength": 0.09}
     assert refusal(sdedit, values) == (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import toy
+from PIL import Image
 
 from sv2r.plugin.specs import Buckets, Describes, Runtime
 from sv2r.translators import checkpoint, controlnet, sdedit
@@ -104,6 +105,35 @@ def test_another_seed_is_another_picture(models: Models) -> None:
     other = translate(replace(batch, seeds=(2**48 - 1,)))[0]
     assert torch.equal(one, again)
     assert toy.largest_difference(one, other) > 10
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name, colour in (("red", (200, 30, 20)), ("blue", (20, 30, 200))):
+        ramp = Image.linear_gradient("L").resize((40, 30))
+        dark = Image.new("RGB", (40, 30), (20, 20, 20))
+        Image.composite(Image.new("RGB", (40, 30), colour), dark, ramp).save(
+            tmp_path / f"{name}.png"
+        )
+    return tmp_path
+
+
+@pytest.mark.parametrize("model", ["sd15", "pix2pix"])
+def test_pictures_end_in_the_look_of_a_photo_that_the_seed_draws(
+    models: Models, model: str, photos: Path
+) -> None:
+    options: dict[str, Any] = {"model": str(models(model)), "steps": 4}
+    plain = checkpoint.build(checkpoint.CheckpointOptions(**options), Runtime())
+    options["palette"] = photos
+    translate = checkpoint.build(checkpoint.CheckpointOptions(**options), Runtime())
+    batch = toy.batch([(40, 56)] * 6)
+    made = translate(batch)
+    redder = [bool(picture[0].float().mean() > picture[2].float().mean()) for picture in made]
+    assert set(redder) == {True, False}
+    assert torch.equal(translate(reordered(batch, [3]))[0], made[3])
+    assert toy.largest_difference(made[0], plain(batch)[0]) > 10
+    assert isinstance(translate, Describes)
+    assert translate.settings()["palette"] == str(photos)
 
 
 def test_each_text_is_encoded_once(models: Models) -> None:

@@ -13,6 +13,7 @@ from sv2r.diffusion.latents import Latents
 from sv2r.diffusion.networks import Once
 from sv2r.diffusion.prompts import Prompts
 from sv2r.hub import quiet
+from sv2r.images.palette import Palette
 from sv2r.types import Batch, Frame, ReadFrame, Refusal
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class LatentEngine:
     controls: the control maps' names, in the order of the pipeline's ControlNets.
     facts: what is known of it beforehand, for `settings`.
     stores: what the networks keep during a batch.
+    palette: what pictures take their colours and grain from, after all else.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class LatentEngine:
         controls: tuple[str, ...] = (),
         stores: Sequence[Once] = (),
         checks_safety: bool = False,
+        palette: Palette | None = None,
     ) -> None:
         self._pipe = pipe
         self._family = family
@@ -60,6 +63,7 @@ class LatentEngine:
         self._controls = controls
         self._stores = tuple(stores)
         self._checks_safety = checks_safety
+        self._palette = palette
 
     def __call__(self, batch: Batch) -> Sequence[Tensor | Refusal]:
         """Return one (3, H, W) uint8 picture on the CPU per frame, or why there is none."""
@@ -77,6 +81,7 @@ class LatentEngine:
                 for store in self._stores:
                     store.forget()
             refusals = self._refusals(pictures)
+            pictures = with_looks(pictures, batch.seeds, self._palette)
             levels = to_levels(pictures, sizes, self._fitting)
         return [refusals.get(i, level) for i, level in enumerate(levels)]
 
@@ -169,6 +174,18 @@ def not_a_number(pictures: Tensor) -> dict[int, Refusal]:
     finite = pictures.isfinite().flatten(1).all(1).tolist()
     refusal = Refusal("the model gave NaN, which is no picture; another dtype may help")
     return {i: refusal for i, good in enumerate(finite) if not good}
+
+
+def with_looks(pictures: Tensor, seeds: Sequence[int], palette: Palette | None) -> Tensor:
+    """Return (B, 3, H, W) pictures in [0, 1] in the looks that their seeds draw from a palette."""
+    import torch
+
+    if palette is None:
+        return pictures
+    # One by one: a CPU's pow rounds otherwise at the end of a tensor, and a picture's bits must not
+    # depend on its place in the batch.
+    pairs = zip(pictures, seeds, strict=True)
+    return torch.stack([palette.give(picture, seed) for picture, seed in pairs])
 
 
 def to_levels(pictures: Tensor, sizes: Sequence[Size], fitting: Fitting) -> list[Tensor]:

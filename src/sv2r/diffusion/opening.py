@@ -20,10 +20,12 @@ from sv2r.diffusion.networks import (
 )
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipeline_engine import PipelineEngine
-from sv2r.diffusion.preflight import fitting_of
+from sv2r.diffusion.preflight import PALETTE, fitting_of
 from sv2r.diffusion.source import Source
 from sv2r.errors import ConfigError
 from sv2r.hub import weights_sha256
+from sv2r.images.palette import Palette
+from sv2r.images.references import find_photos
 from sv2r.plugin.specs import Runtime
 
 
@@ -56,6 +58,7 @@ def open_latents(
     from sv2r.diffusion.prompts import Prompts
 
     check_device(options, runtime)
+    palette = _palette(options)
     dtype = getattr(torch, runtime.dtype)
     source, pipe, facts = _load(options, runtime, source, family, controls)
     offload = choose_offload(options.offload, pipe, runtime.device)
@@ -97,6 +100,7 @@ def open_latents(
         controls=tuple(control.name for control in controls),
         stores=stores,
         checks_safety=options.safety_checker,
+        palette=palette,
     )
 
 
@@ -119,6 +123,7 @@ def open_pipeline(
     from sv2r.diffusion.loading import fetch, load_pipeline
 
     check_device(options, runtime)
+    palette = _palette(options)
     source = fetch(source)
     pipe = load_pipeline(source, class_name, options, getattr(torch, runtime.dtype))
     offload = choose_offload(options.offload, pipe, runtime.device)
@@ -132,7 +137,14 @@ def open_pipeline(
         fitting=fitting_of(options, source, None),
         call=_common_arguments(pipe, options) | dict(more),
         facts=facts,
+        palette=palette,
     )
+
+
+def _palette(options: DiffusionOptions) -> Palette | None:
+    if options.palette is None:
+        return None
+    return Palette.open(find_photos(options.palette, PALETTE))
 
 
 def check_device(options: DiffusionOptions, runtime: Runtime) -> None:
@@ -164,6 +176,7 @@ def facts_of(
         **({"loras": loras} if loras else {}),
         "scheduler": type(getattr(pipe, "scheduler", None)).__name__,
         "fit": options.fit,
+        **({"palette": str(options.palette)} if options.palette else {}),
         "dtype": runtime.dtype,
         "device": runtime.device,
         "compile": options.compile,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from sv2r.hub import Checkpoint
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Folder, Options
 
 
 def weights_by_name(value: Any) -> Any:
@@ -72,6 +72,11 @@ class DiffusionOptions(Options):
         default_factory=dict,
         description="LoRA weights to add: PATH or PATH=0.8 (a .safetensors file, a folder or a "
         "repository id), each with the weight it is added with.",
+    )
+    palette: Folder | None = Field(
+        None,
+        description="A folder of real photos, with its subfolders: each picture ends with the "
+        "colours and the grain of one of them, drawn by its seed. Up to 256 of them are read.",
     )
     fit: Literal["native", "scale", "tile"] = Field(
         "native",

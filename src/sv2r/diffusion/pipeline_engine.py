@@ -7,11 +7,12 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sv2r.diffusion.bits import repeatable
-from sv2r.diffusion.engine import FLAGGED, not_a_number, to_levels
+from sv2r.diffusion.engine import FLAGGED, not_a_number, to_levels, with_looks
 from sv2r.diffusion.fitting import Fitting
 from sv2r.diffusion.gentler import changed_arguments
 from sv2r.errors import SampleError
 from sv2r.hub import quiet
+from sv2r.images.palette import Palette
 from sv2r.types import Batch, Refusal
 
 if TYPE_CHECKING:
@@ -29,12 +30,19 @@ class PipelineEngine:
     """
 
     def __init__(
-        self, pipe: Any, *, fitting: Fitting, call: Mapping[str, Any], facts: Mapping[str, Any]
+        self,
+        pipe: Any,
+        *,
+        fitting: Fitting,
+        call: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        palette: Palette | None = None,
     ) -> None:
         self._pipe = pipe
         self._fitting = fitting
         self._call = dict(call)
         self._facts = dict(facts)
+        self._palette = palette
         self._changed: dict[str, Any] = {}
         self._takes = frozenset(inspect.signature(type(pipe).__call__).parameters)
 
@@ -94,8 +102,10 @@ class PipelineEngine:
             )
         if any(getattr(made, "nsfw_content_detected", None) or ()):
             return FLAGGED
-        refusal = not_a_number(picture[None]).get(0)
-        return refusal or to_levels(picture[None], [frame.size], self._fitting)[0]
+        if refusal := not_a_number(picture[None]).get(0):
+            return refusal
+        looking = with_looks(picture[None], [batch.seeds[place]], self._palette)
+        return to_levels(looking, [frame.size], self._fitting)[0]
 
     def _texts(self, prompt: str, negative: str) -> dict[str, str]:
         asked = {"prompt": prompt, **({"negative_prompt": negative} if negative else {})}

@@ -16,8 +16,11 @@ from sv2r.diffusion.pipelines import call_parameters, image_to_image_class
 from sv2r.diffusion.schedulers import find_scheduler, require_compatible
 from sv2r.diffusion.source import Source, find_pipeline, lora_file
 from sv2r.errors import ConfigError
+from sv2r.images.references import find_photos
 
 Size = tuple[int, int]
+
+PALETTE = "--translator.palette"
 
 
 def find_model(options: DiffusionOptions) -> Source:
@@ -56,6 +59,8 @@ def check_options(options: DiffusionOptions, *, takes_strength: bool = True) -> 
         find_scheduler(options.scheduler)
     for path in options.lora:
         lora_file(path)
+    if options.palette:
+        find_photos(options.palette, PALETTE)
     if options.compile:
         require_compiler()
 

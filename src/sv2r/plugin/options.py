@@ -7,13 +7,29 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
+
+
+def _whole(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+# A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.
+Folder = Annotated[Path, AfterValidator(_whole)]
 
 
 class Options(BaseModel):

@@ -64,6 +64,16 @@ def make_judge() -> Any:
     return nn.Sequential(*layers, nn.Conv2d(before, 1, 3, 1, 1))
 
 
+def _error(difference: Tensor) -> Tensor:
+    """Return how far (B, 3, H, W) is off, half of it at half the resolution: the rest is texture.
+
+    Pixel by pixel, the best guess at grain is none.
+    """
+    from torch.nn.functional import avg_pool2d
+
+    return pyramid_l1(avg_pool2d(difference, 2)) + 0.5 * difference.abs().mean()
+
+
 def _players(vae: Any, options: BaseOptions) -> Any:
     """Return a module with decoder and judge, whose forward returns their loss."""
     import torch
@@ -90,14 +100,16 @@ def _players(vae: Any, options: BaseOptions) -> Any:
                 latents = posterior.mean + spread * noise
             made = self.decoder(self.post_quant_conv(latents)).float()
             shown = made.detach().requires_grad_()
-            error = pyramid_l1(shown - pixels)
+            error = _error(shown - pixels)
             still = {name: value.detach() for name, value in self.judge.named_parameters()}
             doubt = -functional_call(self.judge, still, (shown,)).float().mean()
             (by_error,) = torch.autograd.grad(error, shown)
             (by_doubt,) = torch.autograd.grad(doubt, shown)
-            weight = options.adversarial * by_error.norm() / by_doubt.norm().clamp(min=1e-12)
-            pull = (made * (by_error + weight * by_doubt)).sum()
             real, fake = self.judge(pixels).float(), self.judge(shown.detach()).float()
+            # A judge that cannot tell the two apart, as at first, has no say.
+            say = ((real.mean() - fake.mean()) / 2).detach().clamp(0, 1)
+            weight = say * by_error.norm() / by_doubt.norm().clamp(min=1e-12)
+            pull = (made * (by_error + options.adversarial * weight * by_doubt)).sum()
             hinge = (1 - real).relu().mean() + (1 + fake).relu().mean()
             # Of the pull, only the gradient means something.
             total: Tensor = pull - pull.detach() + error.detach() + hinge / 2

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sv2r.hub import Checkpoint
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Folder, Options
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -24,11 +23,6 @@ def seconds(value: Any) -> Any:
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
-def _whole(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-Folder = Annotated[Path, AfterValidator(_whole)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Channels = tuple[Annotated[int, Field(ge=1)], ...]
 

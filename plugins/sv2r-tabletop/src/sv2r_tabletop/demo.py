@@ -74,6 +74,7 @@ def _command(output: Path, device: str) -> list[str]:
     words = ["convert", "--preset", "tabletop", "--input", str(RENDERS), "--output", str(output)]
     words += ["--translator.model", str(MODEL)]
     words += ["--translator.controlnet", f"flat={CONTROLNET}"]
+    words += ["--translator.palette", str(PHOTOS / "images")]
     return [*words, *(("--device", device) if device != "auto" else ())]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sv2r import Batch, Field, Runtime, TranslatorSpec, hookimpl
-from sv2r_tabletop.references import PhotoOptions, References, open_photos, require_photos
+from sv2r.images.references import References
+from sv2r_tabletop.references import PhotoOptions, open_photos, require_photos
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sv2r import Batch, Runtime, TranslatorSpec, hookimpl
-from sv2r_tabletop.references import PhotoOptions, References, open_photos, require_photos
+from sv2r.images.palette import from_lab, spread, to_lab
+from sv2r.images.references import References, find_photos
+from sv2r_tabletop.references import PhotoOptions, require_photos
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Reinhard et al. (2001), equations 4 and 5: linear RGB to cone responses, their logarithms to lαβ.
-_RGB_TO_LMS = ((0.3811, 0.5783, 0.0402), (0.1967, 0.7244, 0.0782), (0.0241, 0.1288, 0.8444))
-_LMS_TO_LAB = ((3**-0.5,) * 3, (6**-0.5, 6**-0.5, -2 * 6**-0.5), (2**-0.5, -(2**-0.5), 0.0))
-# Black has no logarithm: half of the darkest grey that 8 bits know.
-_DARKEST = 0.5 / 255 / 12.92
 
 
 class ReinhardOptions(PhotoOptions):
@@ -60,45 +56,14 @@ def transfer(image: Tensor, target: Tensor) -> Tensor:
     return (picture.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def spread(lab: Tensor) -> Tensor:
-    """Return mean and standard deviation of each of (3, N) channels: (2, 3)."""
-    import torch
-
-    return torch.stack([lab.mean(1), lab.std(1, correction=0)])
-
-
-def to_lab(image: Tensor) -> Tensor:
-    """Return a (3, H, W) sRGB picture in [0, 1] as (3, H * W) l, α and β."""
-    import torch
-    from kornia.color import rgb_to_linear_rgb
-
-    linear = rgb_to_linear_rgb(image).flatten(1)
-    cones = torch.tensor(_RGB_TO_LMS) @ linear
-    lab: Tensor = torch.tensor(_LMS_TO_LAB) @ cones.clamp_min(_DARKEST).log10()
-    return lab
-
-
-def from_lab(lab: Tensor) -> Tensor:
-    """Return (3, N) l, α and β as (3, 1, N) sRGB, which may leave [0, 1]."""
-    import torch
-    from kornia.color import linear_rgb_to_rgb
-
-    # The inverses and not the paper's rounded ones: a picture's own colours give the picture.
-    cones = 10 ** (torch.tensor(_LMS_TO_LAB).T @ lab)
-    linear = torch.linalg.inv(torch.tensor(_RGB_TO_LMS, dtype=torch.float64)).float() @ cones
-    picture: Tensor = linear_rgb_to_rgb(linear.clamp(0, 1)[:, None])
-    return picture
-
-
 def build(options: ReinhardOptions, runtime: Runtime) -> Reinhard:
     """Return the translator; reads every photograph.
 
     Raises:
         ConfigError: there are no photographs, or one cannot be read.
     """
-    references = open_photos(options)
-    numbers = range(len(references.paths))
-    return Reinhard(references, tuple(spread(to_lab(references.read(n))) for n in numbers))
+    references = find_photos(options.photos, "--translator.photos")
+    return Reinhard(references, tuple(spread(to_lab(photo)) for photo in references.read_all()))
 
 
 @hookimpl
