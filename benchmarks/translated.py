@@ -103,7 +103,9 @@ class Translation:
             raise ConfigError(f"{self.model}: no diffusers model there; give one by --model")
         nets = {c: str(self.model / f"controlnet-{c}") for c in conditioners}
         there: Mapping[str, str] = {c: path for c, path in nets.items() if Path(path).is_dir()}
-        given = {"name": name, "model": str(self.model), "palette": self._photos()}
+        given = {"name": name, "model": str(self.model)}
+        if "palette" in options:
+            given["palette"] = self._photos()
         return {"translator": {**given, **({"controlnet": there} if there else {})}}
 
     def _model(self) -> str:
