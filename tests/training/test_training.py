@@ -115,6 +115,20 @@ def test_a_decoder_is_sharpened_and_all_else_stays(base, train):
     assert {name.split(".")[0] for name in changed} == {"decoder", "post_quant_conv"}
 
 
+def test_half_the_sharpness_lies_half_way(base, train, tmp_path):
+    model, more = base.output, {**SMALL, **STEPS, **QUIET, "caption": "a photo of a mug"}
+    given = {"vae": str(model / "vae"), "unet": str(model / "unet"), "steps": 0}
+
+    def result(name, sharpness):
+        made = train("base", **{**more, **given, "sharpness": sharpness, "output": tmp_path / name})
+        return load_file(made.output / "vae/diffusion_pytorch_model.safetensors")
+
+    before = load_file(model / "vae/diffusion_pytorch_model.safetensors")
+    half, whole = result("half", 0.5), result("whole", 1)
+    for name in before:
+        assert torch.allclose(half[name], (before[name] + whole[name]) / 2, atol=1e-6)
+
+
 def test_photos_held_out_are_looked_at_as_it_goes(base):
     folder = base.output / "training"
     names = sorted(path.name for path in (folder / "pictures").iterdir())

@@ -231,6 +231,13 @@ class BaseOptions(TrainOptions):
     adversarial: float = Field(
         0.8, gt=0, description="How much that judge's opinion counts beside the pixels' error."
     )
+    sharpness: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="How far the decoder's weights go from those before towards those that the "
+        "judge led to: 1 all the way, less for fewer edges that are too crisp.",
+    )
     latent_noise: float = Field(
         0.0,
         ge=0,

@@ -231,10 +231,11 @@ def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
 
 
 def _sharpen(run: Run, options: BaseOptions, vae: Any) -> Ending:
-    from sv2r.training.adversarial import Sharpening
+    from sv2r.training.adversarial import Sharpening, interpolate_weights
 
     vae.decoder.requires_grad_(requires_grad=True)
     vae.post_quant_conv.requires_grad_(requires_grad=True)
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
     task = Sharpening(vae, run.learnt, run.held, options)
     ending = run.train(
         task,
@@ -245,6 +246,7 @@ def _sharpen(run: Run, options: BaseOptions, vae: Any) -> Ending:
         ),
     )
     vae.requires_grad_(requires_grad=False)
+    interpolate_weights(vae, before, options.sharpness)
     return ending
 
 
