@@ -38,7 +38,8 @@ DISTRIBUTION = 1
 SPLITS: Mapping[str, range] = MappingProxyType(
     {
         "photo-train": range(200_000),  # photographs to learn from; their labels stay unused
-        "synthetic-train": range(200_000, 400_000),  # what is translated to train others with
+        "synthetic-train": range(200_000, 300_000),  # what is translated to train others with
+        "photo-ceiling": range(300_000, 400_000),  # photographs with labels, never learnt from
         "validation": range(400_000, 500_000),
         "test": range(500_000, 600_000),
         "bundled": range(600_000, 700_000),
