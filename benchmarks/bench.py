@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from table import Row
-from tableworld import PHOTO_TRAIN, SYNTHETIC_TRAIN
+from tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN
 from translated import Translation
 
 from sv2r import write_atomically
@@ -67,7 +67,7 @@ class Bench:
         """Return how many pictures each set may have: equally many renders and photographs."""
         there = [
             len(json.loads((self.world / part / "annotations.json").read_bytes())["images"])
-            for part in (SYNTHETIC_TRAIN, PHOTO_TRAIN)
+            for part in (SYNTHETIC_TRAIN, PHOTO_CEILING)
         ]
         return min(*there, self.translation.limit or sys.maxsize)
 

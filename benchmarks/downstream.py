@@ -16,7 +16,7 @@ import tableworld
 import torch
 from averageprecision import gap_closed, interval
 from bench import MIXED, PHOTO, SYNTHETIC, Bench, Figure
-from tableworld import PHOTO_TRAIN, TEST_PHOTO
+from tableworld import PHOTO_CEILING, TEST_PHOTO
 from translated import BASELINES, DIFFUSION
 
 from sv2r import write_atomically
@@ -88,7 +88,7 @@ def _trainings(bench: Bench) -> list[Training]:
     sets = bench.trained_on()
     if DIFFUSION in sets:
         sets[MIXED] = sets[SYNTHETIC] + sets[DIFFUSION]
-    sets[PHOTO] = [bench.world / PHOTO_TRAIN]
+    sets[PHOTO] = [bench.world / PHOTO_CEILING]
     test, limit, count = bench.world / TEST_PHOTO, bench.translation.limit, bench.count()
     prints = {
         folder: tableworld.read(folder, count).fingerprint()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -27,12 +28,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import tableworld
 from bench import PHOTO, SYNTHETIC, Bench, Figure
 from table import machine, parser, write_json
-from tableworld import PHOTO_TRAIN, SYNTHETIC_TRAIN, TEST_PHOTO, TEST_SYNTHETIC
+from tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN, TEST_PHOTO, TEST_SYNTHETIC
 from translated import BASELINES, DIFFUSION, MODEL, PRESET, Translation
 
 from sv2r import ConfigError, Sv2rError
 
 STAGES = ("translate", "realism", "downstream", "fidelity")
+# The part whose translations a stage reads.
+_READS = {"realism": SYNTHETIC_TRAIN, "downstream": SYNTHETIC_TRAIN, "fidelity": TEST_SYNTHETIC}
 QUICK = {"count": 6, "steps": 3, "draws": 3}
 
 
@@ -74,7 +77,7 @@ def _draws_of_realism(bench: Bench) -> list[dict[str, dict[str, float]]]:
         name: tableworld.read(folders[0], bench.count())
         for name, folders in bench.trained_on().items()
     }
-    sets[PHOTO] = tableworld.read(bench.world / PHOTO_TRAIN, bench.count())
+    sets[PHOTO] = tableworld.read(bench.world / PHOTO_CEILING, bench.count())
     reference = tableworld.read(bench.world / TEST_PHOTO, limit)
     key = [VERSION, reference.fingerprint(), {n: s.fingerprint() for n, s in sets.items()}]
     if all(bench.place(f"realism/{draw}", key).is_file() for draw in range(bench.draws)):
@@ -158,8 +161,10 @@ def main(words: Sequence[str] | None = None) -> int:
 def _measure(arguments: argparse.Namespace) -> list[Figure]:
     if arguments.render:
         for command in tableworld.commands(arguments.world):
-            words = [*command.split(), "--workers", str(arguments.workers)]
-            subprocess.run([sys.executable, "-m", "sv2r.cli.main", *words[1:]], check=True)
+            words = [*command[1:], "--workers", str(arguments.workers)]
+            run = [sys.executable, "-m", "sv2r.cli.main", *words]
+            if subprocess.run(run, check=False).returncode:
+                raise Sv2rError(f"{shlex.join(command)}: failed; mend what it says above")
     tableworld.require(arguments.world)
     bench = _bench(arguments)
     if "downstream" in arguments.stages:
@@ -176,10 +181,19 @@ def _measure(arguments: argparse.Namespace) -> list[Figure]:
     figures: list[Figure] = []
     for stage in STAGES:
         if stage in arguments.stages:
+            if stage != "translate":  # all of it before hours are spent on the first
+                _require_translated(bench, arguments.stages)
             found = work[stage](bench)
             _print(stage, found)
             figures += found
     return figures
+
+
+def _require_translated(bench: Bench, stages: Sequence[str]) -> None:
+    """Raise ConfigError unless what the stages read has been translated, and nothing failed."""
+    for part in sorted({_READS[stage] for stage in stages if stage in _READS}):
+        for method in bench.methods:
+            bench.translation.require(method, part)
 
 
 def _print(stage: str, figures: Sequence[Figure]) -> None:
@@ -223,14 +237,24 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     add("--stages", type=_names(STAGES), default=STAGES, help="some of them, with commas between")
     everyone = (*BASELINES, DIFFUSION)
     add("--methods", type=_names(everyone), default=everyone, help="some of them, likewise")
-    add("--seeds", type=int, default=3, help="trainings of each set")
-    add("--steps", type=int, help="of each training; the segmenter's own number by default")
-    add("--count", type=int, help="pictures of each part, at most")
-    add("--draws", type=int, default=20, help="bootstrap draws; 20 times as many for AP")
+    add("--seeds", type=_at_least(1), default=3, help="trainings of each set")
+    add("--steps", type=_at_least(1), help="of each training; the segmenter's own by default")
+    add("--count", type=_at_least(1), help="pictures of each part, at most")
+    draws = "bootstrap draws, 2 at least; 20 times as many for AP"
+    add("--draws", type=_at_least(2), default=20, help=draws)
     add("--device", default="auto", help="auto, cpu, cuda:0; auto trains the segmenter on a CPU")
-    add("--workers", type=int, default=1, help="trainings at a time, with one thread each")
+    add("--workers", type=_at_least(1), default=1, help="trainings at a time, with one thread each")
     add("--quick", action="store_true", help="a few pictures and steps: whether it runs at all")
     return options.parse_args(words)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return int(text)
+
+    return number
 
 
 def _names(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +32,13 @@ class Part:
 
 # The seeds are those that the README of sv2r-tabletop sets apart. "both" makes two folders.
 PARTS = (
-    Part("photo-train", "photo", 640, 0),
+    Part("photo-train", "photo", 640, 0),  # whose labels nothing looks at
     Part("synthetic-train", "synthetic", 400, 200_000),
+    Part("photo-ceiling", "photo", 400, 300_000),  # with labels; no model has seen them
     Part("test", "both", 100, 500_000),
 )
 # What the stages read, by its place in the world.
-PHOTO_TRAIN, SYNTHETIC_TRAIN = "photo-train", "synthetic-train"
+PHOTO_TRAIN, SYNTHETIC_TRAIN, PHOTO_CEILING = (part.folder for part in PARTS[:3])
 TEST_SYNTHETIC, TEST_PHOTO = "test/synthetic", "test/photo"
 
 
@@ -84,11 +86,13 @@ class Labels:
         return digest.hexdigest()[:16]
 
 
-def commands(world: Path) -> list[str]:
-    """Return the commands that render the parts of a world that are not there yet."""
+def commands(world: Path) -> list[list[str]]:
+    """Return the words of the commands that render the parts of a world that are not there yet."""
     return [
-        f"sv2r tabletop render --domain {part.domain} --count {part.count} --seed {part.seed} "
-        f"--output {world / part.folder}"
+        [
+            *("sv2r", "tabletop", "render", "--domain", part.domain, "--count", str(part.count)),
+            *("--seed", str(part.seed), "--output", str(world / part.folder)),
+        ]
         for part in PARTS
         if not all((folder / "annotations.json").is_file() for folder in _folders(world, part))
     ]
@@ -98,7 +102,7 @@ def require(world: Path) -> None:
     """Raise ConfigError, with the commands to run, unless the whole world is there."""
     missing = commands(world)
     if missing:
-        lines = "\n  ".join(missing)
+        lines = "\n  ".join(map(shlex.join, missing))
         raise ConfigError(
             f"{world}: not all of it is rendered; run this, or add --render\n  {lines}"
         )

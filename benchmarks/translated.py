@@ -13,6 +13,7 @@ from tableworld import PHOTO_TRAIN
 
 from sv2r import ConfigError, convert
 from sv2r.job.config import Config, resolve
+from sv2r.job.finished import open_finished
 from sv2r.job.layers import Layer, read_layers
 from sv2r.plugin.registry import Registry, load_registry
 
@@ -20,6 +21,7 @@ from sv2r.plugin.registry import Registry, load_registry
 BASELINES = ("reinhard", "fda")
 DIFFUSION = "translated"
 _BUNDLED = Path(__file__).parents[1] / "plugins/sv2r-tabletop/src/sv2r_tabletop"
+_AGAIN = "sv2r/report.html there says why; mend that, then run --stages translate again"
 PRESET = _BUNDLED / "presets" / "tabletop.yaml"
 MODEL = _BUNDLED / "bundled" / "model"
 
@@ -63,7 +65,24 @@ class Translation:
         )
         if not summary.done:
             raise ConfigError(f"{output}: not one picture was done; look at sv2r/report.html there")
+        if summary.failed:
+            print(f"WARNING: {method} {part}: {summary.failed} pictures failed; {_AGAIN}")
         return output
+
+    def require(self, method: str, part: str) -> None:
+        """Raise ConfigError unless a method's pictures of a part are there and none failed."""
+        output = self.folder(method, part)
+        try:
+            failed = sum(one.status == "failed" for one in open_finished(output).records())
+        except ConfigError:
+            failed = None
+        if failed is None or not (output / "annotations.json").is_file():
+            raise ConfigError(
+                f"{output}: {method} has not been translated; run --stages translate first, with "
+                "the same options"
+            )
+        if failed:
+            raise ConfigError(f"{output}: {failed} pictures failed; {_AGAIN}")
 
     def _config(self, registry: Registry, method: str, part: str, output: Path) -> Config:
         files = [self.preset] if method == DIFFUSION else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import averageprecision
@@ -141,7 +142,8 @@ def test_the_gap_closed_and_its_interval() -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of flat boxes, whose photographs are noisy and warm."""
     root = tmp_path_factory.mktemp("world")
-    parts = {"synthetic-train": 0, "photo-train": 100, "test/synthetic": 200, "test/photo": 200}
+    parts = {"synthetic-train": 0, "photo-train": 100, "photo-ceiling": 300}
+    parts |= {"test/synthetic": 200, "test/photo": 200}
     for part, first in parts.items():
         _write_part(root / part, first, photo="photo" in part)
     return root
@@ -184,10 +186,52 @@ def test_missing_parts_are_told_with_the_commands_that_render_them(
 ) -> None:
     import tabletop
 
-    assert tabletop.main(["--world", str(tmp_path), "--methods", "fda"]) == 2
+    world = tmp_path / "a world"
+    assert tabletop.main(["--world", str(world), "--methods", "fda"]) == 2
     told = capsys.readouterr().err
     assert "not all of it is rendered" in told
-    assert "sv2r tabletop render --domain both --count 100 --seed 500000 --output" in told
+    assert f"--domain both --count 100 --seed 500000 --output '{world}/test'\n" in told
+    assert ["--output", str(world / "photo-ceiling")] == tableworld.commands(world)[2][-2:]
+
+
+@pytest.mark.parametrize("stage", ["realism", "downstream", "fidelity"])
+def test_a_stage_before_the_translation_says_what_to_run(
+    stage: str, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tabletop
+
+    words = ["--world", str(world), "--work", str(tmp_path), "--methods", "fda", "--stages", stage]
+    assert tabletop.main(words) == 2
+    assert "fda has not been translated; run --stages translate first" in capsys.readouterr().err
+
+
+def test_a_translation_with_failed_pictures_is_told_and_not_measured(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tabletop
+
+    broken = tmp_path / "world"
+    shutil.copytree(world, broken)
+    (broken / "test/synthetic/images/000202.png").write_bytes(b"no picture")
+    words = ["--world", str(broken), "--work", str(tmp_path / "work"), "--methods", "reinhard"]
+    assert tabletop.main([*words, "--stages", "translate"]) == 0
+    assert "WARNING: reinhard test/synthetic: 1 pictures failed" in capsys.readouterr().out
+    assert tabletop.main([*words, "--stages", "fidelity"]) == 2
+    assert "1 pictures failed; sv2r/report.html there says why" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--draws", "1"), ("--seeds", "0"), ("--workers", "0"), ("--count", "0"), ("--steps", "0")],
+)
+def test_numbers_that_measure_nothing_are_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import tabletop
+
+    with pytest.raises(SystemExit):
+        tabletop.main(["--world", "world", option, value])
+    assert f"argument {option}: {value} is below" in capsys.readouterr().err
 
 
 def test_the_measurement_runs_whole_and_goes_on_where_it_was(world: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sv2r_tabletop import demo, recipe
 from sv2r_tabletop.bundled import CONTROLNET, MODEL, PHOTOS, RENDERS
 from sv2r_tabletop.command import tabletop
 
+from sv2r import ConfigError
 from sv2r.cli.main import cli
 
 
@@ -60,6 +61,40 @@ def test_the_demo_translates_the_bundled_renders(
     assert cli.main(["verify", str(output)], standalone_mode=False) == 0
 
 
+@pytest.mark.parametrize(("failing", "code"), [(("failed", "done"), 1), (("rejected",), 0)])
+def test_the_demo_fails_where_a_picture_failed_alone(
+    failing: tuple[str, ...], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "demo"
+
+    def leave(*_: object, **__: object) -> int:
+        lines = [
+            {"sample": f"images/{n}.png", "variant": 0, "status": status}
+            for n, status in enumerate(failing)
+        ]
+        (output / "real" / "sv2r").mkdir(parents=True)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (output / "real" / "sv2r" / "samples.jsonl").write_text(text)
+        return 1
+
+    monkeypatch.setattr(cli, "main", leave)
+    result = CliRunner().invoke(demo.demo, ["--output", str(output)], standalone_mode=False)
+    assert result.return_value == code, result.output
+    assert (output / demo.SHEET).is_file()
+
+
+def test_a_demo_that_was_stopped_shows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "main", lambda *_, **__: 130)
+    result = CliRunner().invoke(
+        demo.demo, ["--output", str(tmp_path / "demo")], standalone_mode=False
+    )
+    assert result.return_value == 130
+    assert "Look at" not in result.output
+    assert not (tmp_path / "demo").exists()
+
+
 def test_a_demo_without_its_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "MODEL", tmp_path / "none")
     result = CliRunner().invoke(demo.demo, ["--output", str(tmp_path / "demo")])
@@ -94,10 +129,26 @@ def test_a_recipe_makes_one_model_folder_that_a_job_takes(
     assert "| controlnet: steps | 1 |" in card
     assert str(tmp_path) not in card
     assert not list(model.rglob("train.yaml"))
+    again = CliRunner().invoke(tabletop, arguments)  # its own folder, ended: nothing is refused
+    assert again.exception is None, again.output
     words = ["convert", "--preset", "tabletop", "--input", str(RENDERS)]
     words += ["--output", str(tmp_path / "out"), "--translator.model", str(model), "--dry-run"]
     words += ["--translator.controlnet", f"flat={model / recipe.CONTROLNET}"]
     assert cli.main(words, standalone_mode=False) == 0
+
+
+def test_a_recipe_refuses_a_folder_with_other_files_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model_index.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    for output, told in (("mine", "holds model_index.json, which"), (".", "has no name; give")):
+        arguments = ["train", "--photos", str(PHOTOS), "--output", output]
+        result = CliRunner().invoke(tabletop, arguments)
+        assert isinstance(result.exception, ConfigError)
+        assert told in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.mark.parametrize("size", list(recipe.RECIPES))

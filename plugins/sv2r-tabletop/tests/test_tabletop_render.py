@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,35 @@ def test_a_dataset_can_grow(both: Path, tmp_path: Path) -> None:
     _make(tmp_path / "grown", _settings("synthetic"), 1)
     _make(tmp_path / "grown", _settings("synthetic"), 2)
     assert _bytes(tmp_path / "grown") == _bytes(both / "synthetic")
+
+
+@needs_mitsuba
+def test_a_file_that_was_removed_is_made_again(both: Path, tmp_path: Path) -> None:
+    output = tmp_path / "mended"
+    shutil.copytree(both, output)
+    settings = _settings("synthetic", "photo")
+    assert not plan(output, settings, 2)
+    (output / "photo" / "images" / "700001.jpg").unlink()
+    (output / "synthetic" / "depth" / "700000.png").unlink()
+    tasks = plan(output, settings, 2)
+    assert [(t.seed, [one.domain for _, one in t.targets]) for t in tasks] == [
+        (700_000, ["synthetic"]),
+        (700_001, ["photo"]),
+    ]
+    _make(output, settings, 2)
+    assert _bytes(output) == _bytes(both)
+
+
+def test_a_damaged_file_of_the_state_is_told_with_its_mend(tmp_path: Path) -> None:
+    settings = _settings("photo")
+    plan(tmp_path, settings, 1)
+    part, state = (tmp_path / ".tabletop" / f"{name}.json" for name in ("700000", "settings"))
+    part.write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"700000\.json: is damaged; remove it, then run the"):
+        finish(tmp_path, settings, 1)
+    state.write_text('{"domain":')
+    with pytest.raises(ConfigError, match=r"settings\.json: is damaged; remove .*, or give"):
+        plan(tmp_path, settings, 1)
 
 
 def test_what_is_there_is_not_taken_for_something_else(tmp_path: Path) -> None:

@@ -171,10 +171,11 @@ def test_splits_share_no_seed() -> None:
     splits = sorted(SPLITS.values(), key=lambda seeds: seeds.start)
     for one, other in pairwise(splits):
         assert one.stop <= other.start
-    assert [split_of(seed) for seed in (0, 199_999, 200_000, 500_000, 10**9)] == [
+    assert [split_of(seed) for seed in (0, 199_999, 200_000, 300_000, 500_000, 10**9)] == [
         "photo-train",
         "photo-train",
         "synthetic-train",
+        "photo-ceiling",
         "test",
         "none",
     ]

@@ -36,7 +36,8 @@ tabletop.add_command(train)
     type=click.IntRange(0, 999_999),
     required=True,
     help="Seed of the first scene; the others follow. Photos to learn from begin at 0, renders to "
-    "translate at 200000, validation at 400000, test at 500000, bundled at 600000.",
+    "translate at 200000, photos with labels at 300000, validation at 400000, test at 500000, "
+    "bundled at 600000.",
 )
 @click.option(
     "--output",

@@ -5,7 +5,8 @@
     OUTPUT/depth/000123.png      16-bit, millimetres
     OUTPUT/.tabletop/            settings.json, and a picture's annotations once it is whole
 
-A picture's annotations are written after its files, so what is there is whole. Every file depends
+A picture's annotations are written after its files, so what is there is whole; a picture of which
+a file was removed is made again. Every file depends
 on the seed and the settings alone: a run that was stopped and goes on ends with the same bytes.
 """
 
@@ -69,7 +70,7 @@ def plan(output: Path, settings: Sequence[Settings], count: int) -> list[Task]:
         targets = [
             (root, one)
             for root, one in zip(roots, settings, strict=True)
-            if not _part(root, seed).is_file()
+            if not all(path.is_file() for path in _files(root, seed, one))
         ]
         if targets:
             tasks.append(Task(seed, tuple(targets)))
@@ -84,7 +85,8 @@ def finish(output: Path, settings: Sequence[Settings], count: int) -> list[Path]
     for one in settings:
         root = output / one.domain if len(settings) > 1 else output
         seeds = range(one.first_seed, one.first_seed + count)
-        parts = [json.loads(_part(root, seed).read_bytes()) for seed in seeds]
+        mend = "remove it, then run the same command again"
+        parts = [_read(_part(root, seed), mend) for seed in seeds]
         _write(root / "annotations.json", _json(coco(one.domain, parts)))
         written.append(root / "annotations.json")
     return written
@@ -125,34 +127,33 @@ def render_task(task: Task) -> int:
     truth = render_truth(scene, size)
     annotations, depth = annotate(scene, truth), depth_png(truth)
     for root, settings in task.targets:
-        suffix, picture = _picture(scene, settings)
-        name = f"images/{task.seed:06d}{suffix}"
-        _write(root / name, picture)
-        _write(root / "depth" / f"{task.seed:06d}.png", depth)
-        part = {"image": image_entry(scene, name, size), "annotations": annotations}
-        _write(_part(root, task.seed), _json(part))
+        picture, depth_map, part = _files(root, task.seed, settings)
+        _write(picture, _picture(scene, settings))
+        _write(depth_map, depth)
+        entry = image_entry(scene, picture.relative_to(root).as_posix(), size)
+        _write(part, _json({"image": entry, "annotations": annotations}))
     return task.seed
 
 
-def _picture(scene: Scene, settings: Settings) -> tuple[str, bytes]:
-    """Return a picture's suffix and bytes."""
+def _picture(scene: Scene, settings: Settings) -> bytes:
+    """Return a picture's file."""
     from PIL import Image
 
     from sv2r_tabletop.camera import photograph
     from sv2r_tabletop.render import render_photo, render_synthetic
 
     if settings.domain == "photo":
-        return ".jpg", photograph(render_photo(scene, settings.size, settings.spp), scene)
+        return photograph(render_photo(scene, settings.size, settings.spp), scene)
     out = io.BytesIO()
     Image.fromarray(render_synthetic(scene, settings.size)).save(out, "PNG")
-    return ".png", out.getvalue()
+    return out.getvalue()
 
 
 def _claim(root: Path, settings: Settings, count: int) -> None:
     """Make a dataset's folder, or see that the one that is there can go on."""
     state = root / _STATE / "settings.json"
     if state.is_file():
-        _require_same(root, json.loads(state.read_bytes()), settings)
+        _require_same(root, _read(state, f"remove {root}, or give another --output"), settings)
         seeds = (int(path.stem) for path in state.parent.glob("[0-9]*.json"))
         there = max(seeds, default=settings.first_seed - 1) - settings.first_seed + 1
         if there > count:
@@ -177,8 +178,30 @@ def _require_same(root: Path, before: Mapping[str, Any], settings: Settings) -> 
             )
 
 
+def _files(root: Path, seed: int, settings: Settings) -> tuple[Path, Path, Path]:
+    """Return where a seed's picture, depth, and annotations go, in the order of writing."""
+    suffix = ".jpg" if settings.domain == "photo" else ".png"
+    name = f"{seed:06d}"
+    return root / "images" / (name + suffix), root / "depth" / f"{name}.png", _part(root, seed)
+
+
 def _part(root: Path, seed: int) -> Path:
     return root / _STATE / f"{seed:06d}.json"
+
+
+def _read(path: Path, mend: str) -> dict[str, Any]:
+    """Return a JSON object that `_json` wrote.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: is damaged; {mend}")
+    return value
 
 
 def _json(value: object) -> bytes:

@@ -1,6 +1,8 @@
-"""The bundled model's recipe: `sv2r train base`, then `sv2r train controlnet`, put in one folder.
+"""A recipe for a model like the bundled one: `sv2r train base`, then `sv2r train controlnet`.
 
-Both learn from photographs alone. Nothing here sees a synthetic render, or a label of a photo.
+The bundled model itself was made in several trainings of about these steps, as its card says; the
+recipe has been run whole at toy size alone. Both trainings learn from photographs alone: nothing
+here sees a synthetic render, or a label of a photo.
 """
 
 from __future__ import annotations
@@ -94,20 +96,20 @@ RECIPES: Mapping[str, Recipe] = {
     "--photos",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     required=True,
-    help="The folder with photographs; their labels, if there are any, are not looked at.",
+    help="A folder with photographs alone: the images folder of what `sv2r tabletop render` wrote.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="The model's folder; the trainings keep their state in OUTPUT-training.",
+    help="The model's new folder; the trainings keep their state in OUTPUT-training.",
 )
 @click.option(
     "--size",
     type=click.Choice(list(RECIPES)),
     default="small",
     show_default=True,
-    help="small: what is bundled, on two CPU cores. large: for a GPU.",
+    help="small: about the steps of the bundled model, for a CPU. large: for a GPU, not run yet.",
 )
 @click.option(
     "--seed",
@@ -117,16 +119,21 @@ RECIPES: Mapping[str, Recipe] = {
     help="Of weights, batches and noise; the same seed gives the same model.",
 )
 def train(photos: Path, output: Path, size: str, seed: int) -> int:
-    """Train the world's model from photographs, as the bundled one was.
+    """Train a model of the world from photographs, much as the bundled one was.
 
     Runs `sv2r train base` and `sv2r train controlnet` with a recipe, printing both commands, and
-    puts what they made into one folder. Stopped or killed, the same command goes on.
+    puts what they made into one folder. Stopped or killed, the same command goes on. The bundled
+    model took several trainings of about these steps; the recipe has been run whole at toy size
+    alone.
     """
     from sv2r.cli.main import cli
 
+    if output.name in ("", ".."):
+        raise ConfigError(f"--output {output}: has no name; give a new folder's, such as model")
     recipe, work = RECIPES[size], output.with_name(f"{output.name}-training")
     shared = {"photos": photos, "seed": seed, "weights": "float16", "license": "Apache-2.0"}
     base, net = work / "base", work / CONTROLNET
+    _require_own(base, net, output)  # before hours are spent
     for words in (
         _words("base", {**shared, "output": base}, recipe.base),
         _words("controlnet", {**shared, **_FLAT, "model": base, "output": net}, recipe.controlnet),
@@ -148,6 +155,18 @@ def _words(kind: str, *options: Options) -> list[str]:
         for one in values:
             words += [f"--{name}", str(one)]
     return words
+
+
+def _require_own(base: Path, net: Path, output: Path) -> None:
+    """Raise ConfigError where a folder holds what `assemble` did not take from these trainings."""
+    for path in sorted(output.rglob("*")):
+        within = path.relative_to(output)
+        of_net = within.parts[0] == CONTROLNET
+        source = net / within.relative_to(CONTROLNET) if of_net else base / within
+        if not source.exists():
+            raise ConfigError(
+                f"--output {output}: holds {within}, which this command did not make; give another"
+            )
 
 
 def assemble(base: Path, net: Path, output: Path) -> None:
@@ -183,8 +202,8 @@ tags:
 # A small model of photographed tables
 
 A latent diffusion model for 128-pixel photographs of tables with mugs, bowls, bottles, boxes,
-balls and cans, with a ControlNet on flattened pictures (the conditioner `flat`). It comes with
-sv2r-tabletop, to try sv2r with. It has no captions.
+balls and cans, with a ControlNet on flattened pictures (the conditioner `flat`). It has no
+captions.
 
 ```bash
 sv2r convert --preset tabletop --input RENDERS --output OUTPUT \\
