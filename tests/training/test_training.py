@@ -208,6 +208,46 @@ def test_time_that_is_up_leaves_a_result_and_the_same_command_goes_on(train, toy
     assert trainings.weights(stopped.output) == trainings.weights(whole.output)
 
 
+def test_time_that_is_up_at_a_step_that_saves_anyway_ends_the_run(train, toy_sd15):
+    values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "save_every": 1}
+    stopped = train("lora", **values, max_time=1e-6)
+    assert (stopped.endings["lora"].step, stopped.finished) == (1, False)
+
+
+def test_a_validation_that_fails_costs_no_step(photos, tmp_path):
+    from accelerate import Accelerator
+    from torch import nn
+
+    from sv2r.training.loop import train
+    from sv2r.training.options import LoraOptions
+    from sv2r.training.run import Run
+    from sv2r.training.state import read_state
+    from sv2r.training.stopping import Stop
+
+    class Line:
+        name, count = "line", 4
+
+        def __init__(self):
+            self.network = nn.Linear(1, 1)
+
+        def example(self, draw):
+            return {"x": torch.rand(1, generator=draw.generator)}
+
+        def loss(self, network, batch):
+            return network(batch["x"]).square().mean()
+
+        def validate(self):
+            raise OSError("no validation today")
+
+    values = {"photos": photos, "output": tmp_path, "model": "none", **STEPS}
+    options = LoraOptions.model_validate({**values, "save_every": 3, "validate_every": 3})
+    accelerator, stop = Accelerator(cpu=True), Stop()
+    run = Run("lora", options, (), [], [], accelerator, stop, trainings.Silent())
+    with pytest.raises(OSError, match="no validation today"):
+        train(Line(), run.plan(), accelerator, tmp_path, stop, trainings.Silent())
+    assert read_state(tmp_path / "line.safetensors")[1]["step"] == 3
+
+
 def test_more_steps_go_on_from_where_a_run_ended(train, toy_sd15):
     values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15)}
     train("lora", **values)

@@ -102,6 +102,7 @@ def train(
     Raises:
         ConfigError: the state there is of another run, the loss is no number, memory is too small.
     """
+    task.network.to(accelerator.device)  # before the running mean, which stays where it is made
     parameters = [p for p in task.network.parameters() if p.requires_grad]
     names = [name for name, p in task.network.named_parameters() if p.requires_grad]
     optimizer = make_optimizer(plan.optimizer, parameters, plan.weight_decay, accelerator.device)
@@ -128,18 +129,17 @@ def train(
             if mean is not None:
                 mean.step(parameters)
             step += 1
-            saves = (
-                step % plan.save_every == 0 or step == plan.steps or _all_stop(stop, accelerator)
-            )
+            stops = _all_stop(stop, accelerator)  # asked at every step, one that saves anyway too
+            saves = stops or step % plan.save_every == 0 or step == plan.steps
             if step % _LOGGED == 0 or saves:
                 value = keeper.log(step, losses, learning_rate(plan, step - 1))
                 losses.clear()
                 rate = (step - begun) / max(time.monotonic() - start, 1e-9)
                 watcher.stepped(task.name, step, plan.steps, value, rate * total * plan.accumulate)
-            if plan.validate_every and step % plan.validate_every == 0 and step < plan.steps:
-                keeper.look(task, step)
             if saves:
                 keeper.save(step)
+            if plan.validate_every and step % plan.validate_every == 0 and step < plan.steps:
+                keeper.look(task, step)
     if mean is not None:
         mean.copy_to(parameters)
     keeper.look(task, step)
