@@ -24,6 +24,7 @@ from sv2r.training.options import (
 )
 from sv2r.training.photos import Photo, Squares, find_photos, fingerprint, split
 from sv2r.training.stopping import Stop
+from sv2r.training.trouble import memory_told
 from sv2r.training.watch import Watcher
 
 if TYPE_CHECKING:
@@ -266,18 +267,22 @@ def _denoising(
     from sv2r.training.objectives import objective_of
 
     options, device = run.options, run.accelerator.device
-    texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
+    mend = "a smaller --resolution"
+    with memory_told("encode captions", "a GPU with more, or --device cpu"):
+        texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
     conditions = maps or (None, None)
 
     def watch(done: int, total: int) -> None:
         run.watcher.counted("encoding squares", done, total)
 
-    latents = encode_squares(pipe.vae, family, run.learnt, device, watch)
-    learnt, held = Material(run.learnt, latents, conditions[0]), None
-    if len(run.held):
-        unseen = encode_squares(pipe.vae, family, run.held, device)
-        held = Material(run.held, unseen, conditions[1])
-    core = getattr(pipe, family.core).to(device)
+    with memory_told("encode squares", mend):
+        latents = encode_squares(pipe.vae, family, run.learnt, device, watch)
+        learnt, held = Material(run.learnt, latents, conditions[0]), None
+        if len(run.held):
+            unseen = encode_squares(pipe.vae, family, run.held, device)
+            held = Material(run.held, unseen, conditions[1])
+    with memory_told(f"train the {name}"):
+        core = getattr(pipe, family.core).to(device)
     if device.type == "cuda":
         import torch
 
