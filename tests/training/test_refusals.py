@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import toy
 from pydantic import ValidationError
@@ -108,7 +110,7 @@ def test_a_resume_with_other_settings(train, toy_sd15, tmp_path):
         f"again, or another --output"
     )
     line = refusal(train, "controlnet", model=str(toy_sd15))
-    assert "was begun with --kind lora, not controlnet" in line
+    assert line.endswith("out holds a training of sv2r train lora; give another --output")
 
 
 def test_a_resume_with_other_photos(train, toy_sd15, photos, tmp_path):
@@ -136,8 +138,44 @@ def test_an_output_that_holds_something_else(train, toy_sd15, photos, tmp_path):
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
     line = refusal(train, "lora", model=str(toy_sd15))
     assert line.endswith("out: is not empty and holds no training; give another")
-    line = refusal(train, "lora", model=str(toy_sd15), output=photos)
+
+
+def test_an_output_that_has_to_do_with_the_photos(train, toy_sd15, photos):
+    model = str(toy_sd15)
+    line = refusal(train, "lora", model=model, output=photos)
     assert line.endswith("is the folder with the photos; give another")
+    line = refusal(train, "lora", model=model, output=photos / "out")
+    assert "lies in the folder with the photos" in line
+    line = refusal(train, "lora", model=model, photos=photos / "kitchen", output=photos)
+    assert line.endswith("the folder with the photos lies in it; give another")
+
+
+def test_an_output_that_cannot_be_written(train, toy_sd15, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    line = refusal(train, "lora", model=str(toy_sd15), output=file)
+    assert line == f"--output {file}: is a file; give another"
+    line = refusal(train, "lora", model=str(toy_sd15), output=file / "a" / "b")
+    assert line == f"--output {file / 'a' / 'b'}: {file} is a file; give another"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_without_the_right_to_write(train, toy_sd15, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o555)
+    line = refusal(train, "lora", model=str(toy_sd15), output=folder / "out")
+    assert line == f"--output {folder / 'out'}: {folder} cannot be written to; give another"
+
+
+def test_fewer_steps_than_were_made(train, toy_sd15, tmp_path):
+    train("lora", model=str(toy_sd15), **STEPS)
+    before = (tmp_path / "out" / "train.yaml").read_bytes()
+    line = refusal(train, "lora", model=str(toy_sd15), steps=1)
+    assert line.endswith(
+        "out holds a training that is at step 2, past --steps 1; give as many at least, or another "
+        "--output"
+    )
+    assert (tmp_path / "out" / "train.yaml").read_bytes() == before
 
 
 def test_a_resolution_that_the_model_cannot_take(train, toy_sd15):

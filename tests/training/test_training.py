@@ -258,3 +258,16 @@ def test_a_loss_that_is_no_number_stops_the_run(train, toy_sd15):
     values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "learning_rate": 1e30}
     with pytest.raises(ConfigError, match=r"loss of the lora is no number at step \d; begin anew"):
         train("lora", **values)
+    assert train("lora", **{**values, "learning_rate": 1e-4}).finished
+
+
+def test_what_a_killed_run_left_is_removed(train, toy_sd15, tmp_path):
+    values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "steps": 1}
+    left = [tmp_path / "out" / name for name in (".sv2r-tmp-1", "training/.sv2r-tmp-2")]
+    (tmp_path / "out" / ".sv2r-tmp-result").mkdir(parents=True)
+    (tmp_path / "out" / "training").mkdir()
+    (tmp_path / "out" / "train.yaml").write_text("kind: lora\n")
+    for file in left:
+        file.write_bytes(b"half")
+    assert train("lora", **values).finished
+    assert not list((tmp_path / "out").rglob(".sv2r-tmp-*"))

@@ -36,6 +36,7 @@ FREE = frozenset(
         "validation_strength",
         "tensorboard",
         "license",
+        "weights",
     }
 )
 

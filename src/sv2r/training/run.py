@@ -14,7 +14,7 @@ from sv2r.errors import ConfigError
 from sv2r.hub import quiet
 from sv2r.plugin.registry import Registry
 from sv2r.training.card import model_card
-from sv2r.training.folder import Kind, begin, check_folder, publish, state_folder
+from sv2r.training.folder import CARD, Kind, begin, check_folder, publish, state_folder
 from sv2r.training.loop import Ending, Plan, Task, train
 from sv2r.training.options import (
     BaseOptions,
@@ -385,6 +385,6 @@ def _finish(
     if run.accelerator.is_main_process:
         card = model_card(run.kind, options, run.photos, endings, use, figures or {})
         with quiet():
-            publish(options.output, write, {"README.md": card})
+            publish(options.output, write, {CARD: card})
     run.accelerator.wait_for_everyone()
     return Result(options.output, endings, use, run.stop.interrupted)
