@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 
 import pytest
 import running
@@ -179,6 +181,15 @@ def test_float16_halves_the_file(train, toy_sd15, tmp_path):
     assert {tensor.dtype for tensor in tensors} == {torch.float16}
 
 
+def test_any_name_of_a_folder_will_do(train, toy_sd15, tmp_path):
+    model, output = tmp_path / "a {model} of mine", tmp_path / "its {} lora"
+    shutil.copytree(toy_sd15, model)
+    values = {**STEPS, **QUIET, "resolution": 32, "model": str(model), "steps": 1}
+    made = train("lora", **values, output=output)
+    words = shlex.split(made.use.replace("\\\n", " "))
+    assert words[-4:] == ["--translator.model", str(model), "--translator.lora", str(output)]
+
+
 @pytest.mark.parametrize("family", ["save_sd3", "save_flux", "save_sdxl"])
 def test_a_lora_is_trained_on_every_family(family, train, tmp_path):
     import toy
@@ -242,7 +253,7 @@ def test_a_validation_that_fails_costs_no_step(photos, tmp_path):
     values = {"photos": photos, "output": tmp_path, "model": "none", **STEPS}
     options = LoraOptions.model_validate({**values, "save_every": 3, "validate_every": 3})
     accelerator, stop = Accelerator(cpu=True), Stop()
-    run = Run("lora", options, (), [], [], accelerator, stop, trainings.Silent())
+    run = Run("lora", options, (), [], [], accelerator, stop, trainings.Silent(), {})
     with pytest.raises(OSError, match="no validation today"):
         train(Line(), run.plan(), accelerator, tmp_path, stop, trainings.Silent())
     assert read_state(tmp_path / "line.safetensors")[1]["step"] == 3
