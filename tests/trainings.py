@@ -12,7 +12,7 @@ from typing import Any
 KINDS = {"lora": "LoraOptions", "controlnet": "ControlnetOptions", "base": "BaseOptions"}
 
 
-class _Silent:
+class Silent:
     def said(self, line: str) -> None:
         return None
 
@@ -29,8 +29,8 @@ def train(kind: str, values: Mapping[str, Any]) -> Any:
 
     checked = getattr(options, KINDS[kind]).model_validate(dict(values))
     if kind == "controlnet":
-        return run.train_controlnet(checked, load_registry(), _Silent())
-    return getattr(run, f"train_{kind}")(checked, _Silent())
+        return run.train_controlnet(checked, load_registry(), Silent())
+    return getattr(run, f"train_{kind}")(checked, Silent())
 
 
 def train_and_die(kind: str, values: Mapping[str, Any], step: int) -> None:

@@ -41,6 +41,7 @@ def test_the_last_lines_say_how_far_it_came_and_what_to_do_with_it(sv2r, asked, 
     assert error.splitlines()[0] == (
         "photos      5 · 4 squares of 32 px to learn from · 1 photos held out"
     )
+    assert error.splitlines()[1] == "device      cpu · 1 at once · precision float32"
 
 
 def test_train_yaml_repeats_a_run_into_another_folder(sv2r, asked, tmp_path):
@@ -60,6 +61,7 @@ def test_train_yaml_repeats_a_run_into_another_folder(sv2r, asked, tmp_path):
     [
         (["lora", "--rnk", 4], "Error: no option --rnk; did you mean --rank?\n"),
         (["lora", "--rank", 0], "Error: --rank must be at least 1, not '0'"),
+        (["lora", "--lora", "l", "--rank", 8], "Error: --rank is as --lora has it; leave one of"),
         (["lora", "--conditioner.canny.sigma", 2], "Error: no option --conditioner.canny.sigma; "),
         (
             ["controlnet", "--conditioner.canny.sigm", 2],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sv2r.errors import ConfigError
+from sv2r.images.references import find_photos as find_references
 from sv2r.training.draws import Draws
 from sv2r.training.options import LoraOptions, seconds
 from sv2r.training.photos import Place, cut, find_photos, fingerprint, split
@@ -38,6 +39,18 @@ def test_a_caption_is_made_from_the_template_or_read_from_the_file_beside(photos
     assert templated[0].caption == "a photo of 0 in a dining room"
     assert find_photos(options(photos, caption_files=True))[0].caption == "mug 0"
     assert find_photos(options(photos))[0].caption == ""
+
+
+def test_of_a_dataset_only_the_images_are_photos(photos, tmp_path):
+    for place in ("a.png", "set/images/b.png", "set/depth/b.png", "set/masks/mug/b.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "kitchen" / "1.png", tmp_path / place)
+    assert len(find_photos(options(tmp_path))) == 4
+    (tmp_path / "set" / "annotations.json").write_text("{}")
+    assert [p.name for p in find_photos(options(tmp_path))] == ["a.png", "set/images/b.png"]
+    references = find_references(tmp_path, "--photos").paths
+    assert references == (tmp_path / "a.png", tmp_path / "set" / "images" / "b.png")
+    assert [p.name for p in find_photos(options(tmp_path / "set" / "depth"))] == ["b.png"]
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -71,6 +84,8 @@ def test_a_broken_photo_is_named_or_left_out(photos, tmp_path):
     [
         ({"caption": "a {colour} mug"}, r"no field \{colour\}; there are \{stem\} \{folder\}"),
         ({"caption": "a {stem"}, "--caption 'a {stem'"),
+        ({"caption": "a {stem:d}"}, r"'a \{stem:d\}': .*; write \{stem\} alone"),
+        ({"caption": "a {stem:{x}}"}, r"'a \{stem:\{x\}\}': .*; write \{stem\} alone"),
     ],
 )
 def test_a_caption_that_cannot_be_made_is_refused(photos, more, line):

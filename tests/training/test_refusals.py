@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import toy
 from pydantic import ValidationError
 
 from sv2r.errors import ConfigError
-from sv2r.training.options import BaseOptions
+from sv2r.training.options import BaseOptions, ControlnetOptions, LoraOptions
+from sv2r.training.run import check_memory
 
 STEPS = {"steps": 2, "batch_size": 2, "device": "cpu", "resolution": 32, "held_out": 0}
 
@@ -37,12 +40,14 @@ def test_a_controlnet_for_a_transformer(train, tmp_path):
 
 
 def test_a_unet_without_the_vae_that_it_knows():
-    with pytest.raises(ValidationError, match="unet goes with the VAE that it was trained with"):
+    with pytest.raises(ValidationError, match="--unet goes with the VAE that it was trained with"):
         BaseOptions(photos="photos", output="out", unet="model/unet")
 
 
 def test_no_steps_for_a_new_unet():
-    with pytest.raises(ValidationError, match="steps 0 leaves a UNet as it is; give one by unet"):
+    with pytest.raises(
+        ValidationError, match="--steps 0 leaves a UNet as it is; give one by --unet"
+    ):
         BaseOptions(photos="photos", output="out", steps=0)
 
 
@@ -57,6 +62,59 @@ def test_a_unet_that_does_not_fit(train, toy_sd15, part, more, message):
     options = {"unet": str(toy_sd15 / part), "vae": str(toy_sd15 / "vae"), "vae_crop": 16}
     options |= {"text_width": 16, **more}
     assert message in refusal(train, "base", **options)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"unet_channels": (8, 8)}, "has sizes of its own; leave --unet-channels out"),
+        ({"unet_layers": 3}, "has sizes of its own; leave --unet-layers out"),
+        ({}, "--prediction v_prediction: the scheduler beside --unet"),
+    ],
+)
+def test_an_option_that_a_unet_contradicts(train, toy_sd15, more, message):
+    given = {"unet": str(toy_sd15 / "unet"), "vae": str(toy_sd15 / "vae"), "vae_crop": 16}
+    options = {**given, "text_width": 16, "heads": 2, **more}
+    assert message in refusal(train, "base", **options)
+
+
+def test_a_vae_whose_factor_does_not_divide_the_resolution(train, toy_sd15):
+    vae = str(toy_sd15 / "vae")
+    line = refusal(train, "base", vae=vae, resolution=33, vae_crop=16)
+    assert line == f"--resolution 33 is no multiple of 2, as --vae {vae} needs it"
+    line = refusal(train, "base", vae=vae, vae_crop=17, sharpen_steps=1)
+    assert line == f"--vae-crop 17 is no multiple of 2, as --vae {vae} needs it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        (LoraOptions, {"lora": "l", "rank": 8}, "--rank is as --lora has it"),
+        (LoraOptions, {"lora": "l", "targets": ("to_q",)}, "--targets is as --lora has it"),
+        (ControlnetOptions, {"controlnet": "c", "embedding": (4,)}, "--embedding is as --contr"),
+        (BaseOptions, {"text_width": 65}, "--text-width 65 is odd"),
+        (BaseOptions, {"heads": 3}, "--unet-channels 64 is no multiple of --heads 3"),
+        (BaseOptions, {"latent_channels": 3}, "greater than or equal to 4"),
+    ],
+)
+def test_options_that_contradict_each_other(kind, more, message):
+    model = {} if kind is BaseOptions else {"model": "m"}
+    with pytest.raises(ValidationError, match=message):
+        kind.model_validate({"photos": "photos", "output": "out", **model, **more})
+    # What a run wrote out, defaults and all, is no contradiction.
+    written = kind.model_validate({"photos": "photos", "output": "out", **model})
+    start = {LoraOptions: {"lora": "l"}, ControlnetOptions: {"controlnet": "c"}, BaseOptions: {}}
+    kind.model_validate({**written.model_dump(mode="json"), **start[kind]})
+
+
+def test_a_controlnet_for_latents_of_another_size(train, toy_sd15, tmp_path):
+    line = refusal(train, "controlnet", model=str(toy_sd15), embedding=(4, 4, 8))
+    assert line == (
+        f"--embedding has 3 numbers; the model {toy_sd15}, with one latent for 2 pixels, takes 2"
+    )
+    net = toy.save_controlnet(tmp_path / "net", factor=8)
+    line = refusal(train, "controlnet", model=str(toy_sd15), controlnet=str(net))
+    assert line.endswith(f"{toy_sd15}: it is for one latent for 8 pixels, not 2")
 
 
 def test_a_lora_that_does_not_fit(train, toy_sd15, toy_sdxl, tmp_path):
@@ -108,7 +166,7 @@ def test_a_resume_with_other_settings(train, toy_sd15, tmp_path):
         f"again, or another --output"
     )
     line = refusal(train, "controlnet", model=str(toy_sd15))
-    assert "was begun with --kind lora, not controlnet" in line
+    assert line.endswith("out holds a training of sv2r train lora; give another --output")
 
 
 def test_a_resume_with_other_photos(train, toy_sd15, photos, tmp_path):
@@ -120,6 +178,18 @@ def test_a_resume_with_other_photos(train, toy_sd15, photos, tmp_path):
     (folder / "kitchen" / "1.png").unlink()
     line = refusal(train, "lora", model=str(toy_sd15), photos=folder, steps=4)
     assert "was begun with photos 10 (SHA-256" in line
+    assert line.endswith("give the same again, or another --output")
+
+
+def test_a_resume_with_other_weights(train, toy_sd15, tmp_path):
+    import shutil
+
+    model = tmp_path / "model"
+    shutil.copytree(toy_sd15, model)
+    train("lora", model=str(model), **STEPS)
+    toy.save_sd15(model, seed=1)
+    line = refusal(train, "lora", model=str(model), steps=4)
+    assert "lora.safetensors: was begun with the weights of --model SHA-256 " in line
     assert line.endswith("give the same again, or another --output")
 
 
@@ -136,8 +206,44 @@ def test_an_output_that_holds_something_else(train, toy_sd15, photos, tmp_path):
     (tmp_path / "out" / "thesis.txt").write_text("years of work")
     line = refusal(train, "lora", model=str(toy_sd15))
     assert line.endswith("out: is not empty and holds no training; give another")
-    line = refusal(train, "lora", model=str(toy_sd15), output=photos)
+
+
+def test_an_output_that_has_to_do_with_the_photos(train, toy_sd15, photos):
+    model = str(toy_sd15)
+    line = refusal(train, "lora", model=model, output=photos)
     assert line.endswith("is the folder with the photos; give another")
+    line = refusal(train, "lora", model=model, output=photos / "out")
+    assert "lies in the folder with the photos" in line
+    line = refusal(train, "lora", model=model, photos=photos / "kitchen", output=photos)
+    assert line.endswith("the folder with the photos lies in it; give another")
+
+
+def test_an_output_that_cannot_be_written(train, toy_sd15, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    line = refusal(train, "lora", model=str(toy_sd15), output=file)
+    assert line == f"--output {file}: is a file; give another"
+    line = refusal(train, "lora", model=str(toy_sd15), output=file / "a" / "b")
+    assert line == f"--output {file / 'a' / 'b'}: {file} is a file; give another"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_without_the_right_to_write(train, toy_sd15, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o555)
+    line = refusal(train, "lora", model=str(toy_sd15), output=folder / "out")
+    assert line == f"--output {folder / 'out'}: {folder} cannot be written to; give another"
+
+
+def test_fewer_steps_than_were_made(train, toy_sd15, tmp_path):
+    train("lora", model=str(toy_sd15), **STEPS)
+    before = (tmp_path / "out" / "train.yaml").read_bytes()
+    line = refusal(train, "lora", model=str(toy_sd15), steps=1)
+    assert line.endswith(
+        "out holds a training that is at step 2, past --steps 1; give as many at least, or another "
+        "--output"
+    )
+    assert (tmp_path / "out" / "train.yaml").read_bytes() == before
 
 
 def test_a_resolution_that_the_model_cannot_take(train, toy_sd15):
@@ -145,10 +251,15 @@ def test_a_resolution_that_the_model_cannot_take(train, toy_sd15):
     assert line == f"--resolution 33: {toy_sd15} takes multiples of 2"
 
 
-def test_too_little_memory(train, toy_sd15):
-    line = refusal(train, "lora", model=str(toy_sd15), crops=64, resolution=4096)
-    assert "need about" in line
-    assert line.endswith("use fewer photos or --crops, or --flip false")
+def test_too_little_memory():
+    options = BaseOptions(photos="photos", output="out", resolution=128)
+    vae = {"block_out_channels": (8, 8, 8), "latent_channels": 6}
+    needed = 100 * (128 // 4) ** 2 * 6 * 2 * 4
+    check_memory(options, 100, vae, free=needed)
+    with pytest.raises(ConfigError) as told:
+        check_memory(options, 100, vae, free=needed - 1)
+    assert str(told.value).startswith("100 squares of 128 px need about 0.0 GB of memory and")
+    assert str(told.value).endswith("use fewer photos or --crops, or --flip false")
 
 
 @pytest.mark.parametrize(

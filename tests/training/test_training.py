@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 
 import pytest
 import running
@@ -193,6 +195,15 @@ def test_float16_halves_the_file(train, toy_sd15, tmp_path):
     assert {tensor.dtype for tensor in tensors} == {torch.float16}
 
 
+def test_any_name_of_a_folder_will_do(train, toy_sd15, tmp_path):
+    model, output = tmp_path / "a {model} of mine", tmp_path / "its {} lora"
+    shutil.copytree(toy_sd15, model)
+    values = {**STEPS, **QUIET, "resolution": 32, "model": str(model), "steps": 1}
+    made = train("lora", **values, output=output)
+    words = shlex.split(made.use.replace("\\\n", " "))
+    assert words[-4:] == ["--translator.model", str(model), "--translator.lora", str(output)]
+
+
 @pytest.mark.parametrize("family", ["save_sd3", "save_flux", "save_sdxl"])
 def test_a_lora_is_trained_on_every_family(family, train, tmp_path):
     import toy
@@ -222,6 +233,46 @@ def test_time_that_is_up_leaves_a_result_and_the_same_command_goes_on(train, toy
     assert trainings.weights(stopped.output) == trainings.weights(whole.output)
 
 
+def test_time_that_is_up_at_a_step_that_saves_anyway_ends_the_run(train, toy_sd15):
+    values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "save_every": 1}
+    stopped = train("lora", **values, max_time=1e-6)
+    assert (stopped.endings["lora"].step, stopped.finished) == (1, False)
+
+
+def test_a_validation_that_fails_costs_no_step(photos, tmp_path):
+    from accelerate import Accelerator
+    from torch import nn
+
+    from sv2r.training.loop import train
+    from sv2r.training.options import LoraOptions
+    from sv2r.training.run import Run
+    from sv2r.training.state import read_state
+    from sv2r.training.stopping import Stop
+
+    class Line:
+        name, count = "line", 4
+
+        def __init__(self):
+            self.network = nn.Linear(1, 1)
+
+        def example(self, draw):
+            return {"x": torch.rand(1, generator=draw.generator)}
+
+        def loss(self, network, batch):
+            return network(batch["x"]).square().mean()
+
+        def validate(self):
+            raise OSError("no validation today")
+
+    values = {"photos": photos, "output": tmp_path, "model": "none", **STEPS}
+    options = LoraOptions.model_validate({**values, "save_every": 3, "validate_every": 3})
+    accelerator, stop = Accelerator(cpu=True), Stop()
+    run = Run("lora", options, (), [], [], accelerator, stop, trainings.Silent(), {})
+    with pytest.raises(OSError, match="no validation today"):
+        train(Line(), run.plan(), accelerator, tmp_path, stop, trainings.Silent())
+    assert read_state(tmp_path / "line.safetensors")[1]["step"] == 3
+
+
 def test_more_steps_go_on_from_where_a_run_ended(train, toy_sd15):
     values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15)}
     train("lora", **values)
@@ -232,3 +283,16 @@ def test_a_loss_that_is_no_number_stops_the_run(train, toy_sd15):
     values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "learning_rate": 1e30}
     with pytest.raises(ConfigError, match=r"loss of the lora is no number at step \d; begin anew"):
         train("lora", **values)
+    assert train("lora", **{**values, "learning_rate": 1e-4}).finished
+
+
+def test_what_a_killed_run_left_is_removed(train, toy_sd15, tmp_path):
+    values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "steps": 1}
+    left = [tmp_path / "out" / name for name in (".sv2r-tmp-1", "training/.sv2r-tmp-2")]
+    (tmp_path / "out" / ".sv2r-tmp-result").mkdir(parents=True)
+    (tmp_path / "out" / "training").mkdir()
+    (tmp_path / "out" / "train.yaml").write_text("kind: lora\n")
+    for file in left:
+        file.write_bytes(b"half")
+    assert train("lora", **values).finished
+    assert not list((tmp_path / "out").rglob(".sv2r-tmp-*"))

@@ -72,13 +72,29 @@ def find_photos(root: Path | None, option: str) -> References:
         raise ConfigError(f"no photographs given; add {option} FOLDER")
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give one of photographs by {option}")
-    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
-    found = [path for path in found if path.is_file() and not _is_hidden(path, root)]
+    found = picture_files(root)
     if not found:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
         raise ConfigError(f"{root}: there is no photograph in it ({kinds}); give another folder")
     return References(root, tuple(found))
 
 
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+def picture_files(root: Path) -> list[Path]:
+    """Return the pictures of a folder and its subfolders by name, without hidden ones.
+
+    Of a dataset's folder, one with annotations.json and images/, only those in images/: its depth
+    maps and masks are no photographs.
+    """
+    from sv2r.images.decode import PICTURE_SUFFIXES
+
+    datasets = {
+        file.parent for file in root.rglob("annotations.json") if (file.parent / "images").is_dir()
+    }
+
+    def is_meant(path: Path) -> bool:
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        places = [path.relative_to(folder) for folder in path.parents if folder in datasets]
+        return not hidden and all(place.parts[0] == "images" for place in places)
+
+    found = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    return [path for path in found if is_meant(path) and path.is_file()]

@@ -216,6 +216,8 @@ _OWN = ("value_error", "assertion_error")
 
 def _own_words(name: str, detail: ErrorDetails) -> str:
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if name == "--":  # of the command line as a whole: the message names its options itself
+        return message
     return f"{name} {message}" if message.startswith("must ") else f"{name}: {message}"
 
 

@@ -218,7 +218,7 @@ def whiten(vae: Any, learnt: Squares) -> None:
     """
     import torch
 
-    step = max(1, len(learnt) // 256)
+    step = math.ceil(len(learnt) / 256)
     means, spreads = [], []
     with torch.no_grad():
         for number in range(0, len(learnt), step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -12,11 +13,16 @@ from sv2r.errors import ConfigError
 from sv2r.images.files import TEMPORARY, write_atomically
 from sv2r.job.strict_yaml import read_yaml, write_yaml
 from sv2r.training.options import FREE, TrainOptions
+from sv2r.training.state import read_step
+from sv2r.training.trouble import disk_told
 
 Kind = Literal["lora", "controlnet", "base"]
 
 TRAIN_FILE = "train.yaml"
+CARD = "README.md"
 STATE = "training"
+# The state that --steps counts the steps of.
+_LAST = {"lora": "lora", "controlnet": "controlnet", "base": "unet"}
 
 
 def state_folder(output: Path) -> Path:
@@ -27,15 +33,17 @@ def state_folder(output: Path) -> Path:
 def check_folder(kind: Kind, options: TrainOptions) -> bool:
     """Return whether a run in the output folder is to be gone on with; nothing is written.
 
-    More steps are no other run where the learning rate does not depend on how many there are.
+    More steps are no other run where the learning rate does not depend on how many there are. A
+    run that failed before it saved anything does not keep the folder from another.
 
     Raises:
-        ConfigError: the run there has other settings (the first one is named), or the folder holds
-            something else.
+        ConfigError: the run there has other settings (the first one is named) or is past the steps
+            asked for, the folder holds something else, cannot be written, or has to do with that of
+            the photos.
     """
     output = options.output
-    if options.photos.resolve() == output.resolve():
-        raise ConfigError(f"--output {output}: is the folder with the photos; give another")
+    _require_apart(options.photos.resolve(), output)
+    _require_writable(output)
     file = output / TRAIN_FILE
     if not file.is_file():
         if output.is_dir() and any(not p.name.startswith(TEMPORARY) for p in output.iterdir()):
@@ -43,7 +51,13 @@ def check_folder(kind: Kind, options: TrainOptions) -> bool:
                 f"--output {output}: is not empty and holds no training; give another"
             )
         return False
+    if not any(state_folder(output).glob("*.safetensors")) and not (output / CARD).is_file():
+        return False
     then, now = read_yaml(file.read_text(encoding="utf-8"), str(file)), as_data(kind, options)
+    if then.get("kind") != kind:
+        raise ConfigError(
+            f"{output} holds a training of sv2r train {then.get('kind')}; give another --output"
+        )
     free = {*FREE, *(("steps",) if options.schedule == "constant" else ())}
     for name in dict.fromkeys((*now, *then)):
         if name not in free and then.get(name) != now.get(name):
@@ -52,12 +66,45 @@ def check_folder(kind: Kind, options: TrainOptions) -> bool:
                 f"{output} holds a training that was begun with {option} {then.get(name)}, not "
                 f"{now.get(name)}; give the same again, or another --output"
             )
+    state = state_folder(output) / f"{_LAST[kind]}.safetensors"
+    if (step := read_step(state)) > options.steps:
+        raise ConfigError(
+            f"{output} holds a training that is at step {step:,}, past --steps {options.steps:,}; "
+            f"give as many at least, or another --output"
+        )
     return True
 
 
+def _require_apart(photos: Path, output: Path) -> None:
+    """Raise ConfigError where one folder is, or lies in, the other."""
+    there = output.resolve()
+    if photos == there:
+        raise ConfigError(f"--output {output}: is the folder with the photos; give another")
+    if there.is_relative_to(photos):
+        raise ConfigError(
+            f"--output {output}: lies in the folder with the photos, and a run must not learn from "
+            f"its own pictures; give another"
+        )
+    if photos.is_relative_to(there):
+        raise ConfigError(f"--output {output}: the folder with the photos lies in it; give another")
+
+
+def _require_writable(output: Path) -> None:
+    """Raise ConfigError where the folder cannot be made or nothing can be written into it."""
+    there = next(path for path in (output, *output.parents) if path.exists())
+    if not there.is_dir():
+        what = "is a file" if there == output else f"{there} is a file"
+        raise ConfigError(f"--output {output}: {what}; give another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"--output {output}: {there} cannot be written to; give another")
+
+
 def as_data(kind: Kind, options: TrainOptions) -> dict[str, Any]:
-    """Return the options as train.yaml has them; `kind` says which command reads them."""
-    return {"kind": kind, **options.model_dump(mode="json")}
+    """Return the options as train.yaml has them; `kind` says which command reads them.
+
+    How long one run may take is nothing for its repetition.
+    """
+    return {"kind": kind, **options.model_dump(mode="json", exclude={"max_time"})}
 
 
 def read_config(kind: Kind, file: Path) -> dict[str, Any]:
@@ -76,8 +123,16 @@ def read_config(kind: Kind, file: Path) -> dict[str, Any]:
 
 
 def begin(kind: Kind, options: TrainOptions) -> None:
-    """Write train.yaml, from which on the folder holds this training."""
-    state_folder(options.output).mkdir(parents=True, exist_ok=True)
+    """Write train.yaml, from which on the folder holds this training.
+
+    Temporary files that a killed run left are removed.
+    """
+    state = state_folder(options.output)
+    state.mkdir(parents=True, exist_ok=True)
+    for folder in (options.output, state, state / "pictures"):
+        for path in folder.glob(f"{TEMPORARY}*"):
+            # What a result was written into is a folder.
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     text = write_yaml(as_data(kind, options))
     write_atomically(options.output / TRAIN_FILE, text.encode())
 
@@ -86,8 +141,11 @@ def publish(output: Path, write: Callable[[Path], None], texts: Mapping[str, str
     """Put a result in place file by file, each whole; what says that it is a model comes last.
 
     write: writes the result into an empty folder. texts: further files.
+
+    Raises:
+        StorageError: the disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=output) as name:
+    with disk_told(output), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=output) as name:
         made = Path(name)
         write(made)
         files = sorted(p.relative_to(made) for p in made.rglob("*") if p.is_file())

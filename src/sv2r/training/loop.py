@@ -16,6 +16,7 @@ from sv2r.training.draws import Draw, Draws
 from sv2r.training.optimizers import learning_rate, make_optimizer
 from sv2r.training.state import read_state, write_state
 from sv2r.training.stopping import Stop
+from sv2r.training.trouble import disk_told, memory_told
 from sv2r.training.watch import Watcher
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def train(
 
     Raises:
         ConfigError: the state there is of another run, the loss is no number, memory is too small.
+        StorageError: the disk is full.
     """
+    task.network.to(accelerator.device)  # before the running mean, which stays where it is made
     parameters = [p for p in task.network.parameters() if p.requires_grad]
     names = [name for name, p in task.network.named_parameters() if p.requires_grad]
     optimizer = make_optimizer(plan.optimizer, parameters, plan.weight_decay, accelerator.device)
@@ -116,7 +119,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(plan, step)
             for _ in range(plan.accumulate):
-                with accelerator.accumulate(network), _memory_told(task.name):
+                with accelerator.accumulate(network), memory_told(f"train the {task.name}"):
                     with accelerator.autocast():
                         loss = task.loss(network, next(batches))
                     accelerator.backward(loss)
@@ -128,18 +131,17 @@ def train(
             if mean is not None:
                 mean.step(parameters)
             step += 1
-            saves = (
-                step % plan.save_every == 0 or step == plan.steps or _all_stop(stop, accelerator)
-            )
+            stops = _all_stop(stop, accelerator)  # asked at every step, one that saves anyway too
+            saves = stops or step % plan.save_every == 0 or step == plan.steps
             if step % _LOGGED == 0 or saves:
                 value = keeper.log(step, losses, learning_rate(plan, step - 1))
                 losses.clear()
                 rate = (step - begun) / max(time.monotonic() - start, 1e-9)
                 watcher.stepped(task.name, step, plan.steps, value, rate * total * plan.accumulate)
-            if plan.validate_every and step % plan.validate_every == 0 and step < plan.steps:
-                keeper.look(task, step)
             if saves:
                 keeper.save(step)
+            if plan.validate_every and step % plan.validate_every == 0 and step < plan.steps:
+                keeper.look(task, step)
     if mean is not None:
         mean.copy_to(parameters)
     keeper.look(task, step)
@@ -285,7 +287,9 @@ class _Keeper:
         if self._mean is not None:
             self._mean.store(self._parameters)
             self._mean.copy_to(self._parameters)
-        found = task.validate()
+        mend = "a smaller --resolution, or --held-out 0, in another --output"
+        with memory_told(f"look at photos held out with the {self._name}", mend):
+            found = task.validate()
         if self._mean is not None:
             self._mean.restore(self._parameters)
         if found is None:
@@ -320,38 +324,22 @@ class _Keeper:
         values = {f"{self._name}/{key}": value for key, value in row.items() if key != "step"}
         self._accelerator.log(values, step=row["step"])
         if self._accelerator.is_main_process:
-            with self._log.open("a", encoding="utf-8") as file:
+            with disk_told(self._log), self._log.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(row)}\n")
 
 
 def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], state: Path) -> None:
-    """Raise ConfigError where a state is of a run with other settings, naming the first."""
+    """Raise ConfigError where a state is of a run with other settings, naming the first.
+
+    What only one of the two tells, it tells by another version of sv2r.
+    """
     now = json.loads(json.dumps(now))
-    for name in sorted({*then, *now}):
-        if then.get(name) != now.get(name):
+    for name in sorted({*then} & {*now}):
+        if then[name] != now[name]:
             raise ConfigError(
-                f"{state}: was begun with {name} {then.get(name)}, not {now.get(name)}; give the "
-                f"same again, or another --output"
+                f"{state}: was begun with {name} {then[name]}, not {now[name]}; give the same "
+                f"again, or another --output"
             )
-
-
-class _memory_told:  # noqa: N801
-    """Turns running out of a GPU's memory into one line that says what takes less."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        import torch
-
-        if kind is not None and issubclass(kind, torch.OutOfMemoryError):
-            raise ConfigError(
-                f"too little memory to train the {self._name}; try a smaller --batch-size with "
-                f"--accumulate, --gradient-checkpointing true, a smaller --resolution"
-            ) from None
 
 
 def _write_picture(path: Path, picture: Tensor) -> None:

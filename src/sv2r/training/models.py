@@ -12,6 +12,7 @@ from sv2r.diffusion.pipelines import pipeline_class
 from sv2r.diffusion.preflight import require_plain_core
 from sv2r.diffusion.source import Source, find_network, find_pipeline
 from sv2r.errors import ConfigError
+from sv2r.hub import weights_sha256
 from sv2r.training.options import ControlnetOptions, LoraOptions, ModelOptions
 
 
@@ -48,6 +49,14 @@ def _check_controlnet(options: ControlnetOptions, source: Source, family: Family
             f"--model {source.asked} is a {source.class_name}; ControlNets are trained for Stable "
             f"Diffusion 1.x, 2.x and XL"
         )
+    # Each layer of the embedding but the first halves a map, down to the latents.
+    factor = latent_factor(source.configs)
+    layers = factor.bit_length()
+    if options.embedding and len(options.embedding) != layers:
+        raise ConfigError(
+            f"--embedding has {len(options.embedding)} numbers; the model {source.asked}, with one "
+            f"latent for {factor} pixels, takes {layers}"
+        )
     if options.controlnet is None:
         return
     net = find_network(options.controlnet, option="--controlnet")
@@ -60,6 +69,33 @@ def _check_controlnet(options: ControlnetOptions, source: Source, family: Family
                 f"--controlnet {net.asked} does not fit the model {source.asked}: {name} is "
                 f"{net.index.get(name)}, not {unet.get(name)}"
             )
+    widths = net.index.get("conditioning_embedding_out_channels") or (0,) * 4  # as diffusers has it
+    if len(widths) != layers:
+        raise ConfigError(
+            f"--controlnet {net.asked} does not fit the model {source.asked}: it is for one latent "
+            f"for {2 ** (len(widths) - 1)} pixels, not {factor}"
+        )
+
+
+def started_from(
+    *sources: Source, lora: str | None = None, **networks: str | None
+) -> dict[str, str]:
+    """Return the SHA-256 of the weights that a run starts from, by the option that names them.
+
+    networks: single ones, by option. What is in a repository is fetched first.
+
+    Raises:
+        ConfigError: there is no such network or LoRA.
+    """
+    found = [find_network(net, option=f"--{name}") for name, net in networks.items() if net]
+    told = {
+        source.option: weights_sha256(source.weight_files(), source.folder)
+        for source in map(fetch, (*sources, *found))
+    }
+    if lora is not None:
+        file = _lora_file(lora)
+        told["--lora"] = weights_sha256([file], file.parent)
+    return {option: f"SHA-256 {digest[:12]}…" for option, digest in told.items()}
 
 
 def load(source: Source, family: Family, dtype: Any) -> Any:
@@ -106,14 +142,19 @@ def add_lora(pipe: Any, family: Family, options: LoraOptions) -> Any:
     return core
 
 
-def _start_from(pipe: Any, core: Any, lora: str) -> None:
-    """Add LoRA weights from a file, whole or not at all."""
-    from safetensors import SafetensorError, safe_open
-
+def _lora_file(lora: str) -> Path:
     path = Path(lora)
     file = next(iter(sorted(path.glob("*.safetensors"))), path) if path.is_dir() else path
     if not file.is_file() or file.suffix != ".safetensors":
         raise ConfigError(f"--lora {lora}: no such .safetensors file, and no folder that has one")
+    return file
+
+
+def _start_from(pipe: Any, core: Any, lora: str) -> None:
+    """Add LoRA weights from a file, whole or not at all."""
+    from safetensors import SafetensorError, safe_open
+
+    file = _lora_file(lora)
     try:
         with safe_open(file, "pt") as tensors:
             theirs = sum(1 for key in tensors.keys() if "alpha" not in key)  # noqa: SIM118

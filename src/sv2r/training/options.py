@@ -36,6 +36,7 @@ FREE = frozenset(
         "validation_strength",
         "tensorboard",
         "license",
+        "weights",
     }
 )
 
@@ -161,8 +162,20 @@ class LoraOptions(ModelOptions):
         ("to_q", "to_k", "to_v", "to_out.0"), description="Layers that get them, by name."
     )
     lora: Checkpoint | None = Field(
-        None, description="LoRA weights to start from, a .safetensors file or folder."
+        None,
+        description="LoRA weights to start from, a .safetensors file or folder; rank, alpha and "
+        "targets are theirs.",
     )
+
+    @model_validator(mode="after")
+    def _lora_has_its_own(self) -> Self:
+        for name in ("rank", "alpha", "targets"):
+            if (
+                self.lora is not None
+                and getattr(self, name) != type(self).model_fields[name].default
+            ):
+                raise ValueError(f"--{name} is as --lora has it; leave one of the two out")
+        return self
 
 
 class ControlnetOptions(ModelOptions):
@@ -184,6 +197,12 @@ class ControlnetOptions(ModelOptions):
         description="Channels of the layers that embed a control map.  Default: diffusers' own, "
         "or fewer for a small model.",
     )
+
+    @model_validator(mode="after")
+    def _controlnet_has_its_own(self) -> Self:
+        if self.controlnet is not None and self.embedding:
+            raise ValueError("--embedding is as --controlnet has it; leave one of the two out")
+        return self
 
 
 class BaseOptions(TrainOptions):
@@ -217,7 +236,8 @@ class BaseOptions(TrainOptions):
         "one latent for 4 pixels.",
     )
     vae_layers: int = Field(1, ge=1, description="Residual blocks at each resolution.")
-    latent_channels: int = Field(4, ge=1, le=128, description="Channels of the latents.")
+    # 3 could not be told from a picture's, and fewer do not hold its colours.
+    latent_channels: int = Field(4, ge=4, le=128, description="Channels of the latents.")
     kl: float = Field(1e-4, ge=0, description="Weight of the latents' KL divergence from noise.")
     sharpen_steps: int = Field(
         0,
@@ -265,19 +285,30 @@ class BaseOptions(TrainOptions):
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         if not self.vae_channels or not self.unet_channels:
-            raise ValueError("vae_channels and unet_channels need at least one number")
+            raise ValueError("--vae-channels and --unet-channels need at least one number")
         if self.unet is not None and self.vae is None:
-            raise ValueError("unet goes with the VAE that it was trained with; give vae as well")
+            raise ValueError(
+                "--unet goes with the VAE that it was trained with; give --vae as well"
+            )
         if not self.steps and self.unet is None:
-            raise ValueError("steps 0 leaves a UNet as it is; give one by unet")
-        multiple = 2 ** (len(self.vae_channels) - 1)
-        for name in ("resolution", "vae_crop"):
-            if getattr(self, name) % multiple:
-                raise ValueError(f"{name} {getattr(self, name)} is no multiple of {multiple}")
+            raise ValueError("--steps 0 leaves a UNet as it is; give one by --unet")
+        if self.vae is None:
+            self.check_factor(2 ** (len(self.vae_channels) - 1))
         if self.vae_crop > self.resolution:
-            raise ValueError(f"vae_crop {self.vae_crop} is more than resolution {self.resolution}")
-        if self.latent_channels == 3:
-            raise ValueError("latent_channels 3 cannot be told from a picture's; take 4 or more")
-        if self.text_width % 2 or any(width % self.heads for width in self.unet_channels):
-            raise ValueError(f"unet_channels must be multiples of heads {self.heads}")
+            raise ValueError(
+                f"--vae-crop {self.vae_crop} is more than --resolution {self.resolution}"
+            )
+        if self.text_width % 2:
+            raise ValueError(f"--text-width {self.text_width} is odd; take an even one")
+        for width in self.unet_channels:
+            if width % self.heads:
+                raise ValueError(f"--unet-channels {width} is no multiple of --heads {self.heads}")
         return self
+
+    def check_factor(self, factor: int) -> None:
+        """Raise ValueError where pictures cannot be made of latents of factor pixels each."""
+        cut = ("vae_crop",) if self.vae is None or self.sharpen_steps else ()
+        for name in ("resolution", *cut):
+            if getattr(self, name) % factor:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} {getattr(self, name)} is no multiple of {factor}")

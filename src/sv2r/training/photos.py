@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.decode import PICTURE_SUFFIXES, read_picture
+from sv2r.images.references import picture_files
 from sv2r.job.seeds import picture_seed
 from sv2r.training.options import TrainOptions
 
@@ -115,7 +116,7 @@ def cut(pixels: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
 
 
 def find_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
-    """Return the folder's photos, every one decoded once, sorted by name.
+    """Return the folder's photos, every one decoded once, sorted by name; see `picture_files`.
 
     Raises:
         ConfigError: no folder, no photo in it, photos that cannot be read (the first is named),
@@ -125,7 +126,7 @@ def find_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the folder with photos by --photos")
     _check_template(options.caption)
-    paths = sorted(p for p in root.rglob("*") if _is_photo(p.relative_to(root)) and p.is_file())
+    paths = picture_files(root)
     if not paths:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
         raise ConfigError(f"{root}: there is no photo in it ({kinds}); give a folder that has some")
@@ -142,11 +143,6 @@ def find_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
     if not found:
         raise ConfigError(f"{root}: not one of its {len(paths):,} photos can be read: {broken[0]}")
     return found
-
-
-def _is_photo(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)
-    return name.suffix.lower() in PICTURE_SUFFIXES and not hidden
 
 
 def _look(path: Path, options: TrainOptions) -> Photo | str:
@@ -171,7 +167,10 @@ def _caption(path: Path, name: str, options: TrainOptions) -> str:
                 f"{name}: there is no readable {file.name} beside it; {mend}"
             ) from None
     words = {"stem": path.stem, "folder": path.parent.name}
-    return options.caption.format(**{k: v.replace("_", " ") for k, v in words.items()})
+    try:
+        return options.caption.format(**{k: v.replace("_", " ") for k, v in words.items()})
+    except (ValueError, LookupError) as error:  # of a format such as {stem:d}
+        raise ConfigError(f"--caption {options.caption!r}: {error}; write {{stem}} alone") from None
 
 
 def _check_template(template: str) -> None:
@@ -206,6 +205,6 @@ def split(photos: Sequence[Photo], options: TrainOptions) -> tuple[Squares, Squa
 
 
 def fingerprint(photos: Sequence[Photo]) -> str:
-    """Return the SHA-256 of what a run learns from: names, pixels and captions."""
+    """Return the SHA-256 of what a run learns from: names, files' bytes and captions."""
     lines = (f"{photo.sha256}  {photo.name}\0{photo.caption}\n" for photo in photos)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

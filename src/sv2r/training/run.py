@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ from sv2r.errors import ConfigError
 from sv2r.hub import quiet
 from sv2r.plugin.registry import Registry
 from sv2r.training.card import model_card
-from sv2r.training.folder import Kind, begin, check_folder, publish, state_folder
+from sv2r.training.folder import CARD, Kind, begin, check_folder, publish, state_folder
 from sv2r.training.loop import Ending, Plan, Task, train
 from sv2r.training.options import (
     BaseOptions,
@@ -24,6 +27,7 @@ from sv2r.training.options import (
 )
 from sv2r.training.photos import Photo, Squares, find_photos, fingerprint, split
 from sv2r.training.stopping import Stop
+from sv2r.training.trouble import memory_told
 from sv2r.training.watch import Watcher
 
 if TYPE_CHECKING:
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
     from sv2r.training.denoising import Denoising
 
 _MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def _named(accelerator: Any) -> str:
+    """Return an accelerator's precision as --precision names it."""
+    return next(name for name, mixed in _MIXED.items() if mixed == accelerator.mixed_precision)
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """What the three trainings share once they have begun."""
+    """What the three trainings share once they have begun.
+
+    weights: SHA-256 of those that it starts from, by option.
+    """
 
     kind: Kind
     options: TrainOptions
@@ -60,14 +72,19 @@ class Run:
     accelerator: Any
     stop: Stop
     watcher: Watcher
+    weights: Mapping[str, str]
 
     @property
     def dtype(self) -> Any:
         """Return what frozen networks are in, as torch's own."""
         import torch
 
-        names = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
-        return getattr(torch, names[self.accelerator.mixed_precision])
+        return getattr(torch, self.precision)
+
+    @property
+    def precision(self) -> str:
+        """Return what networks compute in, as --precision names it."""
+        return _named(self.accelerator)
 
     def train(self, task: Task, plan: Plan) -> Ending:
         """Train one network; from now on the output folder holds this training."""
@@ -99,7 +116,8 @@ class Run:
             fixed={
                 "photos": f"{len(self.photos):,} (SHA-256 {fingerprint(self.photos)[:12]}…)",
                 "devices": self.accelerator.num_processes,
-                "precision": self.accelerator.mixed_precision,
+                "--precision": self.precision,
+                **{f"the weights of {name}": told for name, told in self.weights.items()},
             },
         )
         return replace(plan, **changed)
@@ -111,10 +129,18 @@ def train_lora(options: LoraOptions, watcher: Watcher) -> Result:
     Raises:
         ConfigError: what cannot work, before the first step; a loss that is no number.
     """
-    from sv2r.training.models import add_lora, check_model, load, lora_weights, sibling
+    from sv2r.training.models import (
+        add_lora,
+        check_model,
+        load,
+        lora_weights,
+        sibling,
+        started_from,
+    )
 
     source, family = check_model(options)
-    with _begun("lora", options, watcher) as run:
+    weights = partial(started_from, source, lora=options.lora)
+    with _begun("lora", options, source.configs.get("vae", {}), watcher, weights) as run:
         with quiet():
             pipe = load(source, family, run.dtype)
             task = _denoising(run, "lora", pipe, family, add_lora(pipe, family, options), run.dtype)
@@ -130,7 +156,10 @@ def train_lora(options: LoraOptions, watcher: Watcher) -> Result:
                 folder, **{f"{family.core}_lora_layers": layers}, safe_serialization=True
             )
 
-        use = f"sdedit \\\n    --translator.model {options.model} --translator.lora {{}}"
+        use = (
+            f"sdedit \\\n    --translator.model {shlex.quote(options.model)} "
+            f"--translator.lora {shlex.quote(str(options.output))}"
+        )
         return _finish(run, endings, use, write)
 
 
@@ -141,11 +170,12 @@ def train_controlnet(options: ControlnetOptions, registry: Registry, watcher: Wa
         ConfigError: as `train_lora`; a conditioner that finds nothing in photos.
     """
     from sv2r.training.conditions import check_conditioner, make_conditions
-    from sv2r.training.models import check_model, load, make_controlnet, sibling
+    from sv2r.training.models import check_model, load, make_controlnet, sibling, started_from
 
     source, family = check_model(options)
     check_conditioner(options, registry)
-    with _begun("controlnet", options, watcher) as run:
+    weights = partial(started_from, source, controlnet=options.controlnet)
+    with _begun("controlnet", options, source.configs.get("vae", {}), watcher, weights) as run:
         device = str(run.accelerator.device)
         maps = make_conditions(options, registry, device, run.learnt, run.held)
         with quiet():
@@ -160,11 +190,12 @@ def train_controlnet(options: ControlnetOptions, registry: Registry, watcher: Wa
 
         produces = registry.spec("conditioner", options.conditioner).produces
         use = (
-            f"controlnet \\\n    --translator.model {options.model} "
-            f"--translator.controlnet {produces}={{}} \\\n    --conditioner {options.conditioner}"
+            f"controlnet \\\n    --translator.model {shlex.quote(options.model)} "
+            f"--translator.controlnet {shlex.quote(f'{produces}={options.output}')} \\\n"
+            f"    --conditioner {options.conditioner}"
         )
         given = "".join(
-            f" --conditioner.{options.conditioner}.{name} {value}"
+            f" --conditioner.{options.conditioner}.{name} {shlex.quote(str(value))}"
             for name, value in options.conditioner_options.items()
         )
         return _finish(run, endings, use + given, write)
@@ -179,11 +210,13 @@ def train_base(options: BaseOptions, watcher: Watcher) -> Result:
         ConfigError: as `train_lora`.
     """
     from sv2r.diffusion.families import family_of
-    from sv2r.training.base import assemble, open_unet, open_vae
-    from sv2r.training.models import sibling
+    from sv2r.training.base import assemble, check_base, open_unet, open_vae
+    from sv2r.training.models import sibling, started_from
 
     family = family_of("StableDiffusionPipeline")
-    with _begun("base", options, watcher) as run, quiet():
+    config = check_base(options)
+    weights = partial(started_from, vae=options.vae, unet=options.unet)
+    with _begun("base", options, config, watcher, weights) as run, quiet():
         vae = open_vae(options)
         endings = {}
         if options.vae is None:
@@ -209,7 +242,8 @@ def train_base(options: BaseOptions, watcher: Watcher) -> Result:
             f"{name}: parameters": f"{sum(p.numel() for p in part.parameters()):,}"
             for name, part in sizes.items()
         }
-        return _finish(run, endings, "sdedit \\\n    --translator.model {}", write, figures)
+        use = f"sdedit \\\n    --translator.model {shlex.quote(str(options.output))}"
+        return _finish(run, endings, use, write, figures)
 
 
 def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
@@ -233,6 +267,7 @@ def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
 def _sharpen(run: Run, options: BaseOptions, vae: Any) -> Ending:
     from sv2r.training.adversarial import Sharpening, interpolate_weights
 
+    vae.to(run.accelerator.device)  # its encoder, too, which is no part of what is trained
     vae.decoder.requires_grad_(requires_grad=True)
     vae.post_quant_conv.requires_grad_(requires_grad=True)
     before = {name: value.clone() for name, value in vae.state_dict().items()}
@@ -268,18 +303,22 @@ def _denoising(
     from sv2r.training.objectives import objective_of
 
     options, device = run.options, run.accelerator.device
-    texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
+    mend = "a smaller --resolution"
+    with memory_told("encode captions", "a GPU with more, or --device cpu"):
+        texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
     conditions = maps or (None, None)
 
     def watch(done: int, total: int) -> None:
         run.watcher.counted("encoding squares", done, total)
 
-    latents = encode_squares(pipe.vae, family, run.learnt, device, watch)
-    learnt, held = Material(run.learnt, latents, conditions[0]), None
-    if len(run.held):
-        unseen = encode_squares(pipe.vae, family, run.held, device)
-        held = Material(run.held, unseen, conditions[1])
-    core = getattr(pipe, family.core).to(device)
+    with memory_told("encode squares", mend):
+        latents = encode_squares(pipe.vae, family, run.learnt, device, watch)
+        learnt, held = Material(run.learnt, latents, conditions[0]), None
+        if len(run.held):
+            unseen = encode_squares(pipe.vae, family, run.held, device)
+            held = Material(run.held, unseen, conditions[1])
+    with memory_told(f"train the {name}"):
+        core = getattr(pipe, family.core).to(device)
     if device.type == "cuda":
         import torch
 
@@ -303,14 +342,24 @@ def _denoising(
 
 
 @contextmanager
-def _begun(kind: Kind, options: TrainOptions, watcher: Watcher) -> Iterator[Run]:
-    """Yield the run once its photos are looked at and its folder is its own."""
+def _begun(
+    kind: Kind,
+    options: TrainOptions,
+    vae: Mapping[str, Any],
+    watcher: Watcher,
+    weights: Callable[[], Mapping[str, str]],
+) -> Iterator[Run]:
+    """Yield the run once its photos are looked at and its folder is its own.
+
+    vae: its configuration. weights: returns `Run.weights`, which takes a while.
+    """
     stop = Stop(options.max_time)
     check_folder(kind, options)
     accelerator = _accelerator(options)
     photos = find_photos(options, lambda n, total: watcher.counted("reading photos", n, total))
     learnt, held = split(photos, options)
-    _check_memory(options, len(learnt))
+    check_memory(options, len(learnt), vae, free_memory())
+    told = weights()
     small = sum(min(photo.size) < options.resolution for photo in photos)
     enlarged = f" · {small:,} are smaller and get enlarged" if small else ""
     watcher.said(
@@ -319,9 +368,9 @@ def _begun(kind: Kind, options: TrainOptions, watcher: Watcher) -> Iterator[Run]
     )
     watcher.said(
         f"device      {accelerator.device} · {accelerator.num_processes} at once · precision "
-        f"{accelerator.mixed_precision}"
+        f"{_named(accelerator)}"
     )
-    yield Run(kind, options, tuple(photos), learnt, held, accelerator, stop, watcher)
+    yield Run(kind, options, tuple(photos), learnt, held, accelerator, stop, watcher, told)
     accelerator.end_training()
 
 
@@ -349,13 +398,23 @@ def _accelerator(options: TrainOptions) -> Any:
     )
 
 
-def _check_memory(options: TrainOptions, squares: int) -> None:
-    """Raise ConfigError where what is kept of the squares does not fit into the free memory."""
+def free_memory() -> float:
+    """Return the bytes of main memory that are free; infinite where the system does not tell."""
     if "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    # Mean and spread of 16 channels at an eighth of the resolution, in float32: the most there is.
-    needed = squares * options.resolution**2 * (2 * 16 * 4) // 64
+        return math.inf
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory(options: TrainOptions, squares: int, vae: Mapping[str, Any], free: float) -> None:
+    """Raise ConfigError where what is kept of the squares does not fit into the free memory.
+
+    vae: its configuration. free: bytes.
+    """
+    from sv2r.diffusion.families import latent_factor
+
+    # Mean and spread of the latents, in float32.
+    side = options.resolution // latent_factor({"vae": vae})
+    needed = squares * side**2 * vae.get("latent_channels", 4) * 2 * 4
     if needed > free:
         raise ConfigError(
             f"{squares:,} squares of {options.resolution} px need about {needed / 1e9:.1f} GB of "
@@ -378,10 +437,10 @@ def _finish(
 ) -> Result:
     """Put the result and its model card in place."""
     options = run.options
-    use = f"sv2r convert --input INPUT --output OUTPUT --translator {use.format(options.output)}"
+    use = f"sv2r convert --input INPUT --output OUTPUT --translator {use}"
     if run.accelerator.is_main_process:
         card = model_card(run.kind, options, run.photos, endings, use, figures or {})
         with quiet():
-            publish(options.output, write, {"README.md": card})
+            publish(options.output, write, {CARD: card})
     run.accelerator.wait_for_everyone()
     return Result(options.output, endings, use, run.stop.interrupted)

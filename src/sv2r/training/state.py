@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import ConfigError
 from sv2r.images.files import replacing
+from sv2r.training.trouble import disk_told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +28,9 @@ def write_state(
 
     weights, mean: what is trained and its running mean, by name. optimizer: its `state_dict`.
     more: whatever else there is, as JSON values.
+
+    Raises:
+        StorageError: the disk is full.
     """
     from safetensors.torch import save_file
 
@@ -41,7 +46,7 @@ def write_state(
             else:
                 values[place] = value
     told = {"step": step, "values": values, **more}
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, disk_told(path):
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             temporary,
@@ -57,18 +62,11 @@ def read_state(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]] |
     Raises:
         ConfigError: the file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         return None
     parts: dict[str, dict[str, Any]] = {"weights": {}, "mean": {}, "optimizer": {}}
-    try:
-        with safe_open(path, "pt") as file:
-            told = json.loads(file.metadata()["sv2r"])
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        mend = "delete it to begin anew"
-        raise ConfigError(f"{path}: is damaged ({error}); {mend}") from None
+    with _opened(path) as (file, told):
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for place, value in {**found, **told.pop("values")}.items():
         part, _, name = place.partition("/")
         if part == "optimizer":
@@ -77,3 +75,28 @@ def read_state(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]] |
         else:
             parts[part][name] = value
     return parts, told
+
+
+def read_step(path: Path) -> int:
+    """Return the step that a state is of, 0 where there is none; no weight is read.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    if not path.is_file():
+        return 0
+    with _opened(path) as (_, told):
+        return int(told["step"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield a state's open file and what is told in it besides tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            yield file, json.loads(file.metadata()["sv2r"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        mend = "delete it to begin anew"
+        raise ConfigError(f"{path}: is damaged ({error}); {mend}") from None
