@@ -74,6 +74,14 @@ def test_tiny_pictures_have_no_grain(size):
     assert made.shape == (3, *size)
 
 
+def test_a_large_photograph_is_looked_at_in_part():
+    large = warm(1100, 2200) + noise((3, 1100, 2200))
+    look, small = look_of(large), look_of(warm(550, 1100))
+    torch.testing.assert_close(look.colours, small.colours, atol=0.03, rtol=0)
+    assert look.grain.tolist() == pytest.approx([0.02] * 3, rel=0.1)
+    assert look.short == 1100
+
+
 @pytest.fixture
 def photos(tmp_path):
     for number in range(5):

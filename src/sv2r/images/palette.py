@@ -21,6 +21,8 @@ _DARKEST = 0.5 / 255 / 12.92
 
 # Every one is decoded before the first picture is made.
 _MOST_PHOTOS = 256
+# Pixels of the short side that colours are taken from, and the side of the middle.
+_ENOUGH, _MIDDLE = 512, 1024
 # A picture of hardly any contrast would show nothing but its noise.
 _MOST_GAIN = 2.5
 # J. Immerkær, Fast Noise Variance Estimation, Computer Vision and Image Understanding 64 (2), 1996:
@@ -59,7 +61,7 @@ class Palette:
             ConfigError: one of them cannot be read.
         """
         some = references.some(_MOST_PHOTOS)
-        return cls(some, tuple(map(look_of, some.read_all())))
+        return cls(some, tuple(some.each(look_of)))
 
     def give(self, picture: Tensor, seed: int) -> Tensor:
         """Return a (3, H, W) sRGB picture in [0, 1] with the look that its seed draws."""
@@ -70,8 +72,20 @@ class Palette:
 
 
 def look_of(photo: Tensor) -> Look:
-    """Return the look of a (3, H, W) sRGB photograph in [0, 1]."""
-    return Look(spread(to_lab(photo)), *_grain(photo), min(photo.shape[-2:]))
+    """Return the look of a (3, H, W) sRGB photograph, uint8 or float32 in [0, 1].
+
+    Of a large one, some of the pixels tell the colours, and its middle the grain.
+    """
+    height, width = photo.shape[-2:]
+    step = max(1, min(height, width) // _ENOUGH)
+    top, left = max(0, height - _MIDDLE) // 2, max(0, width - _MIDDLE) // 2
+    middle = photo[:, top : top + _MIDDLE, left : left + _MIDDLE]
+    some, middle = (_in_unit(part) for part in (photo[:, ::step, ::step], middle))
+    return Look(spread(to_lab(some)), *_grain(middle), min(height, width))
+
+
+def _in_unit(photo: Tensor) -> Tensor:
+    return photo.contiguous() if photo.is_floating_point() else photo.contiguous().float() / 255
 
 
 def take_on(picture: Tensor, look: Look, generator: torch.Generator) -> Tensor:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sv2r.errors import ConfigError, SampleError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,11 @@ class References:
         return References(self.folder, tuple(self.paths[int(n * step)] for n in range(count)))
 
     def read(self, number: int) -> Tensor:
-        """Return a photograph as (3, H, W) float32 in [0, 1].
+        """Return a photograph as (3, H, W) float32 in [0, 1]; raises as `levels` does."""
+        return self.levels(number).contiguous().float() / 255
+
+    def levels(self, number: int) -> Tensor:
+        """Return a photograph as (3, H, W) uint8.
 
         Raises:
             ConfigError: it cannot be read.
@@ -49,13 +55,16 @@ class References:
             # What SampleError says to do is meant for renders.
             what = str(error).partition(";")[0]
             raise ConfigError(f"{self.folder}: {what}; take it out of the folder") from error
-        pixels = torch.from_numpy(picture.pixels.copy())
-        return pixels.permute(2, 0, 1).contiguous().float() / 255
+        picture.pixels.setflags(write=True)  # torch has no memory that is read-only
+        return torch.from_numpy(picture.pixels).permute(2, 0, 1)
 
-    def read_all(self) -> Iterator[Tensor]:
-        """Yield all of them in order, as `read` does; several are decoded at a time."""
+    def each(self, look: Callable[[Tensor], T]) -> Iterator[T]:
+        """Yield what is made of each photograph's levels, in order.
+
+        Several are read at a time, and none is kept: they may be large.
+        """
         with ThreadPoolExecutor(4) as pool:
-            yield from pool.map(self.read, range(len(self.paths)))
+            yield from pool.map(lambda number: look(self.levels(number)), range(len(self.paths)))
 
 
 def find_photos(root: Path | None, option: str) -> References:

@@ -35,6 +35,6 @@ def open_photos(options: PhotoOptions) -> References:
         ConfigError: there are none, or one cannot be read.
     """
     references = find_photos(options.photos, _OPTION)
-    for _ in references.read_all():
-        pass
+    for number in range(len(references.paths)):
+        references.levels(number)
     return references

@@ -63,7 +63,10 @@ def build(options: ReinhardOptions, runtime: Runtime) -> Reinhard:
         ConfigError: there are no photographs, or one cannot be read.
     """
     references = find_photos(options.photos, "--translator.photos")
-    return Reinhard(references, tuple(spread(to_lab(photo)) for photo in references.read_all()))
+    return Reinhard(
+        references,
+        tuple(references.each(lambda photo: spread(to_lab(photo.contiguous().float() / 255)))),
+    )
 
 
 @hookimpl
