@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import running
-from conftest import make_coco
+from conftest import make_coco, write_render
 from test_convert import files_of, records_of
 
 from sv2r.images.files import TEMPORARY
@@ -43,6 +44,16 @@ def wait_for(path: Path, process) -> None:
         time.sleep(0.01)
 
 
+def enlarge(renders: Path, names) -> None:
+    """Make some pictures of a COCO folder 512 pixels a side."""
+    data = json.loads((renders / "annotations.json").read_text())
+    for image in data["images"]:
+        if image["file_name"] in names:
+            image |= {"height": 512, "width": 512}
+            write_render(renders / image["file_name"], 512, 512, image["id"])
+    (renders / "annotations.json").write_text(json.dumps(data))
+
+
 def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(asked, tmp_path):
     process = started(asked, tmp_path)
     wait_for(tmp_path / "out" / NAMES[0], process)
@@ -69,9 +80,10 @@ def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(as
 
 
 def test_the_second_ctrl_c_stops_at_once_and_leaves_nothing_half_written(asked, tmp_path):
-    # Long enough that the second picture is not done, however late a busy disk shows the first.
-    make_coco(tmp_path / "renders", NAMES, size=(128, 128))
-    words = [*asked, "--translator.steps", 900]
+    # All but the first are so large that the second is not done, however late a busy disk shows
+    # the first.
+    enlarge(tmp_path / "renders", NAMES[1:])
+    words = [*asked, "--translator.steps", 600]
     process = started(words, tmp_path)
     wait_for(tmp_path / "out" / NAMES[0], process)  # the second one has been begun
     os.kill(process.pid, signal.SIGINT)
