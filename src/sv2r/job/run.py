@@ -199,13 +199,14 @@ def _until(stop: threading.Event, tasks: Iterable[Any]) -> Iterator[Any]:
 
 @contextmanager
 def _first_interrupt_sets(events: Iterable[threading.Event], watch: Watcher) -> Iterator[None]:
-    """Let the first Ctrl-C set events, and the second one interrupt as ever."""
+    """Let the first Ctrl-C set events, and the second one interrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def drain(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
+        # A job that a script began in the background has SIGINT ignored before.
+        signal.signal(signal.SIGINT, before if callable(before) else signal.default_int_handler)
         for event in events:
             event.set()
         watch.said("stopping: finishing what is begun; Ctrl-C again stops at once")

@@ -34,7 +34,9 @@ class Stop:
 
         def wish(number: int, frame: FrameType | None) -> None:
             self.interrupted = True
-            signal.signal(number, before[signal.Signals(number)])
+            again = before[signal.Signals(number)]
+            # A run that a script began in the background has SIGINT ignored before.
+            signal.signal(number, signal.SIG_DFL if again == signal.SIG_IGN else again)
 
         for number in before:
             signal.signal(number, wish)
