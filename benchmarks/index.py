@@ -111,9 +111,9 @@ def run(measure: str, folder: Path, gigabytes: float = 0, seconds: float = 0) ->
 
 def measure_sv2r(folder: Path) -> dict[str, float]:
     """Return what loading costs with sv2r, and what the labels of one picture cost then."""
-    import sv2r.loaders.coco_cache
-    import sv2r.loaders.coco_samples  # noqa: F401 - imported before the clock starts
-    from sv2r.loaders.coco import CocoOptions, load
+    import sv2r.loaders.coco.cache
+    import sv2r.loaders.coco.samples  # noqa: F401 - imported before the clock starts
+    from sv2r.loaders.coco.loader import CocoOptions, load
 
     options = CocoOptions.model_validate({"annotations": _FILE, "images": "."})
     clock = Clock()

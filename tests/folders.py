@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from sv2r.loaders.folder import FolderOptions, load
+from sv2r.loaders.folder.loader import FolderOptions, load
 from sv2r.plugin.options import validate_options
 
 IDS = np.array([[0, 1, 1], [7, 7, 0]], np.uint16)

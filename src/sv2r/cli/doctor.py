@@ -90,7 +90,7 @@ def _plugins() -> dict[str, Any]:
 def _caches() -> list[dict[str, Any]]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from sv2r.loaders.coco_cache import cache_file
+    from sv2r.loaders.coco.cache import cache_file
 
     return [_cache("hub", Path(HF_HUB_CACHE)), _cache("coco index", cache_file(Path("any")).parent)]
 

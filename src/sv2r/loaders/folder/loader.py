@@ -14,18 +14,18 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from sv2r.errors import ConfigError
 from sv2r.images.files import inside
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
-from sv2r.loaders.folder_foreign import foreign_format
-from sv2r.loaders.folder_layout import Asked, NothingFound, find_places
-from sv2r.loaders.folder_pairs import Pair, Pairs, pair_up
-from sv2r.loaders.folder_tree import Tree, read_tree
-from sv2r.loaders.mask_keys import named, read_key
+from sv2r.loaders.folder.foreign import foreign_format
+from sv2r.loaders.folder.keys import named, read_key
+from sv2r.loaders.folder.layout import Asked, NothingFound, find_places
+from sv2r.loaders.folder.pairs import Pair, Pairs, pair_up
+from sv2r.loaders.tree import Tree, read_tree
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.types import Dataset, Instances, Match, Sample
 
 if TYPE_CHECKING:
-    from sv2r.loaders.mask_encodings import Reading
+    from sv2r.loaders.folder.encodings import Reading
 
 
 def _inner(folder: str) -> str:
@@ -161,7 +161,7 @@ def load_instances(root: Path, pair: Pair, reading: Reading) -> Instances:
         SampleError: a mask or the JSON that names its values cannot be read as it was asked for.
     """
     from sv2r.images.decode import picture_size
-    from sv2r.loaders.mask_encodings import Stencil, read_mask, read_names, read_stencils
+    from sv2r.loaders.folder.encodings import Stencil, read_mask, read_names, read_stencils
 
     place = pair.place
     if place.naming.mask is None:
@@ -187,8 +187,8 @@ def load(options: FolderOptions, root: Path) -> Dataset:
     Raises:
         ConfigError: there is no folder, no picture with a mask, or no telling how masks are meant.
     """
-    from sv2r.loaders.folder_looking import category_names, choose_encoding, layout_notes
-    from sv2r.loaders.mask_encodings import Reading
+    from sv2r.loaders.folder.encodings import Reading
+    from sv2r.loaders.folder.guess import category_names, choose_encoding, layout_notes
 
     tree = read_tree(root)
     pairs = _pairs(options, tree)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sv2r.errors import ConfigError
-from sv2r.loaders import coco_scan
-from sv2r.loaders.coco_scan import Elements, Value, scan
+from sv2r.loaders.coco import json_scan
+from sv2r.loaders.coco.json_scan import Elements, Value, scan
 
 ARRAYS, VALUES = frozenset({"images", "annotations"}), frozenset({"categories"})
 
@@ -18,7 +18,7 @@ def read(text, block=None):
     """Scan bytes in blocks of a size and return what Python makes of each part."""
     with pytest.MonkeyPatch.context() as patch:
         if block:
-            patch.setattr(coco_scan, "BLOCK", block)
+            patch.setattr(json_scan, "BLOCK", block)
         found = {}
         for part in scan(io.BytesIO(text), "a.json", arrays=ARRAYS, values=VALUES):
             if isinstance(part, Value):
@@ -114,7 +114,7 @@ def test_an_error_says_where_in_the_file_it_is():
 
 
 def test_an_element_that_does_not_end_is_not_read_to_the_end_of_the_file(monkeypatch):
-    monkeypatch.setattr(coco_scan, "LARGEST", 100)
+    monkeypatch.setattr(json_scan, "LARGEST", 100)
     stream = io.BytesIO(b'{"images": [{"x": [' + b"1, " * 10_000)
     with pytest.raises(ConfigError, match="what begins here does not end within 100 bytes"):
         list(scan(stream, "a.json", arrays=ARRAYS, values=VALUES))
@@ -122,6 +122,6 @@ def test_an_element_that_does_not_end_is_not_read_to_the_end_of_the_file(monkeyp
 
 @pytest.mark.parametrize("skipped", ["[1, 2]", '"text"', '{"a": "}"}', "[]"])
 def test_what_is_not_asked_for_may_be_larger_than_what_is_kept(monkeypatch, skipped):
-    monkeypatch.setattr(coco_scan, "LARGEST", 100)
+    monkeypatch.setattr(json_scan, "LARGEST", 100)
     text = f'{{"info": [{", ".join([skipped] * 500)}], "images": [{{}}]}}'.encode()
     assert read(text, block=16) == {"images": [{}]}

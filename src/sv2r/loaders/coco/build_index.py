@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.loaders.coco_entries import (
+from sv2r.loaders.coco.entries import (
     NO_KEY,
     AnnotationEntry,
     Categories,
@@ -24,8 +24,8 @@ from sv2r.loaders.coco_entries import (
     read_categories,
     safe_name,
 )
-from sv2r.loaders.coco_index import CocoIndex, Entry, Names, Tally, parse_leniently
-from sv2r.loaders.coco_scan import Elements, scan
+from sv2r.loaders.coco.index import CocoIndex, Entry, Names, Tally, parse_leniently
+from sv2r.loaders.coco.json_scan import Elements, scan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sv2r.errors import ConfigError
 from sv2r.images.opening import PICTURE_SUFFIXES
-from sv2r.loaders.folder_naming import (
+from sv2r.loaders.folder.naming import (
     APART,
     BESIDE,
     MASK_SUFFIXES,
@@ -19,7 +19,7 @@ from sv2r.loaders.folder_naming import (
     mask_pattern,
     per_instance,
 )
-from sv2r.loaders.folder_tree import Tree, below, read_tree, split_name
+from sv2r.loaders.tree import Tree, below, read_tree, split_name
 
 # Folder names, in lower case, the likelier first.
 IMAGE_FOLDERS = (
@@ -41,7 +41,7 @@ class Asked:
     """What the user says of the layout; "" where nothing.
 
     images, masks: folders; images relative to the root, masks relative or absolute.
-    image_pattern, mask_pattern: see `folder_naming.Pattern`. per_instance: True, False or not said.
+    image_pattern, mask_pattern: see `naming.Pattern`. per_instance: True, False or not said.
     """
 
     images: str = ""

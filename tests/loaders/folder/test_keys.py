@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sv2r.loaders.mask_encodings import spell
-from sv2r.loaders.mask_keys import named, read_key
+from sv2r.loaders.folder.encodings import spell
+from sv2r.loaders.folder.keys import named, read_key
 
 COLOURS = st.integers(0, 2**24 - 1)
 

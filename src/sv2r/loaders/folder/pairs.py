@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sv2r.images.opening import LABEL_SUFFIXES, PICTURE_SUFFIXES
-from sv2r.loaders.folder_layout import InstanceMask, Place
-from sv2r.loaders.folder_tree import Tree, below, split_name
+from sv2r.loaders.folder.layout import InstanceMask, Place
+from sv2r.loaders.tree import Tree, below, split_name
 from sv2r.types import Problem
 
 

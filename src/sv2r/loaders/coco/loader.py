@@ -12,15 +12,15 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import inside
 from sv2r.loaders.channels import channel_pattern, require_channels
-from sv2r.loaders.coco_find import choose, describe, expand, find_candidates, find_images
+from sv2r.loaders.coco.find import choose, describe, expand, find_candidates, find_images
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.types import Dataset, Match
 
 if TYPE_CHECKING:
-    from sv2r.loaders.coco_index import Tally
-    from sv2r.loaders.coco_samples import Part
+    from sv2r.loaders.coco.index import Tally
+    from sv2r.loaders.coco.samples import Part
 
 # Pictures of which one must have what a channel's pattern asks for.
 _LOOKED_AT = 50
@@ -78,7 +78,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         ConfigError: there is no COCO file, or several of which none is chosen; one cannot be read
             or has no masks; the pictures are nowhere.
     """
-    from sv2r.loaders.coco_samples import Lazy, Pictures, category_ids, drop_links, drop_repeated
+    from sv2r.loaders.coco.samples import Lazy, Pictures, category_ids, drop_links, drop_repeated
 
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
@@ -113,8 +113,8 @@ def load(root: Path, options: CocoOptions) -> Dataset:
 
 def _open_part(root: Path, name: str, images: str, notes: list[str]) -> Part:
     """Return one COCO file with its index, and note what was decided about it."""
-    from sv2r.loaders.coco_cache import open_index
-    from sv2r.loaders.coco_samples import whole_part
+    from sv2r.loaders.coco.cache import open_index
+    from sv2r.loaders.coco.samples import whole_part
 
     index = open_index(root / name, name)
     if not index.panoptic:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sv2r.loaders.folder_tree import Tree
+from sv2r.loaders.tree import Tree
 
 
 class Format(NamedTuple):

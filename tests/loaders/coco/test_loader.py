@@ -14,8 +14,8 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.loaders.coco import CocoOptions, detect, load
-from sv2r.loaders.coco_labels import draw_annotations
+from sv2r.loaders.coco.annotations import draw_annotations
+from sv2r.loaders.coco.loader import CocoOptions, detect, load
 from sv2r.plugin.options import validate_options
 from sv2r.types import Instance, Problem
 
@@ -574,7 +574,7 @@ def test_options_are_checked_before_anything_is_read():
 
 def test_the_plugin_is_listed_without_numpy_or_pycocotools():
     code = (
-        "import sys, sv2r.loaders.coco as c; print([s.name for s in c.sv2r_loaders()]); "
+        "import sys, sv2r.loaders.coco.loader as c; print([s.name for s in c.sv2r_loaders()]); "
         "print({'numpy', 'pycocotools', 'msgspec', 'PIL', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

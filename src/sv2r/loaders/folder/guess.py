@@ -12,10 +12,7 @@ from sv2r.errors import ConfigError, SampleError
 from sv2r.images.files import inside
 from sv2r.images.label_image import LabelImage, read_label_image
 from sv2r.images.opening import LOSSY_SUFFIXES, PICTURE_SUFFIXES
-from sv2r.loaders.folder_layout import Place
-from sv2r.loaders.folder_pairs import Pair
-from sv2r.loaders.folder_tree import Tree, split_name
-from sv2r.loaders.mask_encodings import (
+from sv2r.loaders.folder.encodings import (
     Encoding,
     Reading,
     distinct,
@@ -24,6 +21,9 @@ from sv2r.loaders.mask_encodings import (
     read_names,
     spell,
 )
+from sv2r.loaders.folder.layout import Place
+from sv2r.loaders.folder.pairs import Pair
+from sv2r.loaders.tree import Tree, split_name
 
 _EXPLICIT: Mapping[str, Encoding] = MappingProxyType(
     {"ids": "ids", "palette": "palette", "colour": "colour", "binary": "binary"}

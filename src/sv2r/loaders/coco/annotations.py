@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import SampleError
 from sv2r.images.rasterise import rasterise
-from sv2r.loaders.coco_index import Key, as_key
-from sv2r.loaders.coco_masks import Shape, Size, rle_size, segmentation_shape
+from sv2r.loaders.coco.index import Key, as_key
+from sv2r.loaders.coco.segmentation import Shape, Size, rle_size, segmentation_shape
 from sv2r.types import Box, Drawing, Instance, Instances, Told, Undrawn
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from sv2r.errors import SampleError
-from sv2r.loaders.coco_masks import decode_counts, segmentation_shape
+from sv2r.loaders.coco.segmentation import decode_counts, segmentation_shape
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = sizes.flatmap(lambda size: arrays(np.uint8, size, elements=st.integers(0, 1)))

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.loaders import coco_build, coco_cache
-from sv2r.loaders.coco_build import build_index
-from sv2r.loaders.coco_cache import cache_file, open_index
-from sv2r.loaders.coco_index import Tally
+from sv2r.loaders.coco import build_index as coco_build
+from sv2r.loaders.coco import cache as coco_cache
+from sv2r.loaders.coco.build_index import build_index
+from sv2r.loaders.coco.cache import cache_file, open_index
+from sv2r.loaders.coco.index import Tally
 
 CAR = [{"id": 1, "name": "car"}]
 BOX = [[0, 0, 2, 0, 2, 1]]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sv2r.errors import SampleError
-from sv2r.loaders.coco import CocoOptions, detect, load
+from sv2r.loaders.coco.loader import CocoOptions, detect, load
 from sv2r.types import Instance
 
 CATEGORIES = [

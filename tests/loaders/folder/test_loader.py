@@ -8,9 +8,9 @@ import pytest
 from folders import IDS, WHITE, dataset, pairs, problems, put
 
 from sv2r.errors import ConfigError
-from sv2r.loaders.folder import detect, sv2r_loaders
-from sv2r.loaders.folder_layout import Asked, find_places
-from sv2r.loaders.folder_tree import read_tree
+from sv2r.loaders.folder.layout import Asked, find_places
+from sv2r.loaders.folder.loader import detect, sv2r_loaders
+from sv2r.loaders.tree import read_tree
 from sv2r.testing import check_loader
 
 
@@ -211,7 +211,7 @@ def test_samples_are_lazy_stable_and_can_be_sent_elsewhere(tmp_path):
 
 def test_the_module_is_light():
     code = (
-        "import sys, sv2r.loaders.folder, sv2r.loaders.cityscapes;"
+        "import sys, sv2r.loaders.folder.loader, sv2r.loaders.cityscapes;"
         "print(*({'numpy', 'PIL', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
