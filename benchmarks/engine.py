@@ -1,6 +1,6 @@
 """The whole job with a translator that does nothing: its pace, its memory, and nothing left to do.
 
-    uv run python benchmarks/engine.py [--pictures N] [--samples N ...] [--json FILE]
+    uv run python -m benchmarks.engine [--pictures N] [--samples N ...] [--json FILE]
 
 The pace is held against decode and encode alone: `read_picture` and `encode_picture`, the very
 functions that the job calls, on the same files in a pool of as many threads as the job reads and
@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from codec import made_photograph
 from PIL import Image
-from table import Row, parser, report
+
+from benchmarks.lib.photograph import made_photograph
+from benchmarks.lib.table import Row, parser, report
 
 if TYPE_CHECKING:
     from torch import Tensor

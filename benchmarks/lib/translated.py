@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tableworld import PHOTO_TRAIN
-
+from benchmarks.lib.tableworld import PHOTO_TRAIN
 from sv2r import ConfigError, convert
 from sv2r.job.config import Config, resolve
 from sv2r.job.finished import open_finished
@@ -20,7 +19,7 @@ from sv2r.plugin.registry import Registry, load_registry
 # What needs no model, and what the measurement is about.
 BASELINES = ("reinhard", "fda")
 DIFFUSION = "translated"
-_BUNDLED = Path(__file__).parents[1] / "plugins/sv2r-tabletop/src/sv2r_tabletop"
+_BUNDLED = Path(__file__).parents[2] / "plugins/sv2r-tabletop/src/sv2r_tabletop"
 _AGAIN = "sv2r/report.html there says why; mend that, then run --stages translate again"
 PRESET = _BUNDLED / "presets" / "tabletop.yaml"
 MODEL = _BUNDLED / "bundled" / "model"

@@ -10,15 +10,13 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import averageprecision
-import segmenter
-import tableworld
 import torch
-from averageprecision import gap_closed, interval
-from bench import MIXED, PHOTO, SYNTHETIC, Bench, Figure
-from tableworld import PHOTO_CEILING, TEST_PHOTO
-from translated import BASELINES, DIFFUSION
 
+from benchmarks.lib import averageprecision, segmenter, tableworld
+from benchmarks.lib.averageprecision import gap_closed, interval
+from benchmarks.lib.bench import MIXED, PHOTO, SYNTHETIC, Bench, Figure
+from benchmarks.lib.tableworld import PHOTO_CEILING, TEST_PHOTO
+from benchmarks.lib.translated import BASELINES, DIFFUSION
 from sv2r import write_atomically
 
 

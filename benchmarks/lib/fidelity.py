@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tableworld import Labelled, Labels
 
+from benchmarks.lib.tableworld import Labelled, Labels
 from sv2r.checks import score
 
 # The survival from which an instance's boundary counts as still there: the check's own default.

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from table import Row
-from tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN
-from translated import Translation
-
+from benchmarks.lib.table import Row
+from benchmarks.lib.tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN
+from benchmarks.lib.translated import Translation
 from sv2r import write_atomically
 
 # Sets of pictures beside those that are named by their translator.

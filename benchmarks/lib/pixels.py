@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scenes import to_uint8
 from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, max_pool2d, pad
+
+from benchmarks.lib.scenes import to_uint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

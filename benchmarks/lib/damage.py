@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pixels import filled, grid, grown, rims, sample, smooth
-from scenes import Picture, outline, surface, to_uint8
 from torch.nn.functional import interpolate
+
+from benchmarks.lib.pixels import filled, grid, grown, rims, sample, smooth
+from benchmarks.lib.scenes import Picture, outline, surface, to_uint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from pixels import resized, smooth
-from scenes import Picture, fractal, pattern, to_uint8
+
+from benchmarks.lib.pixels import resized, smooth
+from benchmarks.lib.scenes import Picture, fractal, pattern, to_uint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from pycocotools import mask as rle
-from tableworld import Labelled
 from torch import Tensor, nn
 
+from benchmarks.lib.tableworld import Labelled
 from sv2r import ConfigError
 
 if TYPE_CHECKING:
