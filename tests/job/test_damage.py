@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco
 from PIL import Image
 
 import sv2r
@@ -20,6 +19,7 @@ from sv2r.plugin.registry import Entry, Owner, Registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
 from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample
+from tests.toys.datasets import make_coco
 
 
 def _registry_with(registry: Registry, damage) -> Registry:
