@@ -12,9 +12,9 @@ import numpy as np
 from conftest import make_coco
 from PIL import Image
 
-from sv2r.images.files import sha256_file
-from sv2r.job.journal import Journal, line_of
-from sv2r.job.strict_yaml import write_yaml
+from sv2r.output.journal import Journal, line_of
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.strict_yaml import write_yaml
 from sv2r.types import Record
 
 SETTINGS = {"pipeline": "Toy", "steps": 4, "torch": "2.9.0"}

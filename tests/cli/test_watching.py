@@ -16,8 +16,8 @@ import running
 from conftest import make_coco, write_render
 from test_convert import files_of, records_of
 
-from sv2r.images.files import TEMPORARY
-from sv2r.job.journal import Journal
+from sv2r.output.journal import Journal
+from sv2r.storage.files import TEMPORARY
 
 NAMES = tuple(f"{number:02}.png" for number in range(8))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 import toy
 
-from sv2r.diffusion.autobatch import pick_batch_size
 from sv2r.types import Batch
+from sv2r.worker.batch_size import pick_batch_size
 
 
 class Device:

@@ -14,8 +14,8 @@ from test_convert import config_of, files_of, records_of
 
 import sv2r
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.images.files import TEMPORARY
 from sv2r.job.run import Silence
+from sv2r.storage.files import TEMPORARY
 
 NAMES = tuple(f"{number:02}.png" for number in range(24))
 

@@ -13,10 +13,10 @@ from conftest import make_coco, write_render
 from PIL import Image
 
 import sv2r
+from sv2r.config.layers import Layer
+from sv2r.config.resolve import resolve
 from sv2r.errors import ConfigError
-from sv2r.job.config import resolve
-from sv2r.job.journal import Journal
-from sv2r.job.layers import Layer
+from sv2r.output.journal import Journal
 
 
 def config_of(renders: Path, output: Path, model: Path, **more):

@@ -12,8 +12,8 @@ from conftest import make_coco
 from PIL import Image
 from test_convert import config_of, files_of
 
-from sv2r.images.files import TEMPORARY
-from sv2r.job.journal import Journal
+from sv2r.output.journal import Journal
+from sv2r.storage.files import TEMPORARY
 
 
 @pytest.fixture(scope="module")

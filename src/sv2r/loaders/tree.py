@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import inside
+from sv2r.storage.paths import inside
 from sv2r.types import Problem
 
 

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.images.files import replacing
 from sv2r.loaders.coco.build_index import build_index
 from sv2r.loaders.coco.index import CocoIndex, Entry, Key, Names, Tally
+from sv2r.storage.files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

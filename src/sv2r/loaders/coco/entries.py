@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import safe_relative
 from sv2r.loaders.coco.index import Key, as_key, parse_leniently
 from sv2r.loaders.coco.json_scan import Elements
+from sv2r.storage.paths import safe_relative
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import inside
 from sv2r.plugin.options import nearest
+from sv2r.storage.paths import inside
 
 Kind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
 

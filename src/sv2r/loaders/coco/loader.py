@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import inside
 from sv2r.loaders.channels import channel_pattern, require_channels
 from sv2r.loaders.coco.find import choose, describe, expand, find_candidates, find_images
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
+from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Match
 
 if TYPE_CHECKING:

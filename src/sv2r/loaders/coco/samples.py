@@ -15,14 +15,14 @@ import numpy as np
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import picture_size
-from sv2r.images.files import inside
-from sv2r.images.opening import MAX_PIXELS
+from sv2r.images.picture_file import MAX_PIXELS
 from sv2r.loaders.channels import find_channels
 from sv2r.loaders.coco.annotations import draw_annotations, mask_size
 from sv2r.loaders.coco.build_index import repeated_names
 from sv2r.loaders.coco.index import CocoIndex
 from sv2r.loaders.coco.panoptic import draw_panoptic, panoptic_file
 from sv2r.loaders.coco.segmentation import Size
+from sv2r.storage.paths import inside
 from sv2r.types import Instances, Problem, Sample
 
 if TYPE_CHECKING:
