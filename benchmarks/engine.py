@@ -37,7 +37,7 @@ from benchmarks.lib.table import Row, parser, report
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sv2r.job.opening import OpenJob
+    from sv2r.job.open import OpenJob
     from sv2r.job.plan import Plan
     from sv2r.job.summary import Summary
     from sv2r.plugin.registry import Registry
@@ -179,9 +179,9 @@ def in_process(work: Callable[..., T], *arguments: object) -> T:
 
 def decode_and_encode(source: Path) -> Figures:
     """Decode every picture and encode it again, in memory."""
+    from sv2r.config.sections import JobOptions
     from sv2r.images.decode import read_picture
     from sv2r.images.encode import encode_picture
-    from sv2r.job.sections import JobOptions
 
     def recode(file: Path) -> int:
         return len(encode_picture(read_picture(file, file.name).pixels, file.suffix))

@@ -11,9 +11,9 @@ from typing import Any
 
 from benchmarks.lib.tableworld import PHOTO_TRAIN
 from sv2r import ConfigError, convert
-from sv2r.job.config import Config, resolve
-from sv2r.job.finished import open_finished
-from sv2r.job.layers import Layer, read_layers
+from sv2r.config.layers import Layer, read_layers
+from sv2r.config.resolve import Config, resolve
+from sv2r.output.finished import open_finished
 from sv2r.plugin.registry import Registry, load_registry
 
 # What needs no model, and what the measurement is about.

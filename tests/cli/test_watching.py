@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sv2r.images.files import TEMPORARY
-from sv2r.job.journal import Journal
+from sv2r.output.journal import Journal
+from sv2r.storage.files import TEMPORARY
 from tests.toys import processes
 from tests.toys.datasets import make_coco, write_render
 from tests.toys.jobs import files_of, records_of

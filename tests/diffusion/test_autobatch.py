@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from sv2r.diffusion.autobatch import pick_batch_size
 from sv2r.types import Batch
+from sv2r.worker.batch_size import pick_batch_size
 from tests import toys
 
 

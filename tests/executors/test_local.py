@@ -11,8 +11,8 @@ import pytest
 
 import sv2r
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.images.files import TEMPORARY
 from sv2r.job.run import Silence
+from sv2r.storage.files import TEMPORARY
 from tests.toys import processes
 from tests.toys.datasets import make_coco
 from tests.toys.jobs import config_of, files_of, records_of

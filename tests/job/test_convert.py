@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 import sv2r
+from sv2r.config.layers import Layer
+from sv2r.config.resolve import resolve
 from sv2r.errors import ConfigError
-from sv2r.job.config import resolve
-from sv2r.job.journal import Journal
-from sv2r.job.layers import Layer
+from sv2r.output.journal import Journal
 from tests.toys.datasets import make_coco, write_render
 from tests.toys.jobs import config_of, files_of, records_of
 

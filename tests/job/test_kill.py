@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sv2r.images.files import TEMPORARY
-from sv2r.job.journal import Journal
+from sv2r.output.journal import Journal
+from sv2r.storage.files import TEMPORARY
 from tests.toys import processes
 from tests.toys.datasets import make_coco
 from tests.toys.jobs import config_of, files_of

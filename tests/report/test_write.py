@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sv2r.errors import ConfigError
-from sv2r.job.finished import open_dataset, open_finished
+from sv2r.output.finished import open_dataset, open_finished
 from sv2r.report import statistics
 from sv2r.report.entries import make_entry, shift_of, survival_of
 from sv2r.report.pictures import contours

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sv2r.images.files import sha256_file
-from sv2r.job.journal import Journal, line_of
-from sv2r.job.strict_yaml import write_yaml
+from sv2r.output.journal import Journal, line_of
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.strict_yaml import write_yaml
 from sv2r.types import Record
 from tests.toys.datasets import make_coco
 

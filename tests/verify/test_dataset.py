@@ -16,7 +16,7 @@ from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
-from sv2r.job.journal import Journal, line_of
+from sv2r.output.journal import Journal, line_of
 from sv2r.verify.dataset import Verification, verify
 from sv2r.verify.scores import Part, read_part
 from tests.toys.datasets import make_coco, write_render

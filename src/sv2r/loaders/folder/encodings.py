@@ -12,7 +12,7 @@ import numpy as np
 
 from sv2r.errors import SampleError
 from sv2r.images.label_image import LabelImage, read_label_image
-from sv2r.images.opening import read_file
+from sv2r.images.picture_file import read_file
 from sv2r.loaders.folder.keys import Key, Named, named, read_key
 from sv2r.types import Instance, Instances
 

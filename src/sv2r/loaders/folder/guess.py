@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import inside
 from sv2r.images.label_image import LabelImage, read_label_image
-from sv2r.images.opening import LOSSY_SUFFIXES, PICTURE_SUFFIXES
+from sv2r.images.picture_file import LOSSY_SUFFIXES, PICTURE_SUFFIXES
 from sv2r.loaders.folder.encodings import (
     Encoding,
     Reading,
@@ -24,6 +23,7 @@ from sv2r.loaders.folder.encodings import (
 from sv2r.loaders.folder.layout import Place
 from sv2r.loaders.folder.pairs import Pair
 from sv2r.loaders.tree import Tree, split_name
+from sv2r.storage.paths import inside
 
 _EXPLICIT: Mapping[str, Encoding] = MappingProxyType(
     {"ids": "ids", "palette": "palette", "colour": "colour", "binary": "binary"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sv2r.errors import ConfigError
-from sv2r.images.opening import PICTURE_SUFFIXES
+from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.folder.naming import (
     APART,
     BESIDE,

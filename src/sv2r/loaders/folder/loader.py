@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import inside
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
 from sv2r.loaders.folder.foreign import foreign_format
 from sv2r.loaders.folder.keys import named, read_key
@@ -22,6 +21,7 @@ from sv2r.loaders.tree import Tree, read_tree
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
+from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instances, Match, Sample
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from sv2r.images.opening import LABEL_SUFFIXES, LOSSY_SUFFIXES, PICTURE_SUFFIXES
+from sv2r.images.picture_file import LABEL_SUFFIXES, LOSSY_SUFFIXES, PICTURE_SUFFIXES
 
 MASK_SUFFIXES = LABEL_SUFFIXES | LOSSY_SUFFIXES
 """Lossy masks are found as well, so that they are refused by name and not as missing."""

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sv2r.images.opening import LABEL_SUFFIXES, PICTURE_SUFFIXES
+from sv2r.images.picture_file import LABEL_SUFFIXES, PICTURE_SUFFIXES
 from sv2r.loaders.folder.layout import InstanceMask, Place
 from sv2r.loaders.tree import Tree, below, split_name
 from sv2r.types import Problem

@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sv2r.config.layers import COMMAND_LINE, Layer, flatten, merge, overlay
+from sv2r.config.sections import (
+    CHECKS,
+    ONE,
+    PLAIN,
+    SEVERAL,
+    DamageOptions,
+    JobOptions,
+    PromptOptions,
+    SmallOptions,
+)
 from sv2r.errors import ConfigError
-from sv2r.job.damage import DamageOptions
-from sv2r.job.layers import COMMAND_LINE, Layer, flatten, merge, overlay
-from sv2r.job.prompts import PromptOptions
-from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
-from sv2r.job.small import SmallOptions
 from sv2r.plugin.options import Options, OptionsT, read_texts, validate_options
 from sv2r.plugin.registry import Kind, Registry
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sv2r.errors import ConfigError
-from sv2r.job.journal import FOLDER, NAME
-from sv2r.job.strict_yaml import read_yaml
+from sv2r.output.journal import FOLDER, NAME
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Kind, Registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.strict_yaml import read_yaml
 from sv2r.types import Dataset, Record
 
 SAMPLES = "samples.jsonl"

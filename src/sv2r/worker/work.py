@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Any
 
+from sv2r.config.layers import Layer
+from sv2r.config.resolve import Config, resolve
 from sv2r.errors import ConfigError
-from sv2r.job.config import Config, resolve
-from sv2r.job.layers import Layer
-from sv2r.job.parts import build_parts
-from sv2r.job.worker import LocalWorker
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Describes, Runtime
 from sv2r.types import Dataset
+from sv2r.worker.parts import build_parts
+from sv2r.worker.worker import LocalWorker
 
 
 class LocalWork:

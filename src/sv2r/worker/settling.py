@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sv2r.config.resolve import Config
 from sv2r.errors import SampleError, Sv2rError
-from sv2r.job.config import Config
-from sv2r.job.damage import better, judge, restore, undo_shift
-from sv2r.job.parts import Parts
-from sv2r.job.pieces import Candidate, Inset, Piece, crop_piece, named, unexpected
-from sv2r.job.seeds import picture_seed
-from sv2r.job.small import crops_of, paste
 from sv2r.types import CheckResult, Frame, Instances, Record, Refusal, Status
+from sv2r.worker.damage import better, judge, restore, undo_shift
+from sv2r.worker.parts import Parts
+from sv2r.worker.pieces import Candidate, Inset, Piece, crop_piece, named, unexpected
+from sv2r.worker.seeds import picture_seed
+from sv2r.worker.small import crops_of, paste
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.images.files import sync_folders
+from sv2r.storage.files import sync_folders
 from sv2r.types import Record, Status
 
 FOLDER = "sv2r"  # the job's own files, under the output folder

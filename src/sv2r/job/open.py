@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sv2r.config.layers import Layer, read_layers
+from sv2r.config.resolve import Config, resolve
 from sv2r.errors import ConfigError, SampleError
-from sv2r.job.config import Config, resolve
-from sv2r.job.layers import Layer, read_layers
 from sv2r.job.plan import (
     check_controls,
     check_folders,
@@ -20,10 +20,10 @@ from sv2r.job.plan import (
     known_sizes,
     selected,
 )
-from sv2r.job.prompts import check_template
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime, Writer
 from sv2r.types import Dataset, Sample
+from sv2r.worker.prompts import check_template
 
 # How many samples are looked at for their size before anything is read.
 _LOOKED_AT = 1000

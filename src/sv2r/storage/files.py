@@ -1,4 +1,4 @@
-"""Paths that stay inside their root, and files that are never seen half-written."""
+"""Files that are never seen half-written."""
 
 from __future__ import annotations
 
@@ -8,62 +8,16 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from sv2r.errors import SampleError, StorageError
+from sv2r.storage.hashes import sha256_file
 
 # What the operating system says when the output can take no more bytes.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # A killed run leaves at most such files behind; the next run over the folder removes them.
 TEMPORARY = ".sv2r-tmp-"
-
-
-def safe_relative(name: str) -> PurePosixPath:
-    """Return a name from a data file as a relative path, or say why it is not one.
-
-    Raises:
-        SampleError: it is empty, absolute or climbs out by "..".
-    """
-    path = PurePosixPath(name.replace("\\", "/"))
-    if not name or not path.parts:
-        raise SampleError("the file name is empty; name a file inside the input folder")
-    if path.is_absolute() or PureWindowsPath(name).drive:
-        raise SampleError(f"{name}: the path is absolute; make it relative to the input folder")
-    if ".." in path.parts:
-        raise SampleError(f"{name}: the path climbs out by '..'; keep it inside the input folder")
-    if "\0" in name:
-        raise SampleError(f"{name!r}: the path holds a NUL character; rename the file")
-    return path
-
-
-def inside(root: Path, name: str) -> Path:
-    """Return root/name, made sure to lie inside root also when links are followed.
-
-    Raises:
-        SampleError: as `safe_relative`, or a link on the way leads out of root.
-    """
-    path = root / safe_relative(name)
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise SampleError(
-            f"{name}: a link leads out of the input folder; put the file itself there"
-        )
-    return path
-
-
-def relative_name(path: Path, root: Path) -> str | None:
-    """Return a path relative to root, with "/" between its parts, or None where it is not inside.
-
-    The same as pathlib's answer, for which a job of 100,000 pictures would wait for seconds.
-    """
-    text, start = os.fspath(path), os.path.join(root, "")  # noqa: PTH118  # keeps the last "/"
-    return text[len(start) :].replace(os.sep, "/") if text.startswith(start) else None
-
-
-def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, data: bytes, *, sync_folder: bool = True) -> str:
@@ -152,3 +106,9 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove_leftovers(output: Path) -> None:
+    """Remove the temporary files that a killed run left under the output folder."""
+    for path in output.rglob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sv2r.diffusion.memory import is_out_of_memory
+from sv2r.config.resolve import Config
 from sv2r.errors import ConfigError
-from sv2r.job.config import Config
 from sv2r.plugin.registry import Kind, Registry
 from sv2r.plugin.specs import Check, Conditioner, Runtime, Translator, Writer
+from sv2r.worker.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True)

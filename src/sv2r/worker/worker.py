@@ -18,16 +18,16 @@ from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from sv2r.diffusion.autobatch import SIZES, pick_batch_size
-from sv2r.diffusion.memory import is_out_of_memory
+from sv2r.config.resolve import Config
 from sv2r.errors import ConfigError, SampleError
-from sv2r.job.config import Config
-from sv2r.job.parts import Parts
-from sv2r.job.pieces import Piece, make_batch, read_piece, unexpected
-from sv2r.job.settling import Settler, record_of
-from sv2r.job.threads import share_cores
 from sv2r.plugin.specs import Buckets, Describes
 from sv2r.types import Dataset, Record, Refusal, Task
+from sv2r.worker.batch_size import SIZES, pick_batch_size
+from sv2r.worker.out_of_memory import is_out_of_memory
+from sv2r.worker.parts import Parts
+from sv2r.worker.pieces import Piece, make_batch, read_piece, unexpected
+from sv2r.worker.settling import Settler, record_of
+from sv2r.worker.threads import share_cores
 
 if TYPE_CHECKING:
     from torch import Tensor

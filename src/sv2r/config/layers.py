@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sv2r.config.sections import ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.errors import ConfigError
-from sv2r.job.sections import ONE, PLAIN, SEVERAL, JobOptions
-from sv2r.job.strict_yaml import read_yaml
 from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
+from sv2r.storage.strict_yaml import read_yaml
 
 # The name of the layer that no file is behind.
 COMMAND_LINE = "command line"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import read_picture
-from sv2r.images.files import write_atomically
 from sv2r.images.outlines import draw_outlines
 from sv2r.images.png import encode_png
+from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Record
 
 if TYPE_CHECKING:

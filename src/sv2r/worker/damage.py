@@ -8,70 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, hypot
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
-
+from sv2r.config.sections import DamageOptions
 from sv2r.images.restore import move_back, restore_instances
-from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Check
 from sv2r.types import CheckResult, Frame
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Step = Literal["undo", "retry", "restore", "reject", "keep"]
-
-
-class DamageOptions(Options):
-    """What is done about a picture that a check refuses: always tried in the order given here."""
-
-    steps: tuple[Step, ...] = Field(
-        ("undo", "retry", "restore", "reject"),
-        description="Steps, with commas between. undo: move a picture back that is shifted as a "
-        "whole; retry: another seed, then less strength and more control; restore: put the "
-        "source's pixels back where instances are damaged. What is damaged after these: reject "
-        "publishes nothing, and is what happens where neither is named; keep publishes "
-        "the best, with its scores.",
-    )
-    retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
-    undo_from: float = Field(
-        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is let be."
-    )
-    undo_to: float = Field(
-        8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
-    )
-    feather: int = Field(
-        3,
-        ge=0,
-        le=32,
-        description="Pixels over which restored instances blend into the background.",
-    )
-
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        parts = [value] if isinstance(value, str) else value
-        if not isinstance(parts, (list, tuple)):
-            return value
-        words = tuple(word.strip() for part in parts for word in str(part).split(","))
-        if wrong := [word for word in words if word not in get_args(Step)]:
-            raise ValueError(f"must be some of {', '.join(get_args(Step))}, not {wrong[0]!r}")
-        return words
-
-    @field_validator("steps")
-    @classmethod
-    def _one_end(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
-        if {"keep", "reject"} <= set(value):
-            raise ValueError("must name one of reject and keep, not both")
-        if not value:
-            raise ValueError("must name one step at least; reject alone tries to mend nothing")
-        return value
-
-    @property
-    def keeps(self) -> bool:
-        """Return whether what is damaged in the end is published all the same."""
-        return "keep" in self.steps
 
 
 @dataclass(frozen=True)

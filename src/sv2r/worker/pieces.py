@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sv2r.config.resolve import Config
 from sv2r.errors import SampleError
 from sv2r.images.decode import Picture, read_picture
-from sv2r.job.config import Config
-from sv2r.job.damage import Verdict
-from sv2r.job.parts import Parts
-from sv2r.job.prompts import Prompt, write_prompt
-from sv2r.job.seeds import picture_seed
-from sv2r.job.small import Crop, crop_frame
 from sv2r.plugin.specs import Conditioner
 from sv2r.types import (
     Batch,
@@ -26,6 +21,11 @@ from sv2r.types import (
     Sample,
     Task,
 )
+from sv2r.worker.damage import Verdict
+from sv2r.worker.parts import Parts
+from sv2r.worker.prompts import Prompt, write_prompt
+from sv2r.worker.seeds import picture_seed
+from sv2r.worker.small import Crop, crop_frame
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,38 +12,13 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from sv2r.plugin.options import Options
+from sv2r.config.sections import CELL, SmallOptions
 from sv2r.types import Box, Frame, Instance, Instances
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
-
-CELL = 8  # px: the side of a latent cell of the usual VAEs
-
-
-class SmallOptions(Options):
-    """What is done about objects that a model would hardly see."""
-
-    cells: int = Field(
-        0,
-        ge=0,
-        description=f"Instances of fewer latent cells ({CELL}×{CELL} px) than this get a pass of "
-        "their own in an enlarged crop; 0: none do.",
-    )
-    resolution: int = Field(
-        512, ge=64, le=4096, description="Pixels: the side that a crop is enlarged to."
-    )
-    context: float = Field(
-        4.0, ge=1, le=64, description="Side of a crop, in sides of the instance in it, at least."
-    )
-    enlarge: float = Field(8.0, gt=1, le=32, description="How much a crop is enlarged, at most.")
-    feather: int = Field(
-        3, ge=0, le=32, description="Pixels of background over which a pasted instance blends in."
-    )
 
 
 @dataclass(frozen=True)

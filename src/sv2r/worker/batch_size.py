@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sv2r.diffusion.memory import is_out_of_memory
 from sv2r.types import Batch
+from sv2r.worker.out_of_memory import is_out_of_memory
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 

@@ -10,64 +10,11 @@ from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 
-from pydantic import Field, field_validator
-
+from sv2r.config.sections import FIELDS, PromptOptions
 from sv2r.errors import ConfigError, SampleError
-from sv2r.job.seeds import draw
-from sv2r.plugin.options import Options, nearest
+from sv2r.plugin.options import nearest
 from sv2r.types import Instances, Sample
-
-# What every sample can fill in; attributes and `vary` names come on top.
-FIELDS = ("categories", "count")
-
-
-class PromptOptions(Options):
-    """How a picture's prompt is made."""
-
-    template: str = Field(
-        "a photo of {categories}",
-        description="The prompt. {categories}: what the labels show, most area first; {count}: how "
-        "many instances; {NAME}: an attribute of the sample or one of the `vary` lists.",
-    )
-    negative: str = Field("", description="The negative prompt, a template like the prompt.")
-    vary: Mapping[str, tuple[str, ...]] = Field(
-        default_factory=dict,
-        description="NAME=a|b|c: {NAME} becomes one of these, drawn per picture and variant.",
-    )
-    words: Mapping[str, str] = Field(
-        default_factory=dict,
-        description="CATEGORY=WORDS: what a category is called in a prompt; empty leaves it out.",
-    )
-    unlabelled: str = Field(
-        "a scene", description="What {categories} says of a picture in which nothing is labelled."
-    )
-
-    @field_validator("vary", mode="before")
-    @classmethod
-    def _split_lists(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {k: tuple(v.split("|")) if isinstance(v, str) else v for k, v in value.items()}
-
-    @field_validator("vary")
-    @classmethod
-    def _not_empty(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-        for name, choices in value.items():
-            if not choices or not name.isidentifier() or name in FIELDS:
-                raise ValueError(f"'{name}' needs a plain name of its own and at least one choice")
-        return value
-
-    @field_validator("template", "negative")
-    @classmethod
-    def _well_formed(cls, value: str) -> str:
-        try:
-            parts = list(string.Formatter().parse(value))
-        except ValueError as error:
-            raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
-        for _, field, _, _ in parts:
-            if field is not None and not field.isidentifier():
-                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
-        return value
+from sv2r.worker.seeds import draw
 
 
 @dataclass(frozen=True)

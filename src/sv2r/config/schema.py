@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sv2r.job.sections import ONE, PLAIN, SEVERAL, JobOptions
+from sv2r.config.sections import ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.plugin.registry import Registry
 
 # The shorthands of sections that are no component.
