@@ -1,6 +1,6 @@
 """How long commands take to start, against `python -c "import click"`.
 
-    uv run python benchmarks/startup.py [--runs N] [--json FILE]
+    uv run python -m benchmarks.startup [--runs N] [--json FILE]
 
 The commands and the baseline take turns, so that a busy machine slows all of them alike. The ratio
 says how many times as long as the baseline a command takes. Plugins beside sv2r's own are named,
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from table import Row, parser, report
+from benchmarks.lib.table import Row, parser, report
 
 _BASELINE = (sys.executable, "-c", "import click")
 _COMMANDS = (

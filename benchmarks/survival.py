@@ -1,6 +1,6 @@
 """How well the checks tell damage from a new look: known damage, benign changes, a naive score.
 
-    uv run python benchmarks/survival.py [--data FOLDER] [--limit N] [--half report]
+    uv run python -m benchmarks.survival [--data FOLDER] [--limit N] [--half report]
         [--workers N] [--json FILE]
 
 Thresholds and constants were chosen on every other picture (``--half tune``); the rows are those of
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from benign import BENIGN, UNSEEN_BENIGN, Benign
-from damage import DAMAGE, UNSEEN_DAMAGE, Damage, Damaged, everyone
-from pixels import grown, rims
-from scenes import Picture, generated, third_party
-from table import Row, machine, parser, write_json
 
+from benchmarks.lib.benign import BENIGN, UNSEEN_BENIGN, Benign
+from benchmarks.lib.damage import DAMAGE, UNSEEN_DAMAGE, Damage, Damaged, everyone
+from benchmarks.lib.pixels import grown, rims
+from benchmarks.lib.scenes import Picture, generated, third_party
+from benchmarks.lib.table import Row, machine, parser, write_json
 from sv2r.checks import score
 from sv2r.checks.invention import InventionOptions
 from sv2r.checks.shift import ShiftOptions

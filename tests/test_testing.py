@@ -16,7 +16,6 @@ from PIL import Image
 from pydantic import ConfigDict, Field, model_validator
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import write_atomically
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import (
     CheckSpec,
@@ -27,6 +26,7 @@ from sv2r.plugin.specs import (
     TranslatorSpec,
     WriterSpec,
 )
+from sv2r.storage.files import write_atomically
 from sv2r.testing import (
     ContractError,
     check_check,

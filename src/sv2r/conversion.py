@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sv2r.job.config import Config
-from sv2r.job.finished import REPORT, SAMPLES
-from sv2r.job.journal import FOLDER
+from sv2r.config.resolve import Config
 from sv2r.job.run import Watcher, run_job
 from sv2r.job.summary import Summary
+from sv2r.output.finished import REPORT, SAMPLES
+from sv2r.output.journal import FOLDER
 from sv2r.plugin.registry import Registry, load_registry
 
 # A page of more pictures takes memory and minutes that a job should not: `sv2r report` writes it.

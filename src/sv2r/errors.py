@@ -17,3 +17,18 @@ class SampleError(Sv2rError):
 
 class StorageError(Sv2rError):
     """The output can take no more bytes (disk full, quota): the job stops and can be resumed."""
+
+
+class PluginError(Sv2rError):
+    """A plugin's code raised what it should not; made by `sv2r.plugin.guard` alone.
+
+    owner: the plugin and its distribution, in words. stage: what it was asked to do.
+    error: what it raised, in one line; the exception itself is the ``__cause__``.
+    """
+
+    def __init__(self, owner: str, stage: str, error: str) -> None:
+        super().__init__(owner, stage, error)
+        self.owner, self.stage, self.error = owner, stage, error
+
+    def __str__(self) -> str:
+        return f"{self.owner} failed in {self.stage}: {self.error}"

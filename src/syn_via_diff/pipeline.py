@@ -18,10 +18,10 @@ import click
 from sv2r.cli.dotted import Asked, DottedCommand
 from sv2r.cli.main import run_command
 from sv2r.cli.progress import watcher
+from sv2r.config.layers import COMMAND_LINE, Layer, read_layers
+from sv2r.config.resolve import resolve
 from sv2r.conversion import convert
 from sv2r.errors import ConfigError
-from sv2r.job.config import resolve
-from sv2r.job.layers import COMMAND_LINE, Layer, read_layers
 
 
 @click.command(cls=DottedCommand, no_args_is_help=True)

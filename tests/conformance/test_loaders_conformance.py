@@ -10,10 +10,10 @@ import pytest
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.decode import PICTURE_SUFFIXES, picture_size, read_picture
-from sv2r.images.files import sha256_file
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import load_registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.hashes import sha256_file
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = CHECKOUT.parent / "shared" / "data"

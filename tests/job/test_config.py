@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sv2r.config.layers import Layer, merge, read_layers
+from sv2r.config.resolve import Texts, difference, resolve
 from sv2r.errors import ConfigError
-from sv2r.job.config import Texts, difference, resolve
-from sv2r.job.layers import Layer, merge, read_layers
-from sv2r.job.strict_yaml import read_yaml, write_yaml
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 
 
 def _base(**values):

@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco
 from PIL import Image
 
 import sv2r
+from sv2r.config.sections import DamageOptions
 from sv2r.images.restore import move_back, restore_instances
-from sv2r.job.damage import DamageOptions, judge, restore, undo_shift
 from sv2r.job.describe import summary_lines
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Entry, Owner, Registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
 from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample
+from sv2r.worker.damage import judge, restore, undo_shift
+from tests.toys.datasets import make_coco
 
 
 def _registry_with(registry: Registry, damage) -> Registry:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sv2r.cli.plugins import plugins
-from sv2r.job.layers import read_layers
+from sv2r.config.layers import read_layers
 from sv2r.plugin.hookspecs import __file__ as hookspecs_file
 from sv2r.plugin.registry import load_registry
 from sv2r.testing import check_plugin

@@ -71,7 +71,7 @@ def test_both_domains_have_the_same_labels_and_depth(both: Path) -> None:
 
 @needs_mitsuba
 def test_sv2r_reads_the_dataset_as_it_is(both: Path) -> None:
-    from sv2r.loaders import coco
+    from sv2r.loaders.coco import loader as coco
     from sv2r.plugin.specs import Runtime
 
     options = coco.CocoOptions(depth="../depth/{stem}.png")

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from sv2r.cli.dotted import STAND_IN, DottedCommand, job_options, read_request
+from sv2r.config.layers import flatten
+from sv2r.config.schema import job_schema
 from sv2r.errors import ConfigError
-from sv2r.job.layers import flatten
-from sv2r.job.schema import job_schema
-from sv2r.job.strict_yaml import read_yaml, write_yaml
 from sv2r.plugin.registry import load_registry
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 
 # A config can be shown before there is a dataset; these are left out of what is shown.
 _STAND_INS = {"input": "INPUT", "output": "OUTPUT", "loader": "folder"}

@@ -10,10 +10,10 @@ import click
 
 from sv2r.cli.dotted import DottedCommand, job_options, read_request
 from sv2r.cli.progress import watcher
+from sv2r.config.resolve import Config
 from sv2r.conversion import convert as run
-from sv2r.job.config import Config
-from sv2r.job.journal import line_of
 from sv2r.job.summary import Summary
+from sv2r.output.journal import line_of
 from sv2r.plugin.registry import Registry
 
 

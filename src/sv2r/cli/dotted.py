@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from sv2r.config.layers import COMMAND_LINE, Layer, merge, read_layers
+from sv2r.config.resolve import Config, Texts, resolve
+from sv2r.config.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.errors import ConfigError
-from sv2r.job.config import Config, Texts, resolve
-from sv2r.job.layers import COMMAND_LINE, Layer, merge, read_layers
-from sv2r.job.sections import CHECKS, ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.plugin.options import OptionField, nearest, option_fields
 from sv2r.plugin.registry import Registry, load_registry
 

@@ -13,8 +13,8 @@ import click
 
 from sv2r.cli.dotted import Asked, DottedCommand, help_text, metavar, plugin_section
 from sv2r.cli.progress import watching
+from sv2r.config.resolve import detect_loader
 from sv2r.errors import ConfigError
-from sv2r.job.config import detect_loader
 from sv2r.lint.findings import SORTS, Finding, LintOptions
 from sv2r.lint.report import EXAMPLES, Report
 from sv2r.lint.report import lint as look

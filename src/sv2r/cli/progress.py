@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sv2r.job.describe import header_lines, summary_lines
-from sv2r.job.opening import OpenJob
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
 from sv2r.job.summary import Summary
 from sv2r.types import Record

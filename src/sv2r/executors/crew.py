@@ -164,7 +164,7 @@ class Crew:
             yield from self._bury(hand)
 
     def _take(self, hand: _Hand, what: str, value: Any) -> Iterator[Record]:
-        from sv2r.job.journal import from_json
+        from sv2r.output.journal import from_json
 
         if what == "record":
             task, record = value[0], from_json(value[1])
@@ -235,6 +235,6 @@ def _dismiss(hands: Iterable[_Hand]) -> None:
 
 def _clear_up(output: Path) -> None:
     """Remove what dead workers were writing; nobody writes any more."""
-    from sv2r.job.plan import remove_leftovers
+    from sv2r.storage.files import remove_leftovers
 
     remove_leftovers(output)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sv2r.errors import SampleError
-from sv2r.images.opening import (
+from sv2r.images.picture_file import (
     MAX_PIXELS,
     Source,
     load_raw,

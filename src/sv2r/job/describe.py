@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from sv2r.job.contact_sheet import CONTACT_SHEET
-from sv2r.job.finished import REPORT, RUN_FILE, SAMPLES
-from sv2r.job.journal import FOLDER
-from sv2r.job.opening import OpenJob
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
-from sv2r.job.prompts import unused_lists
 from sv2r.job.summary import Summary
+from sv2r.output.contact_sheet import CONTACT_SHEET
+from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
+from sv2r.output.journal import FOLDER
+from sv2r.worker.prompts import unused_lists
 
 # How many troubled samples are named at the end; samples.jsonl has all.
 _NAMED = 10

@@ -11,10 +11,9 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
+from sv2r.config.resolve import Config
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import TEMPORARY
-from sv2r.job.config import Config
-from sv2r.job.journal import FOLDER, Journal
+from sv2r.output.journal import FOLDER, Journal
 from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Writer
@@ -105,12 +104,6 @@ def check_controls(config: Config, registry: Registry) -> None:
         missing = control not in makers
         mend = f"no plugin makes one{hint}" if missing else f"add --conditioner {makers[control]}"
         raise ConfigError(f"{config.translator.name} needs a control '{control}'; {mend}")
-
-
-def remove_leftovers(output: Path) -> None:
-    """Remove the temporary files that a killed run left under the output folder."""
-    for path in output.rglob(f"{TEMPORARY}*"):
-        path.unlink(missing_ok=True)
 
 
 def selected(config: Config, dataset: Dataset) -> Iterator[int]:

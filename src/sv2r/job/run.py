@@ -11,20 +11,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from sv2r.config.resolve import Config, difference, identity_of
 from sv2r.errors import ConfigError
-from sv2r.images.files import replacing, sha256_file, write_atomically
-from sv2r.job.config import Config, difference, identity_of
-from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
-from sv2r.job.finished import RUN_FILE, SAMPLES
-from sv2r.job.journal import FOLDER, Journal, line_of
-from sv2r.job.opening import OpenJob, as_config, open_job
-from sv2r.job.plan import Plan, check_strangers, make_plan, remove_leftovers
-from sv2r.job.strict_yaml import read_yaml, write_yaml
+from sv2r.job.open import OpenJob, as_config, open_job
+from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
-from sv2r.job.work import LocalWork, find_devices
+from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
+from sv2r.output.finished import RUN_FILE, SAMPLES
+from sv2r.output.journal import FOLDER, Journal, line_of
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.files import remove_leftovers, replacing, write_atomically
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.types import Record
+from sv2r.worker.work import LocalWork, find_devices
 
 
 class Watcher(Protocol):

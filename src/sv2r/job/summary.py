@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sv2r.job.journal import Journal
-from sv2r.job.opening import OpenJob
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, selected_items
+from sv2r.output.journal import Journal
 from sv2r.types import Record
 
 # How many failed and rejected records a summary holds; samples.jsonl has them all.

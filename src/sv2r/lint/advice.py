@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sv2r.job.small import CELL
+from sv2r.config.sections import CELL
 from sv2r.lint.findings import LintOptions
 from sv2r.lint.tally import SIDES, Tally
 from sv2r.types import Dataset

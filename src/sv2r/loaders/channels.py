@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from string import Formatter
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import inside
+from sv2r.storage.paths import inside
 
 FIELDS = ("stem", "name", "parent")
 

@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, overload
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.opening import PICTURE_SUFFIXES
+from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
-from sv2r.loaders.folder_tree import Tree, below, read_tree, split_name
+from sv2r.loaders.tree import Tree, below, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime

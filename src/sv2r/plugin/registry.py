@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin import hookspecs
 from sv2r.plugin.commands import COMMANDS
+from sv2r.plugin.guard import guard, one_line
 from sv2r.plugin.options import Options, nearest
 from sv2r.plugin.specs import (
     AnySpec,
@@ -215,9 +216,10 @@ def _is_disabled(owner: Owner, words: set[str]) -> bool:
 def _collect(owner: Owner, point: EntryPoint) -> list[Entry]:
     """Return all that one plugin brings, or raise _Refused; nothing of it is kept before that."""
     try:
-        module = point.load()
-    except (Exception, SystemExit) as error:
-        raise _Refused("import", _one_line(error)) from error
+        with guard(owner, "import"):
+            module = point.load()
+    except Sv2rError as error:
+        raise _Refused("import", _raised(error)) from error
     manager = _manager(module)
     return [entry for hook in _hook_names() for entry in _call(owner, manager, hook)]
 
@@ -229,7 +231,7 @@ def _manager(module: Any) -> pluggy.PluginManager:
     try:
         manager.register(module)
     except Exception as error:
-        raise _Refused("hooks", _one_line(error)) from error
+        raise _Refused("hooks", one_line(error)) from error
     hooks = manager.get_hookcallers(module)
     if not hooks:
         mend = f"put @hookimpl on a function named {', '.join(_hook_names())}"
@@ -250,10 +252,11 @@ def _hook_names() -> list[str]:
 def _call(owner: Owner, manager: pluggy.PluginManager, hook: str) -> Iterator[Entry]:
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            returned = implementation.function()
-            items = list(returned) if isinstance(returned, Iterable) else None
-        except (Exception, SystemExit) as error:
-            raise _Refused("call", f"{hook}: {_one_line(error)}") from error
+            with guard(owner, hook):
+                returned = implementation.function()
+                items = list(returned) if isinstance(returned, Iterable) else None
+        except Sv2rError as error:
+            raise _Refused("call", f"{hook}: {_raised(error)}") from error
         if items is None:
             raise _Refused("type", f"{hook} returned {type(returned).__name__}, not a list")
         for item in items:
@@ -314,5 +317,6 @@ def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
         taken[key] = entry.owner
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+def _raised(error: Sv2rError) -> str:
+    """Return what a plugin raised, without its name: the failure has it already."""
+    return error.error if isinstance(error, PluginError) else one_line(error)

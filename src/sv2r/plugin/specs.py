@@ -110,7 +110,7 @@ class Work(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The resolved config as plain data, for `sv2r.job.work.open_work` in another process."""
+        """The resolved config as plain data; `sv2r.worker.work.open_work` takes it elsewhere."""
 
     @property
     def devices(self) -> tuple[str, ...]:

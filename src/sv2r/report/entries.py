@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sv2r.errors import SampleError
-from sv2r.job.journal import FOLDER
+from sv2r.output.journal import FOLDER
 from sv2r.types import Dataset, Record, Status
 
 # Worst first: what gave no picture, then the pictures by what is left of their instances.

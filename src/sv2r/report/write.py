@@ -12,19 +12,19 @@ from typing import Any
 
 from sv2r.checks.invention import InventionOptions
 from sv2r.checks.survival import SurvivalOptions
+from sv2r.config.layers import flatten
+from sv2r.config.resolve import FREE
 from sv2r.errors import ConfigError
-from sv2r.images.files import write_atomically
-from sv2r.job.config import FREE
-from sv2r.job.finished import REPORT, Finished, open_dataset, open_finished
-from sv2r.job.layers import flatten
-from sv2r.job.threads import in_threads
+from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.report import statistics
 from sv2r.report.data import page_data
 from sv2r.report.entries import Entry, make_entry
 from sv2r.report.pictures import Embedded, embed
+from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Record
+from sv2r.worker.threads import in_threads
 
 EMBEDDED = 96
 """How many entries, the worst first, lie within the page with pictures and contours by default."""

@@ -8,9 +8,9 @@ from threading import Event
 from types import MappingProxyType
 from typing import Any
 
-from sv2r.job.strict_yaml import read_yaml
 from sv2r.plugin.registry import Entry, Registry, load_registry
 from sv2r.plugin.specs import ExecutorSpec, Runtime, Work, Worker
+from sv2r.storage.strict_yaml import read_yaml
 from sv2r.testing.contract import ContractError, Given, Subject, built, check_options, subject_of
 from sv2r.testing.loading import check_loader
 from sv2r.testing.pictures import check_check, check_conditioner, check_translator

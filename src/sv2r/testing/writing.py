@@ -8,8 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sv2r.images.files import TEMPORARY, sha256_file
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.storage.files import TEMPORARY
+from sv2r.storage.hashes import sha256_file
 from sv2r.testing.contract import Given, Subject, built, check_options, subject_of
 from sv2r.testing.makers import as_uint8, make_dataset, read_frame
 from sv2r.testing.tree import difference, must_be_safe, tree

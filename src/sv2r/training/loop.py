@@ -345,7 +345,7 @@ def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], state: Path) 
 def _write_picture(path: Path, picture: Tensor) -> None:
     from PIL import Image
 
-    from sv2r.images.files import replacing
+    from sv2r.storage.files import replacing
 
     with replacing(path) as temporary:
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(temporary)

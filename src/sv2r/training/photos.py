@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.decode import PICTURE_SUFFIXES, read_picture
 from sv2r.images.references import picture_files
-from sv2r.job.seeds import picture_seed
 from sv2r.training.options import TrainOptions
+from sv2r.worker.seeds import picture_seed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import replacing
+from sv2r.storage.files import replacing
 from sv2r.training.trouble import disk_told
 
 if TYPE_CHECKING:

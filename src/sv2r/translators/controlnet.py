@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from sv2r.diffusion.families import Family, family_of
-from sv2r.diffusion.opening import Control, open_latents
+from sv2r.diffusion.open_model import Control, open_latents
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.preflight import check_image_to_image
 from sv2r.diffusion.source import Source, find_network

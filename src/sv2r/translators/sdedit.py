@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sv2r.diffusion.families import family_of
-from sv2r.diffusion.opening import open_latents, open_pipeline
+from sv2r.diffusion.open_model import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import image_to_image_class
 from sv2r.diffusion.preflight import check_image_to_image

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sv2r.config.layers import Layer
+from sv2r.config.resolve import resolve
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import TEMPORARY
-from sv2r.job.config import resolve
-from sv2r.job.contact_sheet import CONTACT_SHEET
-from sv2r.job.finished import (
+from sv2r.output.contact_sheet import CONTACT_SHEET
+from sv2r.output.finished import (
     REPORT,
     RUN_FILE,
     SAMPLES,
@@ -23,10 +23,9 @@ from sv2r.job.finished import (
     open_finished,
     selected_ids,
 )
-from sv2r.job.journal import FOLDER, NAME
-from sv2r.job.layers import Layer
-from sv2r.job.threads import in_threads
+from sv2r.output.journal import FOLDER, NAME
 from sv2r.plugin.registry import Registry, load_registry
+from sv2r.storage.files import TEMPORARY
 from sv2r.types import Record
 from sv2r.verify.findings import Finding
 from sv2r.verify.labels import Compared, as_recorded, open_labels
@@ -40,6 +39,7 @@ from sv2r.verify.records import (
     rebuild_journal,
 )
 from sv2r.verify.scores import Part, build_checks, read_part
+from sv2r.worker.threads import in_threads
 
 # What a job and its mending leave in their own folder.
 _OWN = {

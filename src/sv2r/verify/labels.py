@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from sv2r.errors import SampleError
-from sv2r.images.files import sha256_file
-from sv2r.job.finished import Finished, chosen
-from sv2r.job.pieces import read_frame
+from sv2r.output.finished import Finished, chosen
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime, Writer
+from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Finding
+from sv2r.worker.pieces import read_frame
 
 CARRIER = "mirror"
 _LABELS_GIVE = "what the input's labels give"

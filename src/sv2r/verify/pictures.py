@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import picture_size, read_picture
-from sv2r.images.files import inside, sha256_file
 from sv2r.plugin.specs import Check
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Finding
 from sv2r.verify.labels import Compared, Labels

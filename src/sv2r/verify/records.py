@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sv2r.config.resolve import difference, identity_of
 from sv2r.errors import ConfigError
-from sv2r.job.config import difference, identity_of
-from sv2r.job.finished import RUN_FILE, SAMPLES, Finished, record_of
-from sv2r.job.journal import FOLDER, NAME, Journal, line_of
+from sv2r.output.finished import RUN_FILE, SAMPLES, Finished, record_of
+from sv2r.output.journal import FOLDER, NAME, Journal, line_of
 from sv2r.types import Record
 from sv2r.verify.findings import Finding
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.job.finished import RUN_FILE, Finished
-from sv2r.job.journal import FOLDER
-from sv2r.job.pieces import read_frame
-from sv2r.job.work import choose_dtype, find_devices
+from sv2r.output.finished import RUN_FILE, Finished
+from sv2r.output.journal import FOLDER
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Check, Runtime
 from sv2r.types import CheckResult, Dataset, Record
 from sv2r.verify.findings import Finding
+from sv2r.worker.pieces import read_frame
+from sv2r.worker.work import choose_dtype, find_devices
 
 if TYPE_CHECKING:
     import numpy as np

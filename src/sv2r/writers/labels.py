@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from sv2r.errors import SampleError
-from sv2r.images.files import copy_atomically, sha256_file, write_atomically
+from sv2r.storage.files import copy_atomically, write_atomically
+from sv2r.storage.hashes import sha256_file
 
 _FILE_NAME = re.compile(rb'("file_name"\s*:\s*)("(?:[^"\\]|\\.)*")')
 

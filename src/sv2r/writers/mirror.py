@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sv2r.errors import SampleError
-from sv2r.images.files import relative_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.storage.paths import relative_name
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import EncodingOptions, Format, in_format, picture_path, publish_picture
 from sv2r.writers.labels import copy_labels, rewrite_file_names

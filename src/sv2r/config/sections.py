@@ -1,0 +1,195 @@
+"""The sections of a config and their options, each declared once."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field, field_validator
+
+from sv2r.plugin.options import Options
+from sv2r.plugin.registry import Kind
+
+Step = Literal["undo", "retry", "restore", "reject", "keep"]
+CELL = 8  # px: the side of a latent cell of the usual VAEs
+# What every sample can fill in; attributes and `vary` names come on top.
+FIELDS = ("categories", "count")
+
+
+class PromptOptions(Options):
+    """How a picture's prompt is made."""
+
+    template: str = Field(
+        "a photo of {categories}",
+        description="The prompt. {categories}: what the labels show, most area first; {count}: how "
+        "many instances; {NAME}: an attribute of the sample or one of the `vary` lists.",
+    )
+    negative: str = Field("", description="The negative prompt, a template like the prompt.")
+    vary: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="NAME=a|b|c: {NAME} becomes one of these, drawn per picture and variant.",
+    )
+    words: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="CATEGORY=WORDS: what a category is called in a prompt; empty leaves it out.",
+    )
+    unlabelled: str = Field(
+        "a scene", description="What {categories} says of a picture in which nothing is labelled."
+    )
+
+    @field_validator("vary", mode="before")
+    @classmethod
+    def _split_lists(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: tuple(v.split("|")) if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("vary")
+    @classmethod
+    def _not_empty(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for name, choices in value.items():
+            if not choices or not name.isidentifier() or name in FIELDS:
+                raise ValueError(f"'{name}' needs a plain name of its own and at least one choice")
+        return value
+
+    @field_validator("template", "negative")
+    @classmethod
+    def _well_formed(cls, value: str) -> str:
+        try:
+            parts = list(string.Formatter().parse(value))
+        except ValueError as error:
+            raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
+        for _, field, _, _ in parts:
+            if field is not None and not field.isidentifier():
+                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
+        return value
+
+
+class DamageOptions(Options):
+    """What is done about a picture that a check refuses: always tried in the order given here."""
+
+    steps: tuple[Step, ...] = Field(
+        ("undo", "retry", "restore", "reject"),
+        description="Steps, with commas between. undo: move a picture back that is shifted as a "
+        "whole; retry: another seed, then less strength and more control; restore: put the "
+        "source's pixels back where instances are damaged. What is damaged after these: reject "
+        "publishes nothing, and is what happens where neither is named; keep publishes "
+        "the best, with its scores.",
+    )
+    retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
+    undo_from: float = Field(
+        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is let be."
+    )
+    undo_to: float = Field(
+        8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
+    )
+    feather: int = Field(
+        3,
+        ge=0,
+        le=32,
+        description="Pixels over which restored instances blend into the background.",
+    )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        parts = [value] if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            return value
+        words = tuple(word.strip() for part in parts for word in str(part).split(","))
+        if wrong := [word for word in words if word not in get_args(Step)]:
+            raise ValueError(f"must be some of {', '.join(get_args(Step))}, not {wrong[0]!r}")
+        return words
+
+    @field_validator("steps")
+    @classmethod
+    def _one_end(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
+        if {"keep", "reject"} <= set(value):
+            raise ValueError("must name one of reject and keep, not both")
+        if not value:
+            raise ValueError("must name one step at least; reject alone tries to mend nothing")
+        return value
+
+    @property
+    def keeps(self) -> bool:
+        """Return whether what is damaged in the end is published all the same."""
+        return "keep" in self.steps
+
+
+class SmallOptions(Options):
+    """What is done about objects that a model would hardly see."""
+
+    cells: int = Field(
+        0,
+        ge=0,
+        description=f"Instances of fewer latent cells ({CELL}×{CELL} px) than this get a pass of "
+        "their own in an enlarged crop; 0: none do.",
+    )
+    resolution: int = Field(
+        512, ge=64, le=4096, description="Pixels: the side that a crop is enlarged to."
+    )
+    context: float = Field(
+        4.0, ge=1, le=64, description="Side of a crop, in sides of the instance in it, at least."
+    )
+    enlarge: float = Field(8.0, gt=1, le=32, description="How much a crop is enlarged, at most.")
+    feather: int = Field(
+        3, ge=0, le=32, description="Pixels of background over which a pasted instance blends in."
+    )
+
+
+# Sections that hold one component, and those that hold several by name.
+ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
+SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
+# The checks that run where nobody names any.
+CHECKS = ("sanity", "shift", "survival", "invention")
+# Sections that are no component.
+PLAIN: Mapping[str, type[Options]] = {
+    "prompt": PromptOptions,
+    "damage": DamageOptions,
+    "small": SmallOptions,
+}
+
+
+class JobOptions(Options):
+    """What a job needs beside its components."""
+
+    input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
+    output: Path = Field(description="The folder to write to; outside of the input.")
+    seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
+    variants: int = Field(1, ge=1, description="Pictures to make per source.")
+    batch_size: int | Literal["auto"] = Field(
+        "auto",
+        description="Pictures per batch, 1 or more, or auto: what the device does fastest. Another "
+        "batch size may change the last bits of a picture.",
+    )
+    device: tuple[str, ...] = Field(
+        ("auto",),
+        description="Where models run (cpu, cuda:0, mps), or auto: a GPU if there is one. Several, "
+        "as in cuda:0,cuda:1, get a worker process each.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="What models compute in; auto: bfloat16 or float16 on a GPU, else float32.",
+    )
+    limit: int | None = Field(None, ge=1, description="Convert the first LIMIT samples alone.")
+    only: tuple[str, ...] = Field(
+        (), description="Convert only samples whose id matches a pattern such as 'train/*'."
+    )
+    readers: int = Field(2, ge=1, le=64, description="Threads that read and condition ahead.")
+    writers: int = Field(2, ge=1, le=64, description="Threads that check, encode and write behind.")
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: object) -> object:
+        text = str(value)
+        if text == "auto" or (text.isdecimal() and int(text) >= 1):
+            return value if text == "auto" else int(text)
+        raise ValueError(f"must be a number of 1 or more, or auto, not {text!r}")
+
+    @field_validator("input", "output")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        # A run.yaml must mean the same folders wherever it is read.
+        return value.expanduser().absolute()

@@ -1,0 +1,99 @@
+"""A job that has been opened: its dataset known, its options held against it, nothing run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sv2r.config.layers import Layer, read_layers
+from sv2r.config.resolve import Config, resolve
+from sv2r.errors import ConfigError, SampleError
+from sv2r.job.plan import (
+    check_controls,
+    check_folders,
+    check_selection,
+    check_space,
+    known_sizes,
+    selected,
+)
+from sv2r.plugin.registry import Registry
+from sv2r.plugin.specs import Runtime, Writer
+from sv2r.types import Dataset, Sample
+from sv2r.worker.prompts import check_template
+
+# How many samples are looked at for their size before anything is read.
+_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A config whose dataset has been opened and whose options have been held against it."""
+
+    config: Config
+    registry: Registry
+    dataset: Dataset
+    writer: Writer
+
+
+def as_config(config: Config | Mapping[str, Any] | str | Path, registry: Registry) -> Config:
+    """Return a resolved config from any form that `convert` takes."""
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return resolve(registry, [Layer("config", config)])
+    return resolve(registry, read_layers(registry, files=[Path(config)]))
+
+
+def open_job(config: Config, registry: Registry) -> OpenJob:
+    """Return the job with its dataset opened, refused where it cannot work.
+
+    No model is loaded and nothing is written.
+
+    Raises:
+        ConfigError: the first thing that is wrong, in one line.
+    """
+    check_folders(config.job.input, config.job.output)
+    check_controls(config, registry)
+    writer_spec = registry.spec("writer", config.writer.name)
+    if config.job.variants > 1 and not writer_spec.variants:
+        several = [e.name for e in registry.of_kind("writer") if e.value.variants]
+        mend = f"choose --writer {' or '.join(several)}"
+        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {mend}")
+    _preflight(config, registry, [])
+    runtime = Runtime(input=config.job.input, output=config.job.output)
+    loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
+    dataset = loader(config.job.input)
+    job = OpenJob(config, registry, dataset, writer_spec.build(config.writer.options, runtime))
+    _check_samples(job)
+    return job
+
+
+def _check_samples(job: OpenJob) -> None:
+    """Hold the options against what is known of the samples before any is read."""
+    config, dataset = job.config, job.dataset
+    first = list(islice(selected(config, dataset), _LOOKED_AT))
+    sizes = known_sizes(dataset, first)
+    _preflight(config, job.registry, sizes)
+    check_selection(config, dataset)
+    check_space(config.job.output, max(sizes, default=(1, 1)))
+    if first:
+        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
+            sample = dataset.samples[first[0]]
+            check_template(config.prompt, sample.attributes)
+            _check_conditioners(job, sample)
+
+
+def _check_conditioners(job: OpenJob, sample: Sample) -> None:
+    for chosen in job.config.conditioners:
+        spec = job.registry.spec("conditioner", chosen.name)
+        if objection := spec.objection(chosen.options, sample):
+            raise ConfigError(objection)
+
+
+def _preflight(config: Config, registry: Registry, sizes: Sequence[tuple[int, int]]) -> None:
+    spec = registry.spec("translator", config.translator.name)
+    spec.preflight(config.translator.options, sizes)

@@ -1,0 +1,1 @@
+"""What a job leaves: journal, records, run file, contact sheet."""

@@ -1,0 +1,208 @@
+"""What became of every task, in one sqlite file that only the driver writes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sv2r.errors import ConfigError, Sv2rError
+from sv2r.storage.files import sync_folders
+from sv2r.types import Record, Status
+
+FOLDER = "sv2r"  # the job's own files, under the output folder
+NAME = "journal.sqlite3"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS records (
+    sample TEXT NOT NULL, variant INTEGER NOT NULL, status TEXT NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (sample, variant)
+);
+CREATE INDEX IF NOT EXISTS by_status ON records (status, sample, variant);
+"""
+# A killed run does again what these have not seen: the same pictures, bit for bit.
+_COMMIT_RECORDS = 64
+_COMMIT_SECONDS = 1.0
+
+
+class Journal:
+    """The journal of one output folder, locked against a second run while it is open.
+
+    What a record says is there is on the disk before the record is: the folders of its files are
+    synced once for all records of a commit.
+    """
+
+    def __init__(self, output: Path) -> None:
+        """Open the journal, making it where there is none.
+
+        Raises:
+            ConfigError: another run holds it, or it is damaged.
+        """
+        folder = output / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _take_lock(folder)
+        self._path = folder / NAME
+        self._output = output
+        self._unsynced: set[Path] = set()
+        self._waiting = 0
+        self._committed = time.monotonic()
+        try:
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            self._lock.close()
+            raise ConfigError(f"{self._path}: the journal is damaged ({error}); {_MEND}") from None
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what waits and let go of the folder."""
+        try:
+            self.commit()
+        finally:
+            self._db.close()
+            self._lock.close()
+
+    def get(self, key: str) -> Any:
+        """Return a value of the run (its identity, its batch size), or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def keep(self, key: str, value: Any) -> None:
+        """Keep a value of the run at once."""
+        text = json.dumps(value, sort_keys=True)
+        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
+        self.commit()
+
+    def add(self, record: Record) -> None:
+        """Keep a record in place of an earlier one of the same task; commits now and then."""
+        row = (record.sample, record.variant, record.status, to_json(record))
+        self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
+        for name in (record.output, *record.labels):
+            if name is not None:
+                self._unsynced.add((self._output / name).parent)
+        self._waiting += 1
+        if self._waiting >= _COMMIT_RECORDS or time.monotonic() - self._committed > _COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Put all that was added on disk."""
+        if self._db.in_transaction:
+            sync_folders(self._unsynced)
+            self._unsynced.clear()
+            self._write("COMMIT", ())
+        self._waiting = 0
+        self._committed = time.monotonic()
+
+    def settled(self) -> set[tuple[str, int]]:
+        """Return the (sample, variant) of every task that need not be done again."""
+        rows = self._db.execute(
+            "SELECT sample, variant FROM records WHERE status IN ('done', 'rejected')"
+        )
+        return set(rows)
+
+    def records(self, status: Status | None = None) -> Iterator[Record]:
+        """Yield the records by sample id and variant, of one status or all."""
+        where = "" if status is None else "WHERE status = ?"
+        query = f"SELECT data FROM records {where} ORDER BY sample, variant"  # noqa: S608
+        for (data,) in self._db.execute(query, () if status is None else (status,)):
+            yield from_json(data)
+
+    def record(self, sample: str, variant: int) -> Record:
+        """Return the record of one task; raises KeyError where there is none."""
+        query = "SELECT data FROM records WHERE sample = ? AND variant = ?"
+        row = self._db.execute(query, (sample, variant)).fetchone()
+        if row is None:
+            raise KeyError((sample, variant))
+        return from_json(row[0])
+
+    def statuses(self) -> Iterator[tuple[str, int, Status]]:
+        """Yield (sample, variant, status) of every record, without reading more of it."""
+        query = "SELECT sample, variant, status FROM records ORDER BY status, sample, variant"
+        yield from self._db.execute(query)
+
+    def keep_problems(self, records: Sequence[Record]) -> bool:
+        """Keep these records in place of the problems kept before; return whether any differs."""
+        texts = {(r.sample, r.variant): to_json(r) for r in records}
+        query = "SELECT sample, variant, data FROM records WHERE status = 'failed'"
+        before = {(sample, variant): data for sample, variant, data in self._db.execute(query)}
+        gone = [key for key in before if key[1] < 0 and key not in texts]
+        fresh = [r for r in records if before.get((r.sample, r.variant)) != to_json(r)]
+        for key in gone:
+            self._write("DELETE FROM records WHERE sample = ? AND variant = ?", key)
+        for record in fresh:
+            self.add(record)
+        self.commit()
+        return bool(gone or fresh)
+
+    def clear(self) -> None:
+        """Forget every record and value."""
+        self._write("DELETE FROM records", ())
+        self._write("DELETE FROM meta", ())
+        self.commit()
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        try:
+            if statement != "COMMIT" and not self._db.in_transaction:
+                self._db.execute("BEGIN")
+            self._db.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            mend = "free some space, then run the same command again"
+            raise Sv2rError(f"{self._path}: {error}; {mend}") from None
+
+
+_MEND = "sv2r verify --mend rebuilds it"
+
+
+def _take_lock(folder: Path) -> Any:
+    handle = (folder / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise ConfigError(
+            f"{folder.parent}: another run writes to it; wait for it to end"
+        ) from None
+    return handle
+
+
+def to_json(record: Record) -> str:
+    """Return a record as the journal keeps it and as workers send it."""
+    data = {k: v for k, v in _plain(record).items() if v not in (None, {}, ())}
+    return json.dumps(data, sort_keys=True, ensure_ascii=False)
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def from_json(text: str) -> Record:
+    """Return the record that `to_json` made the text of."""
+    data = json.loads(text)
+    lists = {key: tuple(data.get(key, ())) for key in ("normalised", "repairs")}
+    return Record(**{**data, **lists})
+
+
+def line_of(record: Record) -> str:
+    """Return a record as a line of samples.jsonl: without the seconds, so that runs compare."""
+    data = json.loads(to_json(record))
+    data.pop("seconds", None)
+    return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"

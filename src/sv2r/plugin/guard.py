@@ -1,0 +1,135 @@
+"""The only way into a plugin's code: what it raises is one line that names it, and it cannot print.
+
+    with guard(owner, "build"):
+        component = spec.build(options, runtime)
+
+Errors meant for the user (`Sv2rError`) and Ctrl-C pass. All else, `SystemExit` included, becomes a
+`PluginError` that names the plugin, its distribution and the stage: no plugin can end sv2r, or make
+it end with exit code 0. What a plugin prints goes to stderr, since stdout is for results.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import ParamSpec, TextIO, TypeVar
+
+from sv2r.errors import PluginError, Sv2rError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@contextmanager
+def guard(owner: object, stage: str) -> Iterator[None]:
+    """Run a block of a plugin's code.
+
+    owner: whose code it is; its str() names the plugin and its distribution.
+    stage: what the plugin is asked to do ("import", "build", "call", "publish" ...).
+
+    Raises:
+        PluginError: the block raised something that is no `Sv2rError` and no Ctrl-C.
+    """
+    with _printing_to_stderr:
+        try:
+            yield
+        except (Sv2rError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise PluginError(str(owner), stage, one_line(error)) from error
+
+
+def guarded(owner: object, stage: str, call: Callable[P, R]) -> Callable[P, R]:
+    """Return a plugin's function such that each call of it is guarded."""
+
+    @wraps(call)
+    def guarded_call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with guard(owner, stage):
+            return call(*args, **kwargs)
+
+    return guarded_call
+
+
+def guarded_items(owner: object, stage: str, items: Iterator[T]) -> Iterator[T]:
+    """Yield what a plugin's iterator yields; each step of it is guarded, what lies between is not.
+
+    Closing this closes the plugin's iterator, guarded as well.
+    """
+    try:
+        while True:
+            with guard(owner, stage):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            with guard(owner, stage):
+                close()
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and message in one line, whatever its own text is made of."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # a plugin's error class whose __str__ fails
+        message = ""
+    return f"{type(error).__name__}: {message}".rstrip(": ")
+
+
+class _PrintingToStderr:
+    """While anyone is inside, stdout leads to stderr: for Python, for libraries in C, for children.
+
+    stdout belongs to the process, not to a thread. So it is turned once, by the first who comes in
+    from any thread, and turned back by the last who leaves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._stdout: TextIO | None = None
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._turn()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._turn_back()
+
+    def _turn(self) -> None:
+        _flush(sys.stdout)
+        self._stdout, sys.stdout = sys.stdout, sys.stderr
+        with suppress(OSError):  # one of the two is closed
+            self._descriptor = os.dup(1)
+            os.dup2(2, 1)
+
+    def _turn_back(self) -> None:
+        if self._stdout is not None:
+            _flush(self._stdout)
+            sys.stdout, self._stdout = self._stdout, None
+        if self._descriptor is not None:
+            os.dup2(self._descriptor, 1)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _flush(stream: TextIO | None) -> None:
+    with suppress(OSError, ValueError):  # nobody reads any more, or it is closed
+        if stream is not None:
+            stream.flush()
+
+
+_printing_to_stderr = _PrintingToStderr()

@@ -1,0 +1,56 @@
+"""One picture to make, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+Status = Literal["done", "rejected", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One picture to make: the sample's position in the dataset, and which variant of it."""
+
+    index: int
+    variant: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the journal: what became of one task, and what really ran.
+
+    sample: the sample's id. variant: 0 to variants - 1, or below 0 for a `Problem`.
+    seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
+    drawn: what ``vary`` chose. normalised: see Frame.
+    settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
+    small: the instances that had a pass of their own in an enlarged crop.
+    repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
+    instances: the ids of what its labels hold, by category. labels: see Published.
+    scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
+    seconds: wall time of the batch divided by its pictures; kept in the journal alone.
+    """
+
+    sample: str
+    variant: int
+    status: Status
+    seed: int | None = None
+    prompt: str | None = None
+    drawn: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    normalised: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    small: Sequence[int] = ()
+    repairs: tuple[str, ...] = ()
+    scores: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    input_sha256: str | None = None
+    output: str | None = None
+    output_sha256: str | None = None
+    instances: Mapping[str, Sequence[int]] = field(default_factory=lambda: _NOTHING)
+    labels: Sequence[str] = ()
+    seconds: float | None = None
+    error: str | None = None

@@ -1,0 +1,80 @@
+"""Finds the batch size that makes the most pictures per second and fits into memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sv2r.types import Batch
+from sv2r.worker.out_of_memory import is_out_of_memory
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+# A larger batch must be this much faster per picture to be worth its memory and its wait.
+_GAIN = 0.03
+# The share of a GPU's memory beyond which no larger batch is tried.
+_FULL = 0.9
+
+
+def pick_batch_size(
+    make_batch: Callable[[int], Batch],
+    translate: Callable[[Batch], Any],
+    device: str,
+    candidates: Sequence[int] = SIZES,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
+    """Return the candidate with the least time per picture, tried on real pictures, smallest first.
+
+    It stops at the first size that does not fit and after two that were no faster: a batch that
+    falls out of a CPU's cache, or a GPU that is busy already, does not get faster with more.
+    Each size runs twice; the second time counts, so that what happens once does not.
+
+    make_batch: gives a batch of a size. candidates: ascending.
+
+    Raises whatever the smallest raises, an error that `is_out_of_memory` where it does not fit.
+    """
+    best, least, misses = candidates[0], float("inf"), 0
+    for size in candidates:
+        try:
+            seconds = _seconds(translate, make_batch(size), device, clock) / size
+        except Exception as error:
+            if not is_out_of_memory(error) or size == candidates[0]:
+                raise
+            _free(device)
+            break
+        if seconds < least * (1 - _GAIN):
+            best, least, misses = size, seconds, 0
+        else:
+            misses += 1
+        if misses == 2 or _is_full(device):
+            break
+    return best
+
+
+def _seconds(
+    translate: Callable[[Batch], Any], batch: Batch, device: str, clock: Callable[[], float]
+) -> float:
+    """Return how long a batch takes once everything that happens once has happened."""
+    translate(batch)
+    start = clock()
+    translate(batch)  # ends with the pictures on the CPU, so nothing is left in flight
+    return clock() - start
+
+
+def _free(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+def _is_full(device: str) -> bool:
+    import torch
+
+    if not device.startswith("cuda"):
+        return False
+    free, total = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + reserved < (1 - _FULL) * total

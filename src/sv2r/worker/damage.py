@@ -1,0 +1,119 @@
+"""What is done about a picture that does not fit its labels: undo, try again, restore, reject.
+
+Each step that was taken is in the record. Labels are never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, hypot
+from typing import TYPE_CHECKING
+
+from sv2r.config.sections import DamageOptions
+from sv2r.images.restore import move_back, restore_instances
+from sv2r.plugin.specs import Check
+from sv2r.types import CheckResult, Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A picture and what the checks say of it. steps: what was done to it."""
+
+    image: Tensor
+    results: Mapping[str, CheckResult]
+    steps: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why it must not be published, a line per check."""
+        return [f"{name}: {r.reason}" for name, r in self.results.items() if r.reason]
+
+    @property
+    def damaged(self) -> frozenset[int]:
+        """Return the instances that do not fit their labels any more."""
+        return frozenset().union(*(r.damaged for r in self.results.values()))
+
+    @property
+    def reach(self) -> int:
+        """Return how many pixels around the damaged instances their damage goes, at most."""
+        found = [r.reach[id_] for r in self.results.values() for id_ in r.damaged & set(r.reach)]
+        return ceil(max(found, default=0.0))
+
+    @property
+    def displacement(self) -> tuple[float, float] | None:
+        """Return how far (down, right) the picture has moved in pixels, where that was measured."""
+        found = [r.displacement for r in self.results.values() if r.displacement is not None]
+        return found[0] if found else None
+
+
+def judge(frame: Frame, image: Tensor, checks: Sequence[tuple[str, Check]]) -> Verdict:
+    """Return what the checks say of a (3, H, W) uint8 picture."""
+    return Verdict(image, {name: check(frame, image) for name, check in checks})
+
+
+def undo_shift(
+    frame: Frame, verdict: Verdict, options: DamageOptions, checks: Sequence[tuple[str, Check]]
+) -> Verdict:
+    """Return the verdict on the picture moved back, where it has moved as a whole."""
+    if "undo" not in options.steps or verdict.displacement is None:
+        return verdict
+    down, right = verdict.displacement
+    distance = hypot(down, right)
+    if not options.undo_from <= distance <= options.undo_to:
+        return verdict
+    moved = judge(frame, move_back(verdict.image, down, right), checks)
+    after = hypot(*moved.displacement) if moved.displacement else 0.0
+    if after >= distance or better(verdict, moved) or not _nowhere_worse(moved, verdict):
+        return verdict  # the measurement was no true shift
+    return replace(moved, steps=(*verdict.steps, f"undo: moved back by {distance:.2f} px"))
+
+
+def restore(
+    frame: Frame, verdict: Verdict, options: DamageOptions, checks: Sequence[tuple[str, Check]]
+) -> Verdict:
+    """Return the verdict on the picture with its damaged instances' pixels from the source.
+
+    What is taken beside them goes as far as the damage was seen to go; where that does not mend
+    all, twice as far once more, with whatever the first seam did not mend.
+    """
+    if "restore" not in options.steps or not verdict.damaged:
+        return verdict
+    ids, margin, best = verdict.damaged, verdict.reach, verdict
+    for _ in range(2):
+        mended = _restored(frame, verdict, sorted(ids), margin, options.feather, checks)
+        if better(mended, best):
+            best = mended
+        if not mended.damaged and not mended.reasons:
+            break
+        ids, margin = ids | mended.damaged, 2 * max(margin, options.feather)
+    return best
+
+
+def _restored(
+    frame: Frame,
+    verdict: Verdict,
+    ids: Sequence[int],
+    margin: int,
+    feather: int,
+    checks: Sequence[tuple[str, Check]],
+) -> Verdict:
+    image = restore_instances(verdict.image, frame, ids, feather=feather, margin=margin)
+    what = f"instance{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+    words = f"restore: {what}, with {margin} px around" if margin else f"restore: {what}"
+    return replace(judge(frame, image, checks), steps=(*verdict.steps, words))
+
+
+def better(one: Verdict, other: Verdict) -> bool:
+    """Return whether one picture is less damaged than another."""
+    return (len(one.damaged), len(one.reasons)) < (len(other.damaged), len(other.reasons))
+
+
+def _nowhere_worse(one: Verdict, other: Verdict) -> bool:
+    """Return whether every check that gives a merit finds one picture at least as good."""
+    merits = {name: result.merit for name, result in other.results.items()}
+    pairs = [(result.merit, merits.get(name)) for name, result in one.results.items()]
+    return all(new >= old for new, old in pairs if new is not None and old is not None)
