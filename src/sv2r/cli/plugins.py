@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from sv2r.cli.new_plugin import new
 from sv2r.plugin.options import OptionField, option_fields
 from sv2r.plugin.registry import Entry, PluginFailure, Registry, load_registry
 from sv2r.plugin.specs import ConditionerSpec, PluginSpec
@@ -39,6 +40,9 @@ def plugins() -> None:
 
     Without a subcommand this is `sv2r plugins list`.
     """
+
+
+plugins.add_command(new)
 
 
 @plugins.command("list")
