@@ -113,6 +113,11 @@ class DamageOptions(Options):
         return value
 
     @property
+    def tries(self) -> int:
+        """Return how often a picture is made at most."""
+        return 1 + self.retries if "retry" in self.steps else 1
+
+    @property
     def keeps(self) -> bool:
         """Return whether what is damaged in the end is published all the same."""
         return "keep" in self.steps

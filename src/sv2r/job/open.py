@@ -11,6 +11,7 @@ from typing import Any
 
 from sv2r.config.layers import Layer, read_layers
 from sv2r.config.resolve import Config, resolve
+from sv2r.config.selection import select
 from sv2r.errors import ConfigError, SampleError
 from sv2r.job.plan import (
     check_controls,
@@ -18,7 +19,6 @@ from sv2r.job.plan import (
     check_selection,
     check_space,
     known_sizes,
-    selected,
 )
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime, Writer
@@ -75,7 +75,8 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
 def _check_samples(job: OpenJob) -> None:
     """Hold the options against what is known of the samples before any is read."""
     config, dataset = job.config, job.dataset
-    first = list(islice(selected(config, dataset), _LOOKED_AT))
+    wanted = select(dataset.ids, config.job.only, config.job.limit)
+    first = [index for index, _ in islice(wanted, _LOOKED_AT)]
     sizes = known_sizes(dataset, first)
     _preflight(config, job.registry, sizes)
     check_selection(config, dataset)
