@@ -182,6 +182,11 @@ class JobOptions(Options):
     only: tuple[str, ...] = Field(
         (), description="Convert only samples whose id matches a pattern such as 'train/*'."
     )
+    allow_unlabelled: bool = Field(
+        False,
+        description="Convert also where no instance, or few of them, has a pixel: there is nothing "
+        "to check such pictures against.",
+    )
     readers: int = Field(2, ge=1, le=64, description="Threads that read and condition ahead.")
     writers: int = Field(2, ge=1, le=64, description="Threads that check, encode and write behind.")
 

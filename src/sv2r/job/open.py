@@ -13,6 +13,7 @@ from sv2r.config.layers import Layer, read_layers
 from sv2r.config.resolve import Config, resolve
 from sv2r.config.selection import select
 from sv2r.errors import ConfigError, SampleError
+from sv2r.job.labelled import check_labelled
 from sv2r.job.plan import (
     check_controls,
     check_folders,
@@ -81,6 +82,7 @@ def _check_samples(job: OpenJob) -> None:
     _preflight(config, job.registry, sizes)
     check_selection(config, dataset)
     check_space(config.job.output, max(sizes, default=(1, 1)))
+    check_labelled(config, dataset)
     if first:
         with suppress(SampleError):  # it fails by itself, with its reason, when it is read
             sample = dataset.samples[first[0]]
