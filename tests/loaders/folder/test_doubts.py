@@ -6,8 +6,9 @@ import io
 
 import numpy as np
 import pytest
-from folders import dataset, put
 from PIL import Image
+
+from tests.toys.folders import dataset, put
 
 SIZE = 96
 

@@ -28,7 +28,7 @@ def is_smoothed(seen: Sequence[Evidence]) -> bool:
     """Return whether masks have edges that were smoothed: anti-aliased, resized, or once JPEG."""
     specks = [value for one in seen for value in one.specks]
     areas = [value for one in seen for value in one.values.values() if value.fills]
-    if len(specks) < max(_SPECKS * len(seen), len(areas)):
+    if not specks or len(specks) < max(_SPECKS * len(seen), len(areas)):
         return False
     scattered = sum(value.pieces for value in specks) / len(specks)
     countless = len(specks) >= max(_COUNTLESS * len(seen), 10 * len(areas))
@@ -112,8 +112,9 @@ def _along(seen: Sequence[Evidence], number: int, colour: bool) -> str:
     shares = [one.borders[number] for one in seen if number in one.values]
     value = spell(number, colour)
     return (
-        f"value {value} is nowhere wider than a line and takes part in {sum(shares) / len(shares):.0%} "
-        f"of all borders in {_of(len(shares), seen)}, as a line between objects does; "
+        f"value {value} is nowhere wider than a line and takes part in "
+        f"{sum(shares) / len(shares):.0%} of all borders in {_of(len(shares), seen)}, as a line "
+        f"between objects does; "
         f"{_settle(number, colour)}"
     )
 

@@ -33,7 +33,7 @@ _EXPLICIT: Mapping[str, Encoding] = MappingProxyType(
 )
 
 # Masks that are looked at: the first, the last and some between.
-_LOOK_AT = 8
+_LOOK_AT = 5
 _SHOWN = 4
 # The smallest side of a mask that tells how it was made.
 _SMALLEST = 16
