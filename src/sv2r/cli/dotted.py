@@ -184,6 +184,8 @@ def _short_option(name: str) -> click.Option:
 
 def _job_option(field: OptionField) -> click.Option:
     name = f"--{field.name.replace('_', '-')}"
+    if field.boolean:
+        return click.Option([name, field.name], is_flag=True, default=None, help=field.description)
     return click.Option(
         [name, field.name],
         metavar=metavar(field).strip(),
