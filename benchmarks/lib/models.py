@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-
-toy: Any = import_module("toy")
+from tests import toys
 
 
 @dataclass(frozen=True)
@@ -39,8 +35,8 @@ def build(name: str, folder: Path, device: str, dtype: str) -> Model:
 
 
 def _toy(folder: Path, device: str, dtype: str) -> None:
-    toy.save_sd15(folder / "model", factor=8)
-    toy.save_controlnet(folder / "controlnet", factor=8)
+    toys.save_sd15(folder / "model", factor=8)
+    toys.save_controlnet(folder / "controlnet", factor=8)
 
 
 def _sd15(folder: Path, device: str, dtype: str) -> None:
@@ -52,7 +48,7 @@ def _sd15(folder: Path, device: str, dtype: str) -> None:
         StableDiffusionPipeline(
             vae=_vae(scaling_factor=0.18215, sample_size=512),
             text_encoder=_clip(768, 3072, 12, 12),
-            tokenizer=toy.clip_tokenizer(),
+            tokenizer=toys.clip_tokenizer(),
             unet=unet,
             scheduler=DDIMScheduler(
                 beta_start=0.00085,
@@ -91,8 +87,8 @@ def _sdxl(folder: Path, device: str, dtype: str) -> None:
             vae=_vae(scaling_factor=0.13025, sample_size=1024, force_upcast=True),
             text_encoder=_clip(768, 3072, 12, 12),
             text_encoder_2=_clip(1280, 5120, 32, 20, projection=1280),
-            tokenizer=toy.clip_tokenizer(),
-            tokenizer_2=toy.clip_tokenizer(),
+            tokenizer=toys.clip_tokenizer(),
+            tokenizer_2=toys.clip_tokenizer(),
             unet=unet,
             scheduler=EulerDiscreteScheduler(
                 beta_start=0.00085,

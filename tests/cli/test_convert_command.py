@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from test_convert import files_of, records_of
+
+from tests.toys.jobs import files_of, records_of
 
 NAMES = ("a/0.png", "a/1.png", "b/0.png", "b/1.jpg", "b/2.png", "c.png")
 

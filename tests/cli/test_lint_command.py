@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import make_coco
+from tests.toys.datasets import make_coco
 
 
 def damaged(root):

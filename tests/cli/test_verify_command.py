@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from outputs import make_output
+
+from tests.toys.outputs import make_output
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from sv2r.testing import make_frame as textured_frame
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    import toy
+    from tests import toys
 
-    return toy.save_depth(tmp_path_factory.mktemp("models") / "depth")
+    return toys.save_depth(tmp_path_factory.mktemp("models") / "depth")
 
 
 @pytest.fixture

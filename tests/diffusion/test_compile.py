@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 from torch._dynamo.testing import CompileCounter
 
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import controlnet, sdedit
+from tests import toys
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_each_network_is_compiled_once_per_size(root: Path, graphs: CompileCount
     options = controlnet.ControlnetOptions(
         model=str(root / "sd15"), controlnet={"canny": str(root / "canny")}, strength=1, steps=4
     )
-    batch = toy.batch([(16, 24)] * 2, controls=["canny"])
+    batch = toys.batch([(16, 24)] * 2, controls=["canny"])
     eager = controlnet.build(options, Runtime())(batch)
 
     translate = controlnet.build(options.model_copy(update={"compile": True}), Runtime())
@@ -39,8 +39,8 @@ def test_each_network_is_compiled_once_per_size(root: Path, graphs: CompileCount
     assert graphs.frame_count == 2  # the UNet and the ControlNet, for eight steps
     assert translate.settings()["compile"] is True
     for one, other in zip(eager, compiled, strict=True):
-        assert toy.largest_difference(one, other) <= 1
-    translate(toy.batch([(24, 16)] * 2, controls=["canny"]))
+        assert toys.largest_difference(one, other) <= 1
+    translate(toys.batch([(24, 16)] * 2, controls=["canny"]))
     assert graphs.frame_count == 4
 
 
@@ -48,5 +48,5 @@ def test_tiles_of_one_size_need_one_graph(root: Path, graphs: CompileCounter) ->
     options = sdedit.SdeditOptions(
         model=str(root / "sd3"), fit="tile", resolution=16, compile=True, steps=4
     )
-    sdedit.build(options, Runtime())(toy.batch([(16, 40)]))
+    sdedit.build(options, Runtime())(toys.batch([(16, 40)]))
     assert graphs.frame_count == 1

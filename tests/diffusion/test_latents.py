@@ -6,13 +6,13 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-import toy
 
 from sv2r.diffusion import latents as latents_module
 from sv2r.diffusion.families import family_of
 from sv2r.diffusion.latents import Latents
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import sdedit
+from tests import toys
 
 XL = family_of("StableDiffusionXLPipeline")
 
@@ -28,7 +28,7 @@ def noises(count: int) -> list[torch.Generator]:
 
 @torch.no_grad()
 def test_a_mean_and_a_standard_deviation_in_the_config_are_taken(vae: Any) -> None:
-    pixels = toy.picture(16, 16)[None]
+    pixels = toys.picture(16, 16)[None]
     plain = Latents(vae, XL, model_dtype=torch.float32).encode(pixels, noises(1))
     vae.register_to_config(latents_mean=[1.0, 2.0, 3.0, 4.0], latents_std=[1.0, 2.0, 4.0, 8.0])
     scaled = Latents(vae, XL, model_dtype=torch.float32)
@@ -47,7 +47,7 @@ def test_a_mean_and_a_standard_deviation_in_the_config_are_taken(vae: Any) -> No
 def test_a_wary_vae_stays_in_bfloat16_where_that_is_near(vae: Any, dtype: torch.dtype) -> None:
     latents = Latents(vae, XL, model_dtype=dtype)
 
-    encoded = latents.encode(torch.stack([toy.picture(16, 24, n) for n in (0, 1)]), noises(2))
+    encoded = latents.encode(torch.stack([toys.picture(16, 24, n) for n in (0, 1)]), noises(2))
 
     assert encoded.dtype == dtype
     assert latents.dtype == "bfloat16"
@@ -61,7 +61,7 @@ def test_a_wary_vae_goes_back_to_float32_where_bfloat16_is_far(
 ) -> None:
     monkeypatch.setattr(latents_module, "LARGEST_DIFFERENCE", 0.01)
     latents = Latents(vae, XL, model_dtype=torch.bfloat16)
-    pixels = toy.picture(16, 24)[None]
+    pixels = toys.picture(16, 24)[None]
 
     encoded = latents.encode(pixels, noises(1))
 
@@ -76,7 +76,7 @@ def test_a_wary_vae_goes_back_to_float32_where_bfloat16_is_far(
 @torch.no_grad()
 def test_a_wary_vae_that_cannot_be_checked_is_float32(vae: Any) -> None:
     latents = Latents(vae, XL, model_dtype=torch.bfloat16, may_check=False)
-    latents.encode(toy.picture(16, 24)[None], noises(1))
+    latents.encode(toys.picture(16, 24)[None], noises(1))
     assert latents.dtype == "float32"
     assert latents.difference is None
 
@@ -84,14 +84,14 @@ def test_a_wary_vae_that_cannot_be_checked_is_float32(vae: Any) -> None:
 @torch.no_grad()
 def test_a_dtype_that_is_asked_for_is_not_checked(vae: Any) -> None:
     latents = Latents(vae, XL, model_dtype=torch.float32, vae_dtype="bfloat16")
-    assert latents.encode(toy.picture(16, 24)[None], noises(1)).dtype == torch.float32
+    assert latents.encode(toys.picture(16, 24)[None], noises(1)).dtype == torch.float32
     assert latents.dtype == "bfloat16"
     assert latents.difference is None
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_makes_pictures_near_float32_s(root: Path, dtype: str) -> None:
-    batch = toy.batch([(32, 48)] * 2)
+    batch = toys.batch([(32, 48)] * 2)
     options = sdedit.SdeditOptions(model=str(root / "sdxl"), steps=6, guidance_scale=2)
 
     whole = sdedit.build(options, Runtime())(batch)

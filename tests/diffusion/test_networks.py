@@ -6,12 +6,12 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-import toy
 
 from sv2r.diffusion.networks import Once, Tiling, embed_condition_once, feed_embedded
 from sv2r.images.geometry import blend, feather
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import controlnet, sdedit
+from tests import toys
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_tiles_are_what_each_part_alone_predicts(root: Path, unet: Any, several:
 @pytest.mark.parametrize("model", ["sd15", "sdxl", "sd3"])
 def test_a_picture_no_larger_than_a_tile_is_the_native_one(root: Path, model: str) -> None:
     options: dict[str, Any] = {"model": str(root / model), "steps": 4}
-    batch = toy.batch([(30, 44)])
+    batch = toys.batch([(30, 44)])
     native = sdedit.build(sdedit.SdeditOptions(**options), Runtime())(batch)[0]
     tiled = sdedit.SdeditOptions(**options, fit="tile", resolution=44)
     assert torch.equal(sdedit.build(tiled, Runtime())(batch)[0], native)
@@ -157,7 +157,7 @@ def test_tiles_and_controlnets_make_a_picture(root: Path, model: str, net: str) 
     )
     translate = controlnet.build(options, Runtime())
 
-    made = translate(toy.batch([(36, 90)] * 2, controls=["canny"]))
+    made = translate(toys.batch([(36, 90)] * 2, controls=["canny"]))
 
     assert [picture.shape for picture in made] == [(3, 36, 90)] * 2
     assert not any(store._kept for store in translate._stores)
@@ -171,6 +171,6 @@ def test_tiles_run_at_the_size_asked_for(root: Path) -> None:
     core, shapes = translate._pipe.transformer, []
     core.pos_embed.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape))
 
-    translate(toy.batch([(32, 64)]))
+    translate(toys.batch([(32, 64)]))
 
     assert shapes == [(2, 16, 16, 16)] * 3 * 2  # with and without the prompt; 3 tiles, 2 steps

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco
 from PIL import Image
 
 import sv2r
@@ -22,6 +21,7 @@ from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
 from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample
 from sv2r.worker.damage import judge, restore, undo_shift
+from tests.toys.datasets import make_coco
 
 
 def _registry_with(registry: Registry, damage) -> Registry:
@@ -297,3 +297,21 @@ def test_a_shift_that_was_mismeasured_is_not_undone(make_one):
     checks = [("shift", misled), ("survival", _survival())]
     before = judge(frame, image, checks)
     assert undo_shift(frame, before, DamageOptions(), checks) is before
+
+
+def test_a_shift_is_not_undone_where_another_check_finds_the_picture_worse_for_it(make_one):
+    frame = make_one(_scene_of(_disc(20)) / 255, (_disc(20).numpy() > 0.5).astype(np.int32))
+    image = torch.roll(_scene_of(_disc(20)).byte(), 4, 1)
+
+    def moved(frame: Frame, picture: torch.Tensor) -> CheckResult:
+        same = torch.equal(picture, image)
+        return CheckResult("moved", displacement=(4.0, 0.0) if same else None)
+
+    def other(worse: float):
+        return lambda frame, picture: CheckResult(merit=1.0 if picture is image else worse)
+
+    for merit, steps in ((0.9, ()), (1.0, ("undo: moved back by 4.00 px",))):
+        checks = [("shift", moved), ("other", other(merit))]
+        assert (
+            undo_shift(frame, judge(frame, image, checks), DamageOptions(), checks).steps == steps
+        )

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco
 from PIL import Image
 
 import sv2r
@@ -18,6 +17,7 @@ from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Entry, Registry, load_registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.worker.prompts import unused_lists
+from tests.toys.datasets import make_coco
 
 
 def asked(root, out, **more):

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from outputs import make_output, scores
 from PIL import Image
 
 from sv2r.errors import ConfigError
@@ -19,6 +18,7 @@ from sv2r.report.entries import make_entry, shift_of, survival_of
 from sv2r.report.pictures import contours
 from sv2r.report.write import write_report
 from sv2r.types import Record
+from tests.toys.outputs import make_output, scores
 
 
 def data_of(path) -> dict:

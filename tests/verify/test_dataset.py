@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_coco, write_render
 from PIL import Image
 
 import sv2r
@@ -20,6 +19,7 @@ from sv2r.errors import ConfigError
 from sv2r.output.journal import Journal, line_of
 from sv2r.verify.dataset import Verification, verify
 from sv2r.verify.scores import Part, read_part
+from tests.toys.datasets import make_coco, write_render
 
 NAMES = ("a/0.png", "a/1.png", "b/1.jpg", "c.png")
 # Own files that say where the folder is, so that they differ in another one.

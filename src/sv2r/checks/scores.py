@@ -59,7 +59,7 @@ def measure(
     before, after = levels(source, device), levels(translated, device)
     soft_before, soft_after = smoothed(before, 1.0), smoothed(after, 1.0)
     return Scores(
-        motion=motion(soft_before, soft_after),
+        motion=motion(soft_before, soft_after, labels),
         structure=structure(before, after, labels),
         instances=boundaries(soft_before, soft_after, labels),
     )
@@ -78,5 +78,5 @@ def _require_labels(labels: NDArray[np.integer]) -> None:
 
 def motion_scores(found: Motion) -> dict[str, float]:
     """Return a motion as the scores of a record."""
-    names = ("dx", "dy", "zoom", "turn", "shift", "local", "agreement")
+    names = ("dx", "dy", "zoom", "turn", "shift", "sure", "local", "agreement")
     return {name: float(getattr(found, name)) for name in names}

@@ -77,6 +77,7 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
             {id_: boundary_scores(boundary) for id_, boundary in found.items()},
             damaged=frozenset(damaged),
             reach={id_: _reach(found[id_]) for id_ in damaged},
+            merit=sum(scored) / len(scored) if scored else None,
         )
 
     def _damaged(found: Mapping[int, Boundary], frame: Frame) -> dict[int, float]:

@@ -93,3 +93,43 @@ def split_name(name: str) -> tuple[str, str, str]:
     folder, slash, file = name.rpartition("/")
     stem, dot, suffix = file.rpartition(".")
     return f"{folder}{slash}", stem or file, f"{dot}{suffix}" if stem else ""
+
+
+class AnyCase:
+    """Finds files by names whose case may differ from theirs, as some systems' files do."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listings: dict[str, dict[str, list[str]]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """Return the file, that of another case where it is the only one, or None."""
+        if os.path.lexists(self._root / name):
+            return self._root / name
+        found = self._spelled(name)
+        try:
+            return None if found is None else inside(self._root, found)
+        except SampleError:  # a link out of the root
+            return None
+
+    def _spelled(self, name: str) -> str | None:
+        folder, _, last = name.rpartition("/")
+        own = self._spelled(folder) if folder else ""
+        if own is None:
+            return None
+        if own not in self._listings:
+            self._listings[own] = _by_folded_name(self._root / own)
+        alike = self._listings[own].get(last.casefold(), [])
+        exact = [last] if last in alike else alike
+        return f"{own}/{exact[0]}".lstrip("/") if len(exact) == 1 else None
+
+
+def _by_folded_name(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                found.setdefault(entry.name.casefold(), []).append(entry.name)
+    except OSError:
+        return {}
+    return found

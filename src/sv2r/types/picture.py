@@ -136,6 +136,8 @@ class CheckResult:
         that was not measured.
     reach: pixels around a damaged instance, by its id, that its damage goes into; left out where
         that was not measured.
+    merit: how well the picture does by this check, in any unit, more is better: what two pictures
+        of one frame are compared by. None where nothing was measured.
     """
 
     reason: str | None = None
@@ -144,6 +146,7 @@ class CheckResult:
     damaged: frozenset[int] = frozenset()
     displacement: tuple[float, float] | None = None
     reach: Mapping[int, float] = field(default_factory=lambda: _NOTHING)
+    merit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def undo_shift(
         return verdict
     moved = judge(frame, move_back(verdict.image, down, right), checks)
     after = hypot(*moved.displacement) if moved.displacement else 0.0
-    if after >= distance or better(verdict, moved):
+    if after >= distance or better(verdict, moved) or not _nowhere_worse(moved, verdict):
         return verdict  # the measurement was no true shift
     return replace(moved, steps=(*verdict.steps, f"undo: moved back by {distance:.2f} px"))
 
@@ -110,3 +110,10 @@ def _restored(
 def better(one: Verdict, other: Verdict) -> bool:
     """Return whether one picture is less damaged than another."""
     return (len(one.damaged), len(one.reasons)) < (len(other.damaged), len(other.reasons))
+
+
+def _nowhere_worse(one: Verdict, other: Verdict) -> bool:
+    """Return whether every check that gives a merit finds one picture at least as good."""
+    merits = {name: result.merit for name, result in other.results.items()}
+    pairs = [(result.merit, merits.get(name)) for name, result in one.results.items()]
+    return all(new >= old for new, old in pairs if new is not None and old is not None)

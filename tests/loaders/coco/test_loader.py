@@ -134,7 +134,7 @@ def test_the_largest_id_is_kept(tmp_path):
     assert only(tmp_path, [annotation(2**31 - 1)]).labels.tolist() == [[2**31 - 1] * 2 + [0] * 3]
 
 
-@pytest.mark.parametrize("empty", [[], [[]], [[1, 1]], [[0, 0, 4, 1]], rle(5)])
+@pytest.mark.parametrize("empty", [[], [[]], [[1, 1]], [[1, 1], [0, 0, 4, 1]], rle(5)])
 def test_an_empty_mask_is_an_instance_without_pixels(tmp_path, empty):
     instances = only(tmp_path, [annotation(3, segmentation=empty, bbox=[0, 0, 2, 1])])
     assert instances.labels.tolist() == [[0, 0, 0, 0, 0]]
@@ -176,10 +176,10 @@ def test_empty_segmentations_are_told_before_gpu_hours_are_spent(tmp_path):
         ({"category_id": None}, "category_id None is not in 'categories'; add it there"),
         ({"category_id": [1]}, "category_id [1] is not in 'categories'; add it there"),
         ({"iscrowd": "no"}, "iscrowd is 'no'; it must be 0 or 1"),
-        ({"segmentation": None}, "has no segmentation; export masks, or drop the annotation"),
+        ({"segmentation": None}, "has no segmentation; export it with masks (polygons or RLE)"),
         (
             {"segmentation": None, "bbox": [0, 0, 2, 1]},
-            "has a box but no segmentation; export masks, or drop the annotation",
+            "has a box but no segmentation; export it with masks (polygons or RLE)",
         ),
     ],
 )
@@ -297,7 +297,7 @@ def test_problems_name_the_file_and_the_picture_and_the_rest_is_loaded(tmp_path)
         Problem(
             "coco.json",
             "coco.json: annotation 8: for picture 77, which 'images' does not list; "
-            "list it there, or drop the annotation",
+            "add it to 'images'",
         ),
     )
 
@@ -352,8 +352,8 @@ def test_pictures_that_are_nowhere_are_told_once_and_not_one_by_one(tmp_path):
     with pytest.raises(ConfigError) as told:
         loaded(root)
     assert str(told.value) == (
-        "coco.json: 0.png and the other pictures are in none of .; "
-        "name their folder with --loader.images"
+        "coco.json: 0.png (one of 3 looked for) is not in the input folder itself; "
+        "name the pictures' folder with --loader.images"
     )
     assert loaded(root, images="elsewhere").ids[0] == "elsewhere/0.png"
     assert loaded(root, images=".").ids[0] == "0.png"

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from folders import COLOURS, IDS, WHITE, dataset, only, pairs, problems, put
 from PIL import Image
 
 from sv2r.errors import ConfigError, SampleError
+from tests.toys.folders import COLOURS, IDS, WHITE, dataset, only, pairs, problems, put
 
 
 @pytest.mark.parametrize(

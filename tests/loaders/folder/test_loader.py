@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from folders import IDS, WHITE, dataset, pairs, problems, put
 
 from sv2r.errors import ConfigError
 from sv2r.loaders.folder.layout import Asked, find_places
 from sv2r.loaders.folder.loader import detect, sv2r_loaders
 from sv2r.loaders.tree import read_tree
 from sv2r.testing import check_loader
+from tests.toys.folders import IDS, WHITE, dataset, pairs, problems, put
 
 
 def test_images_and_masks_folders_with_nested_folders_are_found(tmp_path):

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from folders import COLOURS, IDS, dataset, only, put
 
 from sv2r.errors import SampleError
+from tests.toys.folders import COLOURS, IDS, dataset, only, put
 
 
 def omniverse(root, names):

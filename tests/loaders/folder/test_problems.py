@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from folders import IDS, WHITE, dataset, options, problems, put
 
 from sv2r.errors import ConfigError, SampleError
+from tests.toys.folders import IDS, WHITE, dataset, options, problems, put
 
 
 def test_what_has_no_other_half_is_a_problem(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import SampleError
 from sv2r.images.rasterise import rasterise
-from sv2r.loaders.coco.index import Key, as_key
+from sv2r.loaders.coco.index import Key, as_key, find_key
 from sv2r.loaders.coco.segmentation import Shape, Size, rle_size, segmentation_shape
 from sv2r.types import Box, Drawing, Instance, Instances, Told, Undrawn
 
@@ -77,8 +77,8 @@ def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key
     Raises:
         SampleError: its category is not known, or iscrowd is no truth value.
     """
-    key = as_key(annotation.get("category_id"))
-    if key is None or key not in categories:
+    key = find_key(as_key(annotation.get("category_id")), categories)
+    if key is None:
         given = annotation.get("category_id")
         raise SampleError(f"category_id {given!r} is not in 'categories'; add it there")
     crowd = annotation.get("iscrowd")
@@ -112,8 +112,11 @@ def _corners(box: list[Any]) -> Box | None:
 
 
 def _outline(polygons: list[Any]) -> Box | None:
-    """Return the box around all polygons that enclose an area."""
-    solid = [p for p in polygons if isinstance(p, list) and len(p) >= 6]
+    """Return the box around all polygons that enclose an area, or around all boxes."""
+    lists = [p for p in polygons if isinstance(p, list)]
+    solid = [p for p in lists if len(p) >= 6]
+    if lists and all(len(p) == 4 and all(map(_is_number, p)) for p in lists):
+        solid = [[x, y, x + width, y + height] for x, y, width, height in lists]
     if not solid or not all(map(_is_number, (value for polygon in solid for value in polygon))):
         return None
     across, down = [p[::2] for p in solid], [p[1::2] for p in solid]
@@ -130,5 +133,5 @@ def _shape(annotation: Mapping[str, Any], size: Size) -> Shape:
     segmentation = annotation.get("segmentation")
     if segmentation is None:
         boxed = "a box but no segmentation" if "bbox" in annotation else "no segmentation"
-        raise SampleError(f"has {boxed}; export masks, or drop the annotation")
+        raise SampleError(f"has {boxed}; export it with masks (polygons or RLE)")
     return segmentation_shape(segmentation, size)

@@ -37,16 +37,16 @@ MOST_UNLISTED = 1000
 _SLICE = 1 << 20
 
 
-def build_index(path: Path, name: str) -> CocoIndex:
+def build_index(path: Path, name: str, remap: Mapping[str, str] | None = None) -> CocoIndex:
     """Return the index of a COCO file, read in one pass.
 
-    name: how errors call the file.
+    name: how errors call the file. remap: see `entries.remapped`.
 
     Raises:
         ConfigError: it cannot be read, or is no COCO file.
     """
     keys = Keys()
-    images, annotations = _Images(name, keys), _Annotations(name, keys)
+    images, annotations = _Images(name, keys, remap or {}), _Annotations(name, keys)
     categories: Categories | None = None
     arrays, values = frozenset({"images", "annotations"}), frozenset({"categories"})
     try:
@@ -121,8 +121,9 @@ class _Pictures:
 class _Images:
     """Collects the pictures; the columns of the usable ones are in step."""
 
-    def __init__(self, name: str, keys: Keys) -> None:
+    def __init__(self, name: str, keys: Keys, remap: Mapping[str, str]) -> None:
         self._reader = Reader(ImageEntry, lenient_image, name)
+        self._remap = remap
         self._number = keys.number
         self._keys, self._others = array("q"), array("q")
         self._at, self._length, self._sizes = array("q"), array("I"), array("i")
@@ -141,7 +142,7 @@ class _Images:
     def _add(self, image: ImageEntry, at: int, length: int) -> None:
         name = ""
         try:
-            name = safe_name(image.file_name)
+            name = safe_name(image.file_name, self._remap)
             if image.id is None:
                 raise SampleError(f"{name} has no id; annotations find their picture by it")
         except SampleError as error:
@@ -189,35 +190,38 @@ class _Annotations:
 
     def __init__(self, name: str, keys: Keys) -> None:
         self._reader = Reader(AnnotationEntry, lenient_annotation, name)
-        self._numbers = keys.numbers
+        self._known = keys
         self._keys: list[NDArray[np.int64]] = []
         self._at: list[NDArray[np.int64]] = []
         self._length: list[NDArray[np.uint32]] = []
-        self._unmasked = self._empty = 0
+        self._unmasked = self._empty = self._boxed = self._retyped = 0
         self._fields: tuple[str, ...] = ()
         self.seen = 0
 
     def add(self, part: Elements) -> None:
         """Keep what some elements of 'annotations' say."""
         read = self._reader.read(part)
-        self._keys.append(self._numbers([annotation.image_id for annotation in read]))
+        self._keys.append(self._known.numbers([annotation.image_id for annotation in read]))
         self._at.append(part.starts + part.offset)
         self._length.append((part.ends - part.starts).astype(np.uint32))
         bare = [annotation.segmentation for annotation in read if not annotation.segmentation]
         self._unmasked += bare.count(None)
         self._empty += len(bare) - bare.count(None)
+        self._boxed += sum(map(_is_boxed, read))
         if not self.seen:
             self._fields = tuple(parse_leniently(part.text[: int(part.ends[0])]) or ())
         self.seen += len(read)
 
     def tally(self) -> Tally:
         """Return what has been counted."""
-        return Tally(self.seen, self._unmasked, self._empty, self._fields)
+        seen, fields = self.seen, self._fields
+        return Tally(seen, self._unmasked, self._empty, fields, self._boxed, self._retyped)
 
     def finish(self, pictures: _Pictures, stream: BinaryIO) -> _Places:
         """Return the places, sorted by picture, and forget what was collected."""
         keys, at, length = _join(self._keys), _join(self._at), _join(self._length)
         position = _positions(keys, pictures.keys)
+        self._retype(keys, position, pictures.keys)
         lost = np.flatnonzero(position < 0)
         unlisted = lost[~np.isin(keys[lost], pictures.others)]
         unusable = _unlisted(keys[unlisted], at[unlisted], length[unlisted], stream)
@@ -227,6 +231,30 @@ class _Annotations:
             position, at, length = position[order], at[order], length[order]
         first = np.searchsorted(position, np.arange(len(pictures.keys) + 1))
         return _Places(first, at, length, tuple(unusable))
+
+    def _retype(
+        self, keys: NDArray[np.int64], position: NDArray[np.int32], known: NDArray[np.int64]
+    ) -> None:
+        """Give annotations whose picture is not found that of the id that spells their number."""
+        spelled = self._known.spelled()
+        lost = np.flatnonzero(position < 0)
+        if not spelled or not len(lost):
+            return
+        values, group = np.unique(keys[lost], return_inverse=True)
+        wanted = np.array([spelled.get(value, value) for value in values.tolist()], np.int64)
+        ids = np.array([spelled.get(key, key) for key in known.tolist()], np.int64)
+        shared = ids[_sharing(ids)]  # "1" and "01": nobody can tell which is meant
+        found = np.where(np.isin(wanted, shared), -1, _positions(wanted, ids))
+        position[lost] = found[group]
+        self._retyped = int(np.count_nonzero(position[lost] >= 0))
+
+
+def _is_boxed(annotation: AnnotationEntry) -> bool:
+    """Return whether all polygons of an annotation have four numbers: pycocotools draws a box."""
+    parts = annotation.segmentation
+    if not parts or not isinstance(parts, list):
+        return False
+    return all(bytes(part).count(b",") == 3 for part in parts)
 
 
 def _join(blocks: list[NDArray[Any]]) -> NDArray[Any]:
@@ -260,10 +288,10 @@ def _unlisted(
         more = f" and {counts[index] - 1:,} more" if counts[index] > 1 else ""
         what = f"annotation {annotation.get('id')!r}{more}"
         picture = annotation.get("image_id")
-        reason = f"for picture {picture!r}, which 'images' does not list; list it there"
+        reason = f"for picture {picture!r}, which 'images' does not list; add it to 'images'"
         if groups[index] == NO_KEY:
             reason = f"without a picture: image_id is {picture!r}; give a picture's id"
-        yield Entry("", "", f"{what}: {reason}, or drop the annotation")
+        yield Entry("", "", f"{what}: {reason}")
     if len(groups) > MOST_UNLISTED:
         more = f"{len(groups) - MOST_UNLISTED:,}"
         yield Entry("", "", f"annotations for {more} more pictures that 'images' does not list")

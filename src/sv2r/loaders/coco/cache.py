@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from sv2r.errors import ConfigError, Sv2rError
 from sv2r.loaders.coco.build_index import build_index
+from sv2r.loaders.coco.charset import write_as_utf8
 from sv2r.loaders.coco.index import CocoIndex, Entry, Key, Names, Tally
 from sv2r.storage.files import replacing
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 # A smaller file is read again as fast as its index would be.
 SMALLEST = 4 << 20
 
-_FORMAT = 2
+_FORMAT = 3
 _ARRAYS = ("sizes", "image_at", "image_length", "first", "annotation_at", "annotation_length")
 
 
@@ -36,6 +38,8 @@ class _Stamp(msgspec.Struct, frozen=True):
 
     format: int
     path: str
+    remap: tuple[tuple[str, str], ...]
+    charset: str
     size: int
     modified: int
     changed: int
@@ -52,24 +56,32 @@ class _Rest(msgspec.Struct, frozen=True):
     tally: Tally
 
 
-def open_index(path: Path, name: str) -> CocoIndex:
+def open_index(
+    path: Path, name: str, remap: Mapping[str, str] | None = None, charset: str = ""
+) -> CocoIndex:
     """Return the index of a COCO file: the kept one where it holds, else a new one, which is kept.
 
-    name: how errors call the file.
+    name: how errors call the file. remap: see `entries.remapped`. charset: what the file is where
+    it is not UTF-8; the index is then that of a copy, kept beside it.
 
     Raises:
         ConfigError: the file cannot be read, or is no COCO file.
     """
+    names = remap or {}
     try:
-        stamp = _stamp(path)
+        stamp = _stamp(path, names, charset)
     except OSError as error:
         raise ConfigError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+    if charset:
+        copy = cache_file(path).with_suffix(".json")
+        write_as_utf8(path, copy, charset, name)
+        return build_index(copy, name, names)
     if stamp.size < SMALLEST:
-        return build_index(path, name)
+        return build_index(path, name, names)
     file = cache_file(path)
     if found := _load(file, path, stamp):
         return found
-    index = build_index(path, name)
+    index = build_index(path, name, names)
     _save(file, index, stamp)
     return index
 
@@ -85,11 +97,10 @@ def cache_file(path: Path) -> Path:
     return folder / "coco" / f"{digest}.npz"
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: Path, remap: Mapping[str, str], charset: str) -> _Stamp:
     status = path.stat()
-    return _Stamp(
-        _FORMAT, str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )
+    times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return _Stamp(_FORMAT, str(path.resolve()), tuple(remap.items()), charset, *times)
 
 
 def _load(file: Path, path: Path, stamp: _Stamp) -> CocoIndex | None:
@@ -130,7 +141,7 @@ def _save(file: Path, index: CocoIndex, stamp: _Stamp) -> None:
     arrays["ends"] = index.names.ends
     arrays["rest"] = np.frombuffer(msgspec.json.encode(rest), np.uint8)
     with suppress(OSError, Sv2rError):
-        if _stamp(index.path) != stamp:
+        if _stamp(index.path, dict(stamp.remap), stamp.charset) != stamp:
             return
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.loaders.coco.index import Key, as_key, parse_leniently
+from sv2r.loaders.coco.charset import not_utf8
+from sv2r.loaders.coco.index import Key, as_key, as_number, parse_leniently
 from sv2r.loaders.coco.json_scan import Elements
 from sv2r.storage.paths import safe_relative
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # Names that `safe_relative` would return as they are: it takes longer than all else per picture.
 _PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 # The number of an id that is missing, and those that stand for themselves.
 NO_KEY = -(2**63)
@@ -60,6 +64,12 @@ class Keys:
         if isinstance(key, int) and -_LARGEST_KEY < key < _LARGEST_KEY:
             return key
         return self._others.setdefault(key, -_LARGEST_KEY - len(self._others))
+
+    def spelled(self) -> dict[int, int]:
+        """Return the whole number that each text spells, by the text's own number."""
+        texts = {key: number for key, number in self._others.items() if isinstance(key, str)}
+        found = ((number, as_number(key)) for key, number in texts.items())
+        return {number: value for number, value in found if value is not None}
 
     def numbers(self, keys: Sequence[Key | None]) -> NDArray[np.int64]:
         """Return the numbers of many ids."""
@@ -107,22 +117,51 @@ class Reader(Generic[StructT]):
             return self._one.decode(text)
         except (msgspec.DecodeError, RecursionError):
             found = parse_leniently(text)
+        if found is None and (why := not_utf8(text, place)):
+            raise ConfigError(f"{self._name}: {why}")
         if found is None:
             raise ConfigError(f"{self._name}: what begins at byte {place:,} is no JSON object")
         return self._lenient(found)
 
 
-def safe_name(name: str | None) -> str:
+def remapped(name: str, remap: Mapping[str, str]) -> str:
+    """Return a file name whose first folders are replaced where `remap` has them."""
+    plain = name.replace("\\", "/")
+    for start, place in remap.items():
+        folder = start.replace("\\", "/").rstrip("/")
+        if plain.startswith(f"{folder}/"):
+            inner = plain.removeprefix(f"{folder}/").lstrip("/")
+            return inner if place in ("", ".") else f"{place.rstrip('/')}/{inner}"
+    return name
+
+
+def safe_name(name: str | None, remap: Mapping[str, str] | None = None) -> str:
     """Return a file name as a safe relative POSIX path.
+
+    remap: see `remapped`.
 
     Raises:
         SampleError: it is missing, or no such path.
     """
     if not name:
         raise SampleError("file_name is missing; name the picture's file")
+    if remap:
+        name = remapped(name, remap)
+    if is_elsewhere(name):
+        folder = name.replace("\\", "/").rpartition("/")[0] or "/"
+        kind = "a URL" if _URL.match(name) else "an absolute path"
+        raise SampleError(
+            f"{name}: is {kind}; say where its pictures lie in the input with "
+            f"--loader.remap '{folder}=FOLDER'"
+        )
     if not name.isprintable():
         raise SampleError(f"{name!a}: the name holds characters that are not printed; rename it")
     return name if _PLAIN.fullmatch(name) else safe_relative(name).as_posix()
+
+
+def is_elsewhere(name: str) -> bool:
+    """Return whether a file name is absolute, on Windows or elsewhere, or a URL."""
+    return name.startswith(("/", "\\")) or bool(_URL.match(name) or PureWindowsPath(name).drive)
 
 
 def labelled_size(image: ImageEntry) -> tuple[int, int]:
@@ -162,6 +201,8 @@ def read_categories(text: bytes, name: str) -> Categories:
         ConfigError: one of them has no id or no name, or shares its id.
     """
     found = parse_leniently(b'{"categories":' + text + b"}")
+    if found is None and (why := not_utf8(text, 0)):
+        raise ConfigError(f"{name}: {why.replace('byte ', 'in categories, byte ')}")
     entries = found["categories"] if found else None
     if not isinstance(entries, list):
         raise ConfigError(f"{name}: 'categories' is no list of objects with id and name")
@@ -169,13 +210,18 @@ def read_categories(text: bytes, name: str) -> Categories:
     stuff: set[Key] = set()
     for number, entry in enumerate(entries):
         key = as_key(entry.get("id")) if isinstance(entry, dict) else None
-        if key is None or not isinstance(entry.get("name"), str) or not entry["name"]:
+        own = _category_name(entry) if isinstance(entry, dict) else ""
+        if key is None or not own:
             raise ConfigError(f"{name}: categories[{number}] must have an id and a name (a text)")
-        if key in names:
-            other = entry["name"]
-            both = f"{names[key]} and {other}"
+        if names.setdefault(key, own) != own:
+            both = f"{names[key]} and {own}"
             raise ConfigError(f"{name}: category id {key!r} stands for {both}; give each its own")
-        names[key] = entry["name"]
         if entry.get("isthing") == 0:
             stuff.add(key)
     return Categories(names, frozenset(stuff))
+
+
+def _category_name(entry: dict[str, Any]) -> str:
+    """Return a category's name, a number as its text, "" where it has none."""
+    own = as_key(entry.get("name"))
+    return "" if own is None else str(own)

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.loaders.coco.charset import marked_charset
+from sv2r.loaders.tree import AnyCase
 from sv2r.plugin.options import nearest
 from sv2r.storage.paths import inside
 
@@ -122,10 +124,12 @@ def look_at(root: Path, name: str) -> Candidate | None:
             tail = stream.read(GLANCE)
     except OSError:
         return None
+    whole = size <= len(head) + len(tail)
+    if charset := marked_charset(head):
+        head, tail = (text.decode(charset, "ignore").encode() for text in (head, head[:4] + tail))
     if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return None
     keys = {match.decode() for match in _KEY.findall(head) + _KEY.findall(tail)}
-    whole = size <= len(head) + len(tail)
     # In between the ends of a large file, one of the two may begin unseen.
     needed = {"images", "annotations"} if whole else {"annotations", "image_id"}
     if not (needed <= keys or (not whole and {"images", "image_id"} <= keys)):
@@ -156,13 +160,15 @@ def find_images(root: Path, annotations: str, names: Sequence[str]) -> tuple[str
     step = max(1, len(names) // PROBES)
     probes = [names[i] for i in range(0, len(names), step)][:PROBES]
     folders = list(_folders(root, PurePosixPath(annotations)))
-    hits = [sum((root / folder / name).is_file() for name in probes) for folder in folders]
+    trees = [AnyCase(root / folder) for folder in folders]
+    hits = [sum(tree.find(name) is not None for name in probes) for tree in trees]
     best = max(range(len(folders)), key=lambda i: hits[i])
     if probes and not hits[best]:
-        looked = ", ".join(folder or "." for folder in folders)
+        looked = ", ".join(folder or "the input folder itself" for folder in folders)
+        where = f"not in {looked}" if len(folders) == 1 else f"in none of {looked}"
+        some = f"(one of {len(probes)} looked for) is {where}"
         raise ConfigError(
-            f"{annotations}: {probes[0]} and the other pictures are in none of {looked}; "
-            "name their folder with --loader.images"
+            f"{annotations}: {probes[0]} {some}; name the pictures' folder with --loader.images"
         )
     return folders[best], len(probes), hits[best]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,16 @@ class Tally:
 
     annotations: all of them. unmasked: those without a segmentation. empty: those whose
     segmentation is an empty list. fields: what the first annotation has.
+    boxed: those whose polygons have four numbers, a box. retyped: those whose image_id is a text
+    where the picture's id is a number, or the other way round.
     """
 
     annotations: int = 0
     unmasked: int = 0
     empty: int = 0
     fields: tuple[str, ...] = ()
+    boxed: int = 0
+    retyped: int = 0
 
 
 class Names(Sequence[str]):
@@ -172,3 +177,23 @@ def as_key(value: Any) -> Key | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def as_number(key: Key) -> int | None:
+    """Return the whole number that an id is or spells ("5", "0005"), or None."""
+    if isinstance(key, int):
+        return key
+    return int(key) if _NUMBER.fullmatch(key.strip()) else None
+
+
+def find_key(key: Key | None, known: Mapping[Key, Any]) -> Key | None:
+    """Return the known id that is meant: the same, or the only one that spells the same number."""
+    if key is None or key in known:
+        return key
+    if (number := as_number(key)) is None:
+        return None
+    alike = [other for other in known if as_number(other) == number]
+    return alike[0] if len(alike) == 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Match
 
 if TYPE_CHECKING:
-    from sv2r.loaders.coco.index import Tally
+    from sv2r.loaders.coco.index import CocoIndex, Tally
     from sv2r.loaders.coco.samples import Part
 
 # Pictures of which one must have what a channel's pattern asks for.
@@ -42,6 +42,16 @@ class CocoOptions(Options):
         "",
         description="Folder inside the input folder where the pictures' file names start. Found by "
         "itself: beside the COCO file, in images/, in <split>/ ...",
+    )
+    remap: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="FROM=TO: file names that begin with FROM, an absolute folder or a URL, lie in "
+        "the folder TO of the input (. for the input itself).",
+    )
+    charset: str = Field(
+        "",
+        description="What the COCO file is written in where not in UTF-8, such as gbk or cp1252; "
+        "UTF-16 and UTF-32 are seen by themselves.",
     )
     depth: Annotated[str, AfterValidator(channel_pattern)] = Field(
         "",
@@ -84,7 +94,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         raise ConfigError(f"{root}: no such folder")
     names = expand(root, options.annotations) or [choose(root, find_candidates(root))]
     notes = [] if options.annotations else [f"annotations in {names[0]}"]
-    parts = [_open_part(root, name, options.images, notes) for name in names]
+    parts = [_open_part(root, name, options, notes) for name in names]
     problems = [problem for part in parts for problem in part.problems()]
     for number, part in enumerate(parts):
         parts[number], outside = drop_links(root, part)
@@ -111,23 +121,44 @@ def load(root: Path, options: CocoOptions) -> Dataset:
     )
 
 
-def _open_part(root: Path, name: str, images: str, notes: list[str]) -> Part:
+def _open_part(root: Path, name: str, options: CocoOptions, notes: list[str]) -> Part:
     """Return one COCO file with its index, and note what was decided about it."""
     from sv2r.loaders.coco.cache import open_index
+    from sv2r.loaders.coco.charset import charset_of
     from sv2r.loaders.coco.samples import whole_part
 
-    index = open_index(root / name, name)
+    charset = charset_of(root / name, options.charset)
+    index = open_index(root / name, name, options.remap, charset)
+    _refuse_elsewhere(root, name, index)
     if not index.panoptic:
         _require_masks(index.tally, name)
-    if images:
-        folder = _images_folder(root, images)
+    if options.images:
+        folder = _images_folder(root, options.images)
     else:
         folder, looked, found = find_images(root, name, index.names)
         if folder != _relative(PurePosixPath(name).parent):
             notes.append(f"pictures of {name} in {folder or '.'} ({found} of {looked} looked for)")
     if not index.panoptic:
         notes.extend(f"{name}: {line}" for line in _remarks(index.tally))
-    return whole_part(index, name, folder)
+    return whole_part(index, name, folder, root / name, charset)
+
+
+def _refuse_elsewhere(root: Path, name: str, index: CocoIndex) -> None:
+    """Raise ConfigError where no picture can be used since all file names are absolute, or URLs."""
+    from sv2r.loaders.coco.entries import is_elsewhere
+
+    first = next((entry.given for entry in index.unusable if is_elsewhere(entry.given)), None)
+    if first is None or len(index.names):
+        return
+    parts = first.replace("\\", "/").split("/")
+    places = ("/".join(parts[k:]) for k in range(1, len(parts)))
+    found = next((place for place in places if (root / place).is_file()), parts[-1])
+    start = first.replace("\\", "/").removesuffix(f"/{found}") or "/"
+    place = "." if (root / found).is_file() else "FOLDER"
+    raise ConfigError(
+        f"{name}: file names are absolute paths or URLs, such as {first}; say which folder of the "
+        f"input that is with --loader.remap '{start}={place}'"
+    )
 
 
 def _images_folder(root: Path, images: str) -> str:
@@ -159,6 +190,16 @@ def _remarks(tally: Tally) -> Iterator[str]:
     """Yield what a user should know of the annotations before GPU hours are spent."""
     if tally.unmasked:
         yield f"annotations without a segmentation: {tally.unmasked:,}; their pictures will fail"
+    if tally.boxed:
+        yield (
+            f"segmentations of four numbers: {tally.boxed:,}; each is drawn as the box "
+            "x, y, width, height, as pycocotools does"
+        )
+    if tally.retyped:
+        yield (
+            f"annotations whose image_id is a text where the picture's id is a number, or the "
+            f"other way round: {tally.retyped:,}; taken as equal"
+        )
     if tally.empty:
         yield (
             f"annotations with an empty segmentation: {tally.empty:,}; "

@@ -11,7 +11,7 @@ import numpy as np
 from sv2r.errors import SampleError
 from sv2r.images.label_image import read_label_image
 from sv2r.loaders.coco.annotations import instance_of
-from sv2r.loaders.coco.index import Key, as_key
+from sv2r.loaders.coco.index import Key, as_key, find_key
 from sv2r.storage.paths import inside
 from sv2r.types import Instance, Instances
 
@@ -62,7 +62,7 @@ def draw_panoptic(
             instance = instance_of(id_, segment, categories)
         except SampleError as error:
             raise SampleError(f"segment {id_}: {error}") from error
-        if as_key(segment.get("category_id")) not in stuff:
+        if find_key(as_key(segment.get("category_id")), categories) not in stuff:
             table[id_] = instance
     drawn = np.unique(values)
     strangers = sorted(set(drawn.tolist()) - known)

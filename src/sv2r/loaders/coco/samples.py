@@ -22,6 +22,7 @@ from sv2r.loaders.coco.build_index import repeated_names
 from sv2r.loaders.coco.index import CocoIndex
 from sv2r.loaders.coco.panoptic import draw_panoptic, panoptic_file
 from sv2r.loaders.coco.segmentation import Size
+from sv2r.loaders.tree import AnyCase
 from sv2r.storage.paths import inside
 from sv2r.types import Instances, Problem, Sample
 
@@ -69,14 +70,17 @@ class Lazy(Sequence[T]):
 class Part:
     """One COCO file of a dataset.
 
-    name: the file, folder: where its pictures' names start, both relative to the dataset's root.
-    positions: those of the index's pictures that are used.
+    source: the file. name: the same, folder: where its pictures' names start, both relative to the
+    dataset's root. positions: those of the index's pictures that are used. charset: the file's
+    where it is not UTF-8 (the index is then that of a copy), else "".
     """
 
     index: CocoIndex
     name: str
     folder: str
     positions: NDArray[np.int64]
+    source: Path
+    charset: str = ""
 
     def id(self, position: int) -> str:
         """Return a picture's path, relative to the dataset's root."""
@@ -100,9 +104,9 @@ class Part:
         return replace(self, positions=np.setdiff1d(self.positions, list(positions)))
 
 
-def whole_part(index: CocoIndex, name: str, folder: str) -> Part:
+def whole_part(index: CocoIndex, name: str, folder: str, source: Path, charset: str = "") -> Part:
     """Return a COCO file with all pictures of its index."""
-    return Part(index, name, folder, np.arange(len(index.names)))
+    return Part(index, name, folder, np.arange(len(index.names)), source, charset)
 
 
 class Pictures:
@@ -110,6 +114,7 @@ class Pictures:
 
     def __init__(self, root: Path, parts: Sequence[Part], patterns: Mapping[str, str]) -> None:
         self._root, self._parts, self._patterns = root, parts, patterns
+        self._tree = AnyCase(root)
         self._firsts = np.cumsum([0, *(len(part.positions) for part in parts)]).tolist()
 
     def __len__(self) -> int:
@@ -129,8 +134,8 @@ class Pictures:
         """Return the picture at an index."""
         part, position = self._find(index)
         id_ = part.id(position)
-        image = self._root / id_
-        labels = Labels(part, position, self._root, id_)
+        image = self._tree.find(id_) or self._root / id_
+        labels = Labels(part, position, self._root, id_, image)
         channels: Mapping[str, Path] = {}
         load = labels.load
         try:
@@ -161,6 +166,7 @@ class Labels:
     position: int
     root: Path
     id: str
+    image: Path
 
     def load(self) -> Instances:
         """Return the instances, read, checked and drawn.
@@ -201,7 +207,7 @@ class Labels:
 
     def _size(self, annotations: Sequence[Mapping[str, Any]]) -> Size:
         size = self.indexed_size() or entry_size(self.part.index.image(self.position))
-        size = size or mask_size(annotations) or picture_size(self.root / self.id, self.id)
+        size = size or mask_size(annotations) or picture_size(self.image, self.id)
         if size[0] * size[1] > MAX_PIXELS:
             raise SampleError(
                 f"{size[0]:,} × {size[1]:,} pixels are more than {MAX_PIXELS:,}; cut it into tiles"

@@ -41,8 +41,9 @@ def segmentation_shape(segmentation: Any, size: Size) -> Shape:
     """Return what an annotation's segmentation covers.
 
     Its runs are what pycocotools' ``annToMask`` sets, bit for bit. What lies outside the frame is
-    clipped. An empty list covers nothing, and neither does a polygon of one or two points (specks
-    that contour finders leave): it encloses no area, and what trains on COCO drops it as well.
+    clipped. Where all polygons have four numbers they are boxes, [x, y, width, height], as they are
+    to pycocotools. An empty list covers nothing, and neither does a polygon of one or two points
+    beside longer ones (specks that contour finders leave): it encloses no area.
 
     size: (height, width) of the picture.
 
@@ -142,10 +143,12 @@ def _polygon_shape(polygons: Sequence[Any], size: Size) -> Shape:
     from pycocotools import mask
 
     checked = [_polygon(value, f"polygon {n}", size) for n, value in enumerate(polygons, start=1)]
-    solid = [polygon for polygon in checked if len(polygon) >= 6]
+    boxes = all(len(polygon) == 4 for polygon in checked)
+    solid = [polygon for polygon in checked if boxes or len(polygon) >= 6]
     if not solid:
         return Shape(0, lambda: np.zeros((0, 2), np.int64))
-    merged = mask.merge(mask.frPyObjects(solid, *size))
+    drawn = np.array(solid, float) if boxes else solid
+    merged = mask.merge(mask.frPyObjects(drawn, *size))
     return Shape(int(mask.area(merged)), lambda: runs_of(decode_counts(merged["counts"])))
 
 
