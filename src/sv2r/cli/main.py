@@ -144,6 +144,9 @@ def run_command(command: click.Command) -> int:
     # Torch's threads wait for each other in busy loops, which on cores that others use as well
     # makes a job several times slower. OpenMP reads this once, when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Pydantic looks for plugins of its own in the metadata of all that is installed, which takes
+    # long and fails where one distribution's is damaged.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = command.main(standalone_mode=False)
     except click.ClickException as error:
