@@ -10,10 +10,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sv2r.plugin.registry import Registry, load_registry
 from tests import toys
 from tests.toys.datasets import make_coco, write_render  # noqa: F401
+
+# On a busy machine hypothesis takes its own waiting for slow strategies.
+settings.register_profile("sv2r", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("sv2r")
 
 
 @pytest.fixture(scope="session")

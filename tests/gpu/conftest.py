@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import toy
+
+from tests import toys
 
 HERE = Path(__file__).parent
 _INSTEAD = "SV2R_GPU_TESTS_ON"
@@ -47,13 +48,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function from a toy model's name to its folder, written once."""
     folder = tmp_path_factory.mktemp("models")
     makers: dict[str, Callable[[Path], object]] = {
-        "sd15": lambda path: toy.save_sd15(path, factor=8),
-        "sdxl": lambda path: toy.save_sdxl(path, factor=8),
-        "sd3": lambda path: toy.save_sd3(path, factor=8),
-        "flux": lambda path: toy.save_flux(path, factor=8),
-        "controlnet-sd15": lambda path: toy.save_controlnet(path, factor=8),
-        "controlnet-sdxl": lambda path: toy.save_controlnet(path, "sdxl", factor=8),
-        "depth": toy.save_depth,
+        "sd15": lambda path: toys.save_sd15(path, factor=8),
+        "sdxl": lambda path: toys.save_sdxl(path, factor=8),
+        "sd3": lambda path: toys.save_sd3(path, factor=8),
+        "flux": lambda path: toys.save_flux(path, factor=8),
+        "controlnet-sd15": lambda path: toys.save_controlnet(path, factor=8),
+        "controlnet-sdxl": lambda path: toys.save_controlnet(path, "sdxl", factor=8),
+        "depth": toys.save_depth,
     }
 
     def model(name: str) -> Path:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import toy
 
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import sdedit
+from tests import toys
 
 Models = Callable[[str], Path]
 
@@ -20,7 +20,7 @@ def _kernels(models: Models, device: str, dtype: str) -> list[str]:
 
     options = sdedit.SdeditOptions(model=str(models("sd15")), strength=0.5, steps=4)
     translate = sdedit.build(options, Runtime(device=device, dtype=dtype))
-    batch = toy.batch([(512, 512)] * 2)
+    batch = toys.batch([(512, 512)] * 2)
     translate(batch)
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         translate(batch)
@@ -53,7 +53,7 @@ def test_cudnn_stays_on_and_deterministic_while_a_batch_runs(
     translate = sdedit.build(options, Runtime(device=device))
     handle = torch.nn.modules.module.register_module_forward_pre_hook(watch)
     try:
-        translate(toy.batch([(64, 64)]))
+        translate(toys.batch([(64, 64)]))
     finally:
         handle.remove()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_coco
 
 import sv2r
+from tests.toys.datasets import make_coco
 
 Models = Callable[[str], Path]
 NAMES = tuple(f"{number:02}.png" for number in range(24))

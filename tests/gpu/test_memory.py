@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-import toy
-from conftest import make_coco
 
 import sv2r
 from sv2r.errors import ConfigError
+from tests import toys
+from tests.toys.datasets import make_coco
 
 Models = Callable[[str], Path]
 
@@ -92,7 +92,7 @@ def test_memory_is_free_again_after_an_error(models: Models, device: str, cuda_o
 
     options = sdedit.SdeditOptions(model=str(models("sd15")), strength=0.5, steps=4)
     translate = sdedit.build(options, Runtime(device=device))
-    small, large = toy.batch([(64, 64)]), toy.batch([(2048, 2048)])
+    small, large = toys.batch([(64, 64)]), toys.batch([(2048, 2048)])
     translate(small)
     before = torch.cuda.memory_allocated(device)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 from PIL import Image
+
+from tests import toys
 
 Models = Callable[[str], Path]
 
@@ -18,13 +19,13 @@ Models = Callable[[str], Path]
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for number in range(12):
-        pixels = (255 * toy.picture(64, 64, number)).byte().permute(1, 2, 0).numpy()
+        pixels = (255 * toys.picture(64, 64, number)).byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return folder
 
 
 def _train(kind: str, photos: Path, output: Path, **more: Any) -> Any:
-    import trainings
+    from tests.toys import trainings
 
     asked = {"photos": photos, "output": output, "resolution": 64, "batch_size": 2, "held_out": 2}
     return trainings.train(kind, {**asked, "steps": 20, "warmup": 0, **more})

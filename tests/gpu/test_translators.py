@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 
 from sv2r.plugin.specs import Runtime, Translator
 from sv2r.translators import controlnet, sdedit
+from tests import toys
 
 Models = Callable[[str], Path]
 FAMILIES = ["sd15", "sdxl", "sd3", "flux"]
@@ -57,7 +57,7 @@ def test_each_family_and_dtype_is_near_float32_on_the_cpu(
 ) -> None:
     if dtype == "bfloat16" and device != "cpu" and torch.cuda.get_device_capability(0) < (8, 0):
         pytest.skip("this GPU has no bfloat16 of its own")
-    batch = toy.batch(SIZES, prompts=PROMPTS)
+    batch = toys.batch(SIZES, prompts=PROMPTS)
 
     made = pictures(build(models(family), device, dtype)(batch))
     exact = pictures(build(models(family), "cpu")(batch))
@@ -68,7 +68,7 @@ def test_each_family_and_dtype_is_near_float32_on_the_cpu(
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_a_controlnet_is_near_float32_on_the_cpu(models: Models, device: str, family: str) -> None:
-    batch = toy.batch(SIZES, prompts=PROMPTS, controls=("canny",))
+    batch = toys.batch(SIZES, prompts=PROMPTS, controls=("canny",))
 
     made = pictures(build_controlled(models, family, device)(batch))
     exact = pictures(build_controlled(models, family, "cpu")(batch))
@@ -82,7 +82,7 @@ def test_a_picture_has_the_same_bits_at_every_place_of_a_batch(
     models: Models, device: str, family: str, dtype: str
 ) -> None:
     translate = build(models(family), device, dtype)
-    batch = toy.batch(SIZES, prompts=PROMPTS)
+    batch = toys.batch(SIZES, prompts=PROMPTS)
     made = pictures(translate(batch))
 
     for shift in range(1, len(SIZES)):
@@ -99,7 +99,7 @@ def test_a_picture_has_the_same_bits_at_every_place_of_a_batch(
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl"])
 def test_compiled_networks_make_the_same_pictures(models: Models, device: str, family: str) -> None:
-    batch = toy.batch(SIZES, prompts=PROMPTS)
+    batch = toys.batch(SIZES, prompts=PROMPTS)
 
     made = pictures(build(models(family), device, compile=True)(batch))
     eager = pictures(build(models(family), device)(batch))
@@ -112,7 +112,7 @@ def test_compiled_networks_make_the_same_pictures(models: Models, device: str, f
 def test_offloading_changes_no_picture(
     models: Models, device: str, cuda_only: None, family: str, offload: str
 ) -> None:
-    batch = toy.batch(SIZES, prompts=PROMPTS)
+    batch = toys.batch(SIZES, prompts=PROMPTS)
 
     made = pictures(build(models(family), device, offload=offload)(batch))
 
@@ -121,7 +121,7 @@ def test_offloading_changes_no_picture(
 
 @pytest.mark.parametrize("family", ["sd15", "sdxl", "sd3"])
 def test_tiles_are_near_float32_on_the_cpu(models: Models, device: str, family: str) -> None:
-    batch = toy.batch([(160, 224)] * 2, prompts=PROMPTS)
+    batch = toys.batch([(160, 224)] * 2, prompts=PROMPTS)
     tiles: dict[str, Any] = {"fit": "tile", "resolution": 96}
 
     made = pictures(build(models(family), device, **tiles)(batch))
@@ -134,7 +134,7 @@ def test_no_memory_is_left_behind_by_a_hundred_batches(
     models: Models, device: str, cuda_only: None
 ) -> None:
     translate = build(models("sd15"), device, "float16")
-    batch = toy.batch(SIZES, prompts=PROMPTS)
+    batch = toys.batch(SIZES, prompts=PROMPTS)
     for _ in range(3):
         translate(batch)
     before = torch.cuda.memory_allocated(device)

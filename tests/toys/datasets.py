@@ -47,4 +47,7 @@ def write_render(path: Path, height: int, width: int, seed: int) -> None:
     pixels[6:20, 3:15] = (200, 40, 40)
     pixels[6:20, 18:30] = (40, 60, 210)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    if path.suffix == ".jpg":
+        Image.fromarray(pixels).save(path, quality=95)
+    else:
+        Image.fromarray(pixels).save(path)

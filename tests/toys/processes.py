@@ -26,16 +26,18 @@ def preload() -> Any:
 
 
 def start(target: Any, *args: Any) -> Any:
+    """Return a process that has begun to call target."""
     process = preload().Process(target=target, args=args)
     process.start()
     return process
 
 
 def run(target: Any, *args: Any) -> int:
+    """Return the exit code of a process that calls target."""
     process = start(target, *args)
     process.join(120)
     assert process.exitcode is not None, "the run hangs"
-    return process.exitcode
+    return int(process.exitcode)
 
 
 def typed(module: str, args: Sequence[object], out: Path, error: Path) -> None:
@@ -48,6 +50,7 @@ def typed(module: str, args: Sequence[object], out: Path, error: Path) -> None:
 
 
 def convert(config: dict[str, Any]) -> None:
+    """Convert, and exit with the summary's code."""
     import sv2r
 
     sys.exit(sv2r.convert(config).exit_code)

@@ -63,7 +63,7 @@ class Translator(Protocol):
 
 @runtime_checkable
 class Describes(Protocol):
-    """What a translator or conditioner may have besides: an account for the record."""
+    """What a translator or conditioner may have as well: an account for the record."""
 
     def settings(self) -> Mapping[str, Any]:
         """Return what really ran (effective steps, model hash, dtype ...), as JSON values."""
@@ -71,7 +71,7 @@ class Describes(Protocol):
 
 @runtime_checkable
 class Buckets(Protocol):
-    """What a translator may have besides: which sizes can share a batch."""
+    """What a translator may have as well: which sizes can share a batch."""
 
     def bucket(self, height: int, width: int, /) -> Hashable:
         """Return a key; frames with equal keys go into one batch. Without it: equal sizes do."""
@@ -87,12 +87,12 @@ class Writer(Protocol):
         """Write one (3, H, W) uint8 picture, and the labels of this sample alone, atomically."""
 
     def finish(self, dataset: Dataset, records: Iterable[Record], /) -> Mapping[str, str]:
-        """Write the labels of the whole dataset; return what was verified, for the summary."""
+        """Write the labels of the whole dataset; return the SHA-256 of each file by its path."""
 
 
 @runtime_checkable
 class Claims(Protocol):
-    """What a writer may have beside: the paths that one picture takes, its target among them."""
+    """What a writer may have as well: the paths that one picture takes, its target among them."""
 
     def claims(self, sample: Sample, variant: int, /) -> Iterable[str]:
         """Return every path under the output that publishing writes, before anything is made."""

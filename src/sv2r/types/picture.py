@@ -153,7 +153,8 @@ class CheckResult:
 class Published:
     """A file in place: its path under the output folder and the SHA-256 of its bytes.
 
-    labels: where label files of its sample were copied with it, and found equal byte for byte.
+    labels: paths, under the output folder, of the sample's own label files that were copied with it
+        and found equal byte for byte.
     """
 
     path: str

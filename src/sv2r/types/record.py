@@ -26,14 +26,18 @@ class Record:
     """One line of the journal: what became of one task, and what really ran.
 
     sample: the sample's id. variant: 0 to variants - 1, or below 0 for a `Problem`.
+    status: "done", "rejected" (a check refused it) or "failed" (an error stopped it).
     seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
-    drawn: what ``vary`` chose. normalised: see Frame.
+    prompt: the prompt of the last attempt. drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
     small: the instances that had a pass of their own in an enlarged crop.
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
+    input_sha256: of the source picture's bytes. output: the published picture's path under the
+        output folder. output_sha256: of its bytes.
     instances: the ids of what its labels hold, by category. labels: see Published.
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
     seconds: wall time of the batch divided by its pictures; kept in the journal alone.
+    error: why it was rejected or failed, in one line that says what to do.
     """
 
     sample: str

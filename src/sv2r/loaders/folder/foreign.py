@@ -47,8 +47,7 @@ _FORMATS = (
     Format(
         "Unity's SOLO",
         _file(".frame_data.json"),
-        "its categories are in frame_data.json; export it to COCO, or read the colours alone with"
-        " --loader folder, --loader.image_pattern and --loader.mask_pattern",
+        "take --loader solo",
     ),
     Format(
         "KITTI",
@@ -70,5 +69,7 @@ _FORMATS = (
     Format("Mapillary Vistas", _folder("v1.2", "v2.0"), _EXPORT),
     Format("ADE20K", _file("_atr.txt"), "its masks hold parts and classes; " + _EXPORT),
     Format("LabelMe", _labelme, "its masks are drawn in their alpha; " + _EXPORT),
-    Format("YOLO", _yolo, "its labels are text; " + _EXPORT),
+    Format(
+        "YOLO", _yolo, "its labels are text; take --loader yolo where a data.yaml names classes"
+    ),
 )
