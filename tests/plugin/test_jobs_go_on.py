@@ -102,7 +102,8 @@ def test_a_plugin_that_raises_on_a_picture_fails_that_picture_alone(
         "b/2.png",
     ]
     assert {str(record.error) for record in summary.troubles} == {
-        f"{name}: translator 'invert': AssertionError: not this one"
+        f"{name}: 'invert' (sv2r-invert 1.0) failed in translator 'invert': "
+        "AssertionError: not this one"
         for name in ("b/0.png", "b/1.jpg", "b/2.png")
     }
 
@@ -116,7 +117,9 @@ def test_a_check_that_raises_on_a_picture_fails_that_picture_alone(
     summary = sv2r.convert({**_config(renders, tmp_path), "checks": ["picky"]})
 
     assert (summary.done, summary.failed, summary.exit_code) == (5, 1, 1)
-    assert [record.error for record in summary.troubles] == ["c.png: KeyError: 'nothing'"]
+    assert [record.error for record in summary.troubles] == [
+        "c.png: 'picky' (sv2r-picky 1.0) failed in check 'picky': KeyError: 'nothing'"
+    ]
 
 
 def test_a_plugin_that_changes_a_pictures_size_publishes_nothing(

@@ -28,7 +28,10 @@ from sv2r.plugin.registry import Kind, Registry
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
 # fast, not what a picture looks like (but for the last bits).
-FREE = ("output", "limit", "only", "variants", "device", "batch_size", "readers", "writers")
+FREE = (
+    *("output", "limit", "only", "variants", "device", "batch_size", "readers", "writers"),
+    "allow_unlabelled",
+)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,11 @@ class DamageOptions(Options):
         return value
 
     @property
+    def tries(self) -> int:
+        """Return how often a picture is made at most."""
+        return 1 + self.retries if "retry" in self.steps else 1
+
+    @property
     def keeps(self) -> bool:
         """Return whether what is damaged in the end is published all the same."""
         return "keep" in self.steps
@@ -176,6 +181,11 @@ class JobOptions(Options):
     limit: int | None = Field(None, ge=1, description="Convert the first LIMIT samples alone.")
     only: tuple[str, ...] = Field(
         (), description="Convert only samples whose id matches a pattern such as 'train/*'."
+    )
+    allow_unlabelled: bool = Field(
+        False,
+        description="Convert also where no instance, or few of them, has a pixel: there is nothing "
+        "to check such pictures against.",
     )
     readers: int = Field(2, ge=1, le=64, description="Threads that read and condition ahead.")
     writers: int = Field(2, ge=1, le=64, description="Threads that check, encode and write behind.")

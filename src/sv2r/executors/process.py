@@ -14,8 +14,8 @@ from sv2r.errors import Sv2rError
 from sv2r.types import Task
 
 if TYPE_CHECKING:
+    from sv2r.worker.batcher import Batcher
     from sv2r.worker.work import LocalWork
-    from sv2r.worker.worker import LocalWorker
 
     # What the driver sends: a task, a batch size, or the end of a round.
     _Inbox = queue.SimpleQueue[Task | int | None]
@@ -93,7 +93,7 @@ def _listen_to_driver(pipe: Connection, stop: threading.Event) -> _Inbox:
 def _round(
     inbox: _Inbox,
     work: LocalWork,
-    worker: LocalWorker,
+    worker: Batcher,
     known: dict[tuple[str, int], Task],
     tell: Callable[[str, object], None],
 ) -> Iterator[Task]:

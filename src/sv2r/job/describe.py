@@ -40,8 +40,9 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
 
 
 def _warnings(job: OpenJob) -> Iterator[str]:
-    """Yield what was asked for and has no effect."""
+    """Yield what the loader is not sure of, and what was asked for and has no effect."""
     config, registry = job.config, job.registry
+    yield from job.dataset.doubts
     for name in unused_lists(config.prompt):
         yield f"the prompt does not use the list '{name}'; write {{{name}}} into it"
     translator = config.translator

@@ -11,14 +11,15 @@ from typing import Any
 
 from sv2r.config.layers import Layer, read_layers
 from sv2r.config.resolve import Config, resolve
+from sv2r.config.selection import select
 from sv2r.errors import ConfigError, SampleError
+from sv2r.job.labelled import check_labelled
 from sv2r.job.plan import (
     check_controls,
     check_folders,
     check_selection,
     check_space,
     known_sizes,
-    selected,
 )
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime, Writer
@@ -75,11 +76,13 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
 def _check_samples(job: OpenJob) -> None:
     """Hold the options against what is known of the samples before any is read."""
     config, dataset = job.config, job.dataset
-    first = list(islice(selected(config, dataset), _LOOKED_AT))
+    wanted = select(dataset.ids, config.job.only, config.job.limit)
+    first = [index for index, _ in islice(wanted, _LOOKED_AT)]
     sizes = known_sizes(dataset, first)
     _preflight(config, job.registry, sizes)
     check_selection(config, dataset)
     check_space(config.job.output, max(sizes, default=(1, 1)))
+    check_labelled(config, dataset)
     if first:
         with suppress(SampleError):  # it fails by itself, with its reason, when it is read
             sample = dataset.samples[first[0]]

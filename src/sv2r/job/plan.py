@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
 from sv2r.config.resolve import Config
+from sv2r.config.selection import is_wanted, select
 from sv2r.errors import ConfigError, SampleError
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.plugin.options import nearest
@@ -41,7 +41,7 @@ def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal
     settled = journal.settled() if journal else set()
     variants = range(config.job.variants)
     chosen, tasks = 0, []
-    for index, id_ in selected_items(config, dataset):
+    for index, id_ in select(dataset.ids, config.job.only, config.job.limit):
         chosen += len(variants)
         tasks += [Task(index, v) for v in variants if (id_, v) not in settled]
     inputs, restored = chosen + len(problems), chosen - len(tasks)
@@ -53,7 +53,9 @@ def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal
 
 def check_selection(config: Config, dataset: Dataset) -> None:
     """Raise ConfigError where neither a sample nor a problem is selected."""
-    chosen = chain(selected(config, dataset), _problem_records(config, dataset))
+    chosen = chain(
+        select(dataset.ids, config.job.only, config.job.limit), _problem_records(config, dataset)
+    )
     if next(chosen, None) is None:
         raise ConfigError(_nothing(config, dataset))
 
@@ -106,33 +108,13 @@ def check_controls(config: Config, registry: Registry) -> None:
         raise ConfigError(f"{config.translator.name} needs a control '{control}'; {mend}")
 
 
-def selected(config: Config, dataset: Dataset) -> Iterator[int]:
-    """Yield the positions of the samples that `only` and `limit` leave."""
-    return (index for index, _ in selected_items(config, dataset))
-
-
-def selected_items(config: Config, dataset: Dataset) -> Iterator[tuple[int, str]]:
-    """Yield the positions and ids of the samples that `only` and `limit` leave."""
-    left = config.job.limit if config.job.limit is not None else len(dataset.ids)
-    for index, id_ in enumerate(dataset.ids):
-        if left == 0:
-            return
-        if _wanted(id_, config.job.only):
-            left -= 1
-            yield index, id_
-
-
 def _problem_records(config: Config, dataset: Dataset) -> Iterator[Record]:
     """Yield a record per problem; its variant is below 0, so that it is no sample's."""
     count: Counter[str] = Counter()
     for problem in dataset.problems:
-        if _wanted(problem.id, config.job.only):
+        if is_wanted(problem.id, config.job.only):
             count[problem.id] += 1
             yield Record(problem.id, -count[problem.id], "failed", error=problem.message)
-
-
-def _wanted(id_: str, patterns: tuple[str, ...]) -> bool:
-    return not patterns or any(fnmatchcase(id_, pattern) for pattern in patterns)
 
 
 def _nothing(config: Config, dataset: Dataset) -> str:

@@ -12,7 +12,7 @@ from sv2r.images.decode import Picture
 from sv2r.lint.findings import Finding, Kind, LintOptions, Severity
 from sv2r.lint.shapes import Pair, Shape, measure, share_of, sharing, touching
 from sv2r.types import Box, Dataset, Instance, Instances, Sample
-from sv2r.worker.pieces import named, read_sample
+from sv2r.worker.frames import named, read_sample
 
 if TYPE_CHECKING:
     import numpy as np

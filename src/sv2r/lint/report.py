@@ -75,6 +75,7 @@ def lint(
     options = options or LintOptions.model_validate({})
     count = len(dataset.ids) if limit is None else min(limit, len(dataset.ids))
     tally, kept = Tally(dataset), _Kept(options.ignore, examples)
+    kept.take(Finding("doubt", "error", None, None, doubt) for doubt in dataset.doubts)
     kept.take(
         Finding("input", "error", problem.id, None, problem.message) for problem in dataset.problems
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from sv2r.config.selection import select
 from sv2r.errors import ConfigError
 from sv2r.output.journal import FOLDER, NAME
 from sv2r.plugin.options import validate_options
@@ -116,13 +116,9 @@ def chosen(finished: Finished, registry: Registry, kind: Kind) -> tuple[Any, Any
 def selected_ids(finished: Finished, dataset: Dataset) -> Iterator[str]:
     """Yield the ids of the samples that the last run was asked for, as run.yaml tells."""
     patterns, limit = finished.settings.get("only") or (), finished.settings.get("limit")
-    left = limit if isinstance(limit, int) else len(dataset.ids)
-    for id_ in dataset.ids:
-        if left <= 0:
-            return
-        if not patterns or any(fnmatchcase(id_, str(pattern)) for pattern in patterns):
-            left -= 1
-            yield id_
+    only = tuple(map(str, patterns))
+    chosen = select(dataset.ids, only, limit if isinstance(limit, int) else None)
+    return (id_ for _, id_ in chosen)
 
 
 def read_records(path: Path, name: str) -> Iterator[Record]:

@@ -24,6 +24,7 @@ class Sample:
     annotation_files: label files of this sample alone (a mask), all inside the dataset's root.
     channels: what the renderer wrote beside RGB, by name ("depth", "normals").
     attributes: weather, camera, sequence ...: words that a prompt template can use.
+    extra: all that the dataset says of the picture beside its name, size and labels.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Sample:
     annotation_files: tuple[Path, ...] = ()
     channels: Mapping[str, Path] = field(default_factory=lambda: _NOTHING)
     attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,12 @@ class Dataset:
     problems: inputs that could not become samples.
     category_ids: the dataset's own number of a category, where it has one.
     notes: what the loader decided and why, one line each, for the user.
+    doubts: what speaks against it, one line each with the option that settles it: warnings of a
+        job, errors of `sv2r lint`.
+    details: what the dataset says of a category beside its name (supercategory, skeleton ...), by
+        name. extra: what it says of itself as a whole (info, licenses ...).
+    renamed: returns the bytes of one of annotation_files in which pictures have new paths, given by
+        their ids; None where label files name no picture.
     """
 
     root: Path
@@ -69,6 +77,10 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     category_ids: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: _NOTHING)
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    renamed: Callable[[Path, Mapping[str, str]], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

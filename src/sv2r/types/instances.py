@@ -41,7 +41,8 @@ class Instance:
     category: the category's name, as the dataset spells it.
     crowd: whether it stands for several objects (COCO's ``iscrowd``).
     source_id: the dataset's own id where that could not be the label-map value, else None.
-    told: what the dataset says of it besides.
+    told: what the dataset says of its mask. extra: all that it says besides (keypoints,
+        attributes, a score ...), which holds as long as the picture's geometry does.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Instance:
     crowd: bool = False
     source_id: str | None = None
     told: Told | None = field(default=None, compare=False, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

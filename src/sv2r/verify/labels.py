@@ -19,7 +19,7 @@ from sv2r.plugin.specs import Runtime, Writer
 from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Finding
-from sv2r.worker.pieces import read_frame
+from sv2r.worker.frames import read_frame
 
 CARRIER = "mirror"
 _LABELS_GIVE = "what the input's labels give"

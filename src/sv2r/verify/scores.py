@@ -15,7 +15,7 @@ from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Check, Runtime
 from sv2r.types import CheckResult, Dataset, Record
 from sv2r.verify.findings import Finding
-from sv2r.worker.pieces import read_frame
+from sv2r.worker.frames import read_frame
 from sv2r.worker.work import choose_dtype, find_devices
 
 if TYPE_CHECKING:

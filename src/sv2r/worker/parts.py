@@ -1,25 +1,38 @@
-"""The components of a job, built for one device."""
+"""The components of a job, built for one device; each call of them is guarded."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sv2r.config.resolve import Config
-from sv2r.errors import ConfigError
-from sv2r.plugin.registry import Kind, Registry
-from sv2r.plugin.specs import Check, Conditioner, Runtime, Translator, Writer
+from sv2r.config.resolve import Chosen, Config
+from sv2r.errors import ConfigError, PluginError
+from sv2r.plugin.guard import guard, guarded
+from sv2r.plugin.registry import Registry
+from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime
+from sv2r.types import Batch, Frame, Published, Refusal, Sample
 from sv2r.worker.out_of_memory import is_out_of_memory
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The components of a job, built for one device."""
+    """What a worker calls. What a plugin raises in one of them is a `PluginError`.
+
+    translate, publish: see `Translator` and `Writer`.
+    bucket: which (height, width) can share a batch: those with equal keys.
+    settings: what really ran, as JSON values, for the record.
+    """
 
     conditioners: tuple[tuple[str, Conditioner], ...]
-    translator: Translator
+    translate: Callable[[Batch], Sequence[Tensor | Refusal]]
+    bucket: Callable[[int, int], Hashable]
+    settings: Callable[[], Mapping[str, Any]]
     checks: tuple[tuple[str, Check], ...]
-    writer: Writer
+    publish: Callable[[Sample, int, Tensor, Frame], Published]
 
 
 def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
@@ -29,26 +42,46 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
         ConfigError: a component cannot be built: names it and its distribution.
     """
 
-    def build(kind: Kind, name: str, options: Any) -> Any:
-        entry = registry.entry(kind, name)
-        try:
-            return entry.value.build(options, runtime)
-        except (ConfigError, MemoryError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                mend = "choose a smaller model, --translator.offload, or another --device"
-                raise ConfigError(
-                    f"{kind} '{name}': out of memory on {runtime.device}; {mend}"
-                ) from error
-            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ConfigError(
-                f"{kind} '{name}' from plugin {entry.owner} failed: {what}"
-            ) from error
+    def build(chosen: Chosen) -> Any:
+        return _build(registry, chosen, runtime)
 
+    def call(chosen: Chosen, stage: str, work: Any) -> Any:
+        owner = registry.entry(chosen.kind, chosen.name).owner
+        return guarded(owner, f"{stage} '{chosen.name}'", work)
+
+    makers = [(chosen, build(chosen)) for chosen in config.conditioners]
+    translator = build(config.translator)
+    checks = [(chosen, build(chosen)) for chosen in config.checks]
+    writer = build(config.writer)
+
+    def settings() -> Mapping[str, Any]:
+        own = translator.settings() if isinstance(translator, Describes) else {}
+        controls = {c.name: make.settings() for c, make in makers if isinstance(make, Describes)}
+        return {**own, **({"conditioners": controls} if controls else {})}
+
+    bucket = translator.bucket if isinstance(translator, Buckets) else _by_size
     return Parts(
-        tuple((c.name, build("conditioner", c.name, c.options)) for c in config.conditioners),
-        build("translator", config.translator.name, config.translator.options),
-        tuple((c.name, build("check", c.name, c.options)) for c in config.checks),
-        build("writer", config.writer.name, config.writer.options),
+        tuple((c.name, call(c, "conditioner", make)) for c, make in makers),
+        call(config.translator, "translator", translator),
+        call(config.translator, "translator", bucket),
+        call(config.translator, "translator", settings),
+        tuple((c.name, call(c, "check", check)) for c, check in checks),
+        call(config.writer, "writer", writer.publish),
     )
+
+
+def _by_size(height: int, width: int) -> Hashable:
+    return height, width
+
+
+def _build(registry: Registry, chosen: Chosen, runtime: Runtime) -> Any:
+    entry = registry.entry(chosen.kind, chosen.name)
+    what = f"{chosen.kind} '{chosen.name}'"
+    try:
+        with guard(entry.owner, f"build of {what}"):
+            return entry.value.build(chosen.options, runtime)
+    except PluginError as error:
+        if is_out_of_memory(error):
+            fix = "choose a smaller model, --translator.offload, or another --device"
+            raise ConfigError(f"{what}: out of memory on {runtime.device}; {fix}") from error
+        raise ConfigError(f"{what} from plugin {entry.owner} failed: {error.error}") from error

@@ -27,16 +27,26 @@ def in_threads(
 
     first: what each thread calls before its work.
     """
-    source = iter(items)
     with ThreadPoolExecutor(THREADS, "sv2r-look", first) as pool:
-        begun = deque(pool.submit(work, item) for item in islice(source, 4 * THREADS))
-        try:
-            while begun:
-                yield begun.popleft().result()
-                begun.extend(pool.submit(work, item) for item in islice(source, 1))
-        finally:
-            for future in begun:
-                future.cancel()
+        yield from work_ahead(pool, work, items, 4 * THREADS)
+
+
+def work_ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[ItemT], ResultT],
+    items: Iterable[ItemT],
+    depth: int,
+) -> Iterator[ResultT]:
+    """Yield work(item) in the items' order, at most depth of them begun ahead by a pool."""
+    source = iter(items)
+    begun = deque(pool.submit(work, item) for item in islice(source, depth))
+    try:
+        while begun:
+            yield begun.popleft().result()
+            begun.extend(pool.submit(work, item) for item in islice(source, 1))
+    finally:
+        for future in begun:
+            future.cancel()
 
 
 @contextmanager

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Event
 from typing import Any
 
 from sv2r.config.layers import Layer
 from sv2r.config.resolve import Config, resolve
+from sv2r.config.selection import select
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Registry, load_registry
-from sv2r.plugin.specs import Describes, Runtime
+from sv2r.plugin.specs import Runtime
 from sv2r.types import Dataset
+from sv2r.worker.batcher import Batcher
+from sv2r.worker.life import live
 from sv2r.worker.parts import build_parts
-from sv2r.worker.worker import LocalWorker
 
 
 class LocalWork:
@@ -59,7 +62,7 @@ class LocalWork:
         """Return the id of the sample at a position of the dataset."""
         return self._dataset.ids[index]
 
-    def worker(self, device: str) -> LocalWorker:
+    def worker(self, device: str) -> Batcher:
         """Return a worker on a device in this process, its models loaded.
 
         Raises:
@@ -68,15 +71,14 @@ class LocalWork:
         job = self._config.job
         runtime = Runtime(device, choose_dtype(job.dtype, device), job.input, job.output)
         parts = build_parts(self._registry, self._config, runtime)
-        if isinstance(parts.translator, Describes):
-            _require_model(self.model, parts.translator.settings().get("model_sha256"))
-        return LocalWorker(
-            self._config,
-            self._dataset,
+        _require_model(self.model, parts.settings().get("model_sha256"))
+        return Batcher(
+            partial(live, self._config, self._dataset, parts),
             parts,
+            job,
             device=device,
             batch_size=self.batch_size,
-            pictures=(job.limit or len(self._dataset.ids)) * job.variants,
+            pictures=sum(1 for _ in select(self._dataset.ids, job.only, job.limit)) * job.variants,
             stop=self.stop,
             say=self.say,
         )

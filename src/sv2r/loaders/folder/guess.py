@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.label_image import LabelImage, read_label_image
 from sv2r.images.picture_file import LOSSY_SUFFIXES, PICTURE_SUFFIXES
+from sv2r.loaders.folder.doubts import doubts, is_black_and_white, is_smoothed
 from sv2r.loaders.folder.encodings import (
     Encoding,
     Reading,
@@ -20,6 +21,8 @@ from sv2r.loaders.folder.encodings import (
     read_names,
     spell,
 )
+from sv2r.loaders.folder.evidence import numbers_line, weigh
+from sv2r.loaders.folder.keys import Key, Named
 from sv2r.loaders.folder.layout import Place
 from sv2r.loaders.folder.pairs import Pair
 from sv2r.loaders.tree import Tree, split_name
@@ -32,6 +35,8 @@ _EXPLICIT: Mapping[str, Encoding] = MappingProxyType(
 # Masks that are looked at: the first, the last and some between.
 _LOOK_AT = 5
 _SHOWN = 4
+# The smallest side of a mask that tells how it was made.
+_SMALLEST = 16
 
 
 class Look(NamedTuple):
@@ -42,10 +47,25 @@ class Look(NamedTuple):
     guess: Encoding | None
 
 
-def choose_encoding(asked: str, pairs: Sequence[Pair]) -> tuple[Encoding, str]:
-    """Return how to read masks, and one line that says so and why.
+class Choice(NamedTuple):
+    """How masks are read. notes: what says so and why. doubts: what speaks against it.
 
-    asked: the option's value; "auto" looks.
+    strict: whether a mask in another encoding is refused, since this one was found by looking.
+    """
+
+    encoding: Encoding
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    strict: bool = False
+
+
+def choose_encoding(
+    asked: str, pairs: Sequence[Pair], background: Sequence[Key], categories: Named
+) -> Choice:
+    """Return how to read masks.
+
+    asked: the option's value; "auto" looks. background, categories: the user's keys, which settle
+    what would be a doubt.
 
     Raises:
         ConfigError: the masks looked at are lossy, or of encodings that do not go together.
@@ -58,19 +78,33 @@ def choose_encoding(asked: str, pairs: Sequence[Pair]) -> tuple[Encoding, str]:
             )
         bare = sum(1 for pair in pairs if not pair.masks)
         left = f"; {bare:,} pictures without any are taken as empty" if bare else ""
-        return "binary", f"masks are one file per instance, <image>_<category>_<n>{left}"
+        return Choice("binary", (f"masks are one file per instance, <image>_<category>_<n>{left}",))
     if asked in _EXPLICIT:
-        return _EXPLICIT[asked], f"masks are read as {asked}, as asked for"
+        return Choice(_EXPLICIT[asked], (f"masks are read as {asked}, as asked for",))
     if not pairs:
-        return "ids", "no mask to look at"
+        return Choice("ids", ("no mask to look at",))
     looks, fault = _look(pairs)
     if not looks:
         if all(split_name(p.masks[0].name)[2].lower() in LOSSY_SUFFIXES for p in pairs):
             raise ConfigError(fault)
-        return "ids", f"masks are taken as ids, since those looked at cannot be read ({fault})"
+        why = f"masks are taken as ids, since those looked at cannot be read ({fault})"
+        return Choice("ids", (why,), strict=True)
     encoding = _agreed(looks)
     telling = next((look for look in looks if look.guess), looks[0])
-    return encoding, f"masks are {_words(telling.label, encoding)} ({_holds(telling)})"
+    seen = [weigh(look.name, look.label) for look in looks if _tells(look)]
+    smoothed = encoding == "ids" and is_smoothed(seen) and is_black_and_white(seen)
+    taken: Encoding = "binary" if smoothed else encoding
+    told = f"masks are {_words(telling.label, taken)} ({_holds(telling)})"
+    found = doubts(
+        seen, taken, bits=telling.label.bits, background=background, categories=categories
+    )
+    notes = (told, numbers_line(seen)) if seen else (told,)
+    return Choice(taken, notes, tuple(found), strict=asked == "auto" and not smoothed)
+
+
+def _tells(look: Look) -> bool:
+    """Return whether a mask is large enough, and holds enough, to tell how it was made."""
+    return look.guess is not None and min(look.label.values.shape) >= _SMALLEST
 
 
 def _look(pairs: Sequence[Pair]) -> tuple[list[Look], str]:
@@ -105,12 +139,13 @@ def _agreed(looks: Sequence[Look]) -> Encoding:
 def _words(label: LabelImage, encoding: Encoding) -> str:
     if encoding == "colour":
         return "colour codes, each colour one instance"
+    alpha = " in alpha, where colours say nothing" if label.alpha else ""
     if encoding == "binary":
-        return "black and white, one instance each"
+        return f"black and white{alpha}, one instance each"
     if encoding == "palette":
         return "palette indices, each one instance"
     grey = " in equal channels" if label.kind == "colour" else ""
-    return f"{label.bits}-bit ids{grey}"
+    return f"{label.bits}-bit ids{grey}{alpha}"
 
 
 def _holds(look: Look) -> str:

@@ -193,12 +193,14 @@ def load(options: FolderOptions, root: Path) -> Dataset:
     tree = read_tree(root)
     pairs = _pairs(options, tree)
     _refuse_useless(options, pairs)
-    encoding, why = choose_encoding(options.encoding, pairs.pairs)
+    background = tuple(read_key(str(value)) for value in options.background)
+    categories = named((read_key(key), name) for key, name in options.categories.items())
+    choice = choose_encoding(options.encoding, pairs.pairs, background, categories)
     reading = Reading(
-        encoding=encoding,
-        guessed=options.encoding == "auto",
-        background=tuple(read_key(str(value)) for value in options.background),
-        categories=named((read_key(key), name) for key, name in options.categories.items()),
+        encoding=choice.encoding,
+        guessed=choice.strict,
+        background=background,
+        categories=categories,
         category=options.category,
         only_named=options.only_named,
     )
@@ -212,7 +214,8 @@ def load(options: FolderOptions, root: Path) -> Dataset:
         ids=[pair.image for pair in pairs.pairs],
         categories=category_names(root, pairs.pairs, reading, given),
         problems=pairs.problems,
-        notes=(*layout_notes(tree, pairs.pairs), why),
+        notes=(*layout_notes(tree, pairs.pairs), *choice.notes),
+        doubts=choice.doubts,
     )
 
 
