@@ -231,8 +231,9 @@ def convert(
 
 def with_nothing() -> Registry:
     """Return what is installed, and a translator that does nothing."""
+    from sv2r.plugin.discovery import Owner
     from sv2r.plugin.options import Options
-    from sv2r.plugin.registry import Entry, Owner, Registry, load_registry
+    from sv2r.plugin.registry import Entry, Registry, load_registry
     from sv2r.plugin.specs import TranslatorSpec
 
     spec = TranslatorSpec(

@@ -19,6 +19,10 @@ class StorageError(Sv2rError):
     """The output can take no more bytes (disk full, quota): the job stops and can be resumed."""
 
 
+# What plugins are asked to do before any picture can be made.
+_EARLY = ("import", "detect", "load", "controls", "objection", "preflight", "build")
+
+
 class PluginError(Sv2rError):
     """A plugin's code raised what it should not; made by `sv2r.plugin.guard` alone.
 
@@ -29,6 +33,11 @@ class PluginError(Sv2rError):
     def __init__(self, owner: str, stage: str, error: str) -> None:
         super().__init__(owner, stage, error)
         self.owner, self.stage, self.error = owner, stage, error
+
+    @property
+    def early(self) -> bool:
+        """Return whether it was raised before any picture could be made."""
+        return self.stage in _EARLY
 
     def __str__(self) -> str:
         return f"{self.owner} failed in {self.stage}: {self.error}"

@@ -14,8 +14,9 @@ import sv2r
 from sv2r.config.sections import DamageOptions
 from sv2r.images.restore import move_back, restore_instances
 from sv2r.job.describe import summary_lines
+from sv2r.plugin.discovery import Owner
 from sv2r.plugin.options import Options
-from sv2r.plugin.registry import Entry, Owner, Registry
+from sv2r.plugin.registry import Entry, Registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
 from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from sv2r.errors import ConfigError, PluginError
+from sv2r.plugin.discovery import Owner
 from sv2r.plugin.guard import guard, guarded, guarded_items
-from sv2r.plugin.registry import Owner
 
 HAZE = Owner("haze", "sv2r-haze", "0.2")
 

@@ -1,4 +1,4 @@
-"""`sv2r doctor`: what this machine has."""
+"""`sv2r doctor`: say what this machine has: versions, devices, plugins, caches."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sv2r.diffusion.families import FAMILIES
-from sv2r.diffusion.preflight import find_compiler
+from sv2r.cli.options import OnceCommand
 from sv2r.errors import ConfigError
-from sv2r.plugin.registry import load_registry
+from sv2r.plugin.hookspecs import hookimpl
 
 _LIBRARIES = (
     *("sv2r", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors"),
@@ -24,7 +24,7 @@ _LIBRARIES = (
 )
 
 
-@click.command()
+@click.command(cls=OnceCommand)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a bug report.")
 @click.option(
     "--gpu",
@@ -37,6 +37,9 @@ def doctor(as_json: bool, gpus: bool) -> int:
 
     Exit code 1 where a plugin failed, or something does not work on a GPU.
     """
+    from sv2r.diffusion.families import FAMILIES
+    from sv2r.diffusion.preflight import find_compiler
+
     tried = {name: _tried(name, as_json=as_json) for name in _gpus()} if gpus else {}
     found: dict[str, Any] = {
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -116,6 +119,8 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _plugins() -> dict[str, Any]:
+    from sv2r.plugin.registry import load_registry
+
     registry = load_registry()
     kinds = (
         "loader",
@@ -173,3 +178,9 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(
             f"cache       {cache['what']}: {cache['path']}, {used:.2f} GiB ({free:.0f} GiB free)"
         )
+
+
+@hookimpl
+def sv2r_commands() -> Iterable[click.Command]:
+    """Return the command."""
+    return [doctor]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from sv2r.cli.options import OnceCommand
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import NAME
 
@@ -19,7 +20,7 @@ KINDS = (
 )
 
 
-@click.command("new")
+@click.command("new", cls=OnceCommand)
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("name")
 @click.option(

@@ -159,16 +159,20 @@ def _apply_text(
     """Lay one dotted option of the command line over the merged values."""
     kind, option = item.path[0], item.path[-1]
     section = {v: k for k, v in SEVERAL.items()}.get(kind)  # type: ignore[call-overload]
-    options, inner = _section_of(registry, merged, item.path, section)
+    options, inner = section_of(registry, merged, item.path, section)
     value = read_texts(options, option, item.texts, where=f"--{'.'.join(item.path[:-1])}")
     place = f"{section}.{item.path[1]}." if section else f"{kind}."
     overlay(inner, {option: value}, COMMAND_LINE, origins, place)
 
 
-def _section_of(
+def section_of(
     registry: Registry, merged: dict[str, Any], path: tuple[str, ...], section: str | None
 ) -> tuple[type[Options], dict[str, Any]]:
-    """Return the options' model and the values that a dotted option belongs to."""
+    """Return the options' model and the values that a dotted option belongs to.
+
+    Raises:
+        ConfigError: there is no such place, or nothing in it is chosen.
+    """
     dotted = f"--{'.'.join(path)}"
     if path[0] in PLAIN and len(path) == 2:
         return PLAIN[path[0]], merged.setdefault(path[0], {})
@@ -187,11 +191,12 @@ def _section_of(
     raise ConfigError(f"no option {dotted}; options of a component are written {shapes}")
 
 
-_DEFAULTS: Mapping[str, str] = {"writer": "mirror", "executor": "local"}
+# The components that run where nobody names any.
+DEFAULTS: Mapping[str, str] = {"writer": "mirror", "executor": "local"}
 
 
 def _name_of(registry: Registry, kind: Kind, values: Mapping[str, Any]) -> str:
-    name = values.get("name", _DEFAULTS.get(kind))
+    name = values.get("name", DEFAULTS.get(kind))
     if not name:
         names = ", ".join(entry.name for entry in registry.of_kind(kind))
         raise ConfigError(f"no {kind} chosen; give --{kind} with one of: {names}")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sv2r.config.resolve import Config
+from sv2r.config.selection import select
 from sv2r.errors import ConfigError, SampleError
-from sv2r.job.plan import selected
 from sv2r.types import Dataset
 
 # Pictures that are looked at, and where none of these has an instance.
@@ -34,7 +34,7 @@ def check_labelled(config: Config, dataset: Dataset) -> None:
     """
     if config.job.allow_unlabelled:
         return
-    chosen = list(selected(config, dataset))
+    chosen = [i for i, _ in select(dataset.ids, config.job.only, config.job.limit)]
     seen = _look(dataset, _spread(chosen, _SOME))
     if seen.pictures and not seen.instances:
         seen = _look(dataset, _spread(chosen, _MORE))

@@ -15,10 +15,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import wraps
-from typing import ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 from sv2r.errors import PluginError, Sv2rError
+
+if TYPE_CHECKING:
+    import click
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,13 +39,19 @@ def guard(owner: object, stage: str) -> Iterator[None]:
     Raises:
         PluginError: the block raised something that is no `Sv2rError` and no Ctrl-C.
     """
-    with _printing_to_stderr:
-        try:
-            yield
-        except (Sv2rError, KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:
-            raise PluginError(str(owner), stage, one_line(error)) from error
+    with _printing_to_stderr, _named(owner, stage):
+        yield
+
+
+@contextmanager
+def _named(owner: object, stage: str, *passing: type[BaseException]) -> Iterator[None]:
+    through: tuple[type[BaseException], ...] = (Sv2rError, KeyboardInterrupt, GeneratorExit)
+    try:
+        yield
+    except (*through, *passing):
+        raise
+    except BaseException as error:
+        raise PluginError(str(owner), stage, one_line(error)) from error
 
 
 def guarded(owner: object, stage: str, call: Callable[P, R]) -> Callable[P, R]:
@@ -73,6 +83,31 @@ def guarded_items(owner: object, stage: str, items: Iterator[T]) -> Iterator[T]:
         if close is not None:
             with guard(owner, stage):
                 close()
+
+
+def guard_command(owner: object, command: click.Command) -> click.Command:
+    """Return a plugin's command that is guarded while it reads its arguments and while it runs.
+
+    It may print, and end as click's commands do: by a result, `click.Context.exit` or an error of
+    click's.
+    """
+    import click
+
+    passing = (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError)
+    shell = copy(command)
+
+    def guarded_method(name: str) -> Callable[..., Any]:
+        method = getattr(type(command), name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with _named(owner, "command", *passing):
+                return method(shell, *args, **kwargs)
+
+        return call
+
+    for name in ("make_context", "invoke"):
+        setattr(shell, name, guarded_method(name))
+    return shell
 
 
 def one_line(error: BaseException) -> str:

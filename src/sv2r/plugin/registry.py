@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +15,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin import hookspecs
-from sv2r.plugin.commands import COMMANDS
+from sv2r.plugin.discovery import GROUP, InstalledPlugin, Owner, Unwanted, find_plugins
 from sv2r.plugin.guard import guard, one_line
 from sv2r.plugin.options import Options, nearest
 from sv2r.plugin.specs import (
@@ -33,12 +31,10 @@ from sv2r.plugin.specs import (
 if TYPE_CHECKING:
     import click
 
-GROUP = "sv2r"
-DISABLE = "SV2R_DISABLE_PLUGINS"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 Kind = Literal["loader", "conditioner", "translator", "check", "writer", "executor"]
-Stage = Literal["import", "hooks", "call", "type", "name", "clash", "disabled"]
+Stage = Literal["metadata", "import", "hooks", "call", "type", "name", "clash"]
 
 SPECS: Mapping[str, tuple[Kind, type[AnySpec]]] = MappingProxyType(
     {
@@ -50,18 +46,6 @@ SPECS: Mapping[str, tuple[Kind, type[AnySpec]]] = MappingProxyType(
         "sv2r_executors": ("executor", ExecutorSpec),
     }
 )
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Where a plugin comes from: its entry point's name and the distribution that has it."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"'{self.plugin}' ({self.distribution} {self.version})"
 
 
 @dataclass(frozen=True)
@@ -85,6 +69,9 @@ class Entry:
     name: str
     owner: Owner
     value: Any
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}' of plugin {self.owner}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +135,7 @@ class Registry:
 
     @property
     def commands(self) -> dict[str, click.Command]:
-        """Return the plugins' commands by name."""
+        """Return the commands by name."""
         return {entry.name: entry.value for entry in self.of_kind("command")}
 
     def _perhaps_from_failed(self, name: str) -> str:
@@ -169,23 +156,31 @@ def load_registry(disable: str | None = None) -> Registry:
     disable: comma-separated plugin (entry point) or distribution names to leave out, "*" for all
         that are not sv2r's own; by default what SV2R_DISABLE_PLUGINS says.
     """
-    unwanted = os.environ.get(DISABLE, "") if disable is None else disable
-    words = {word.strip() for word in unwanted.split(",") if word.strip()}
+    unwanted = Unwanted.read(disable)
+    installed, damaged = find_plugins()
     entries: list[Entry] = []
-    failures: list[PluginFailure] = []
+    failures = [PluginFailure(one.owner, "metadata", one.reason) for one in damaged]
     disabled: list[Owner] = []
-    for owner, point in _installed():
-        if _is_disabled(owner, words):
-            disabled.append(owner)
+    for plugin in installed:
+        if plugin.owner in unwanted:
+            disabled.append(plugin.owner)
             continue
         try:
-            brought = _collect(owner, point)
+            brought = _collect(plugin)
             _refuse_clashes(brought, entries)
         except _Refused as refusal:
-            failures.append(PluginFailure(owner, refusal.stage, refusal.error))
+            failures.append(PluginFailure(plugin.owner, refusal.stage, refusal.error))
         else:
             entries.extend(brought)
     return Registry(tuple(entries), tuple(failures), tuple(disabled))
+
+
+def load_plugin(plugin: InstalledPlugin) -> list[Entry] | PluginFailure:
+    """Return what one plugin brings, or why it cannot; clashes with others are not looked for."""
+    try:
+        return _collect(plugin)
+    except _Refused as refusal:
+        return PluginFailure(plugin.owner, refusal.stage, refusal.error)
 
 
 class _Refused(Exception):
@@ -195,29 +190,12 @@ class _Refused(Exception):
         self.error = error
 
 
-def _installed() -> list[tuple[Owner, EntryPoint]]:
-    """Return every entry point once, sv2r's own first, else by name: never by install order."""
-    found = {}
-    for point in entry_points(group=GROUP):
-        dist = point.dist
-        # A damaged METADATA has neither name nor version.
-        name, version = (dist and dist.name) or "unknown", (dist and dist.version) or "?"
-        found[Owner(point.name, name, version)] = point
-    order = sorted(found, key=lambda o: (o.distribution != "sv2r", o.distribution, o.plugin))
-    return [(owner, found[owner]) for owner in order]
-
-
-def _is_disabled(owner: Owner, words: set[str]) -> bool:
-    if "*" in words and owner.distribution != "sv2r":
-        return True
-    return owner.plugin in words or owner.distribution in words
-
-
-def _collect(owner: Owner, point: EntryPoint) -> list[Entry]:
+def _collect(plugin: InstalledPlugin) -> list[Entry]:
     """Return all that one plugin brings, or raise _Refused; nothing of it is kept before that."""
+    owner = plugin.owner
     try:
         with guard(owner, "import"):
-            module = point.load()
+            module = plugin.load()
     except Sv2rError as error:
         raise _Refused("import", _raised(error)) from error
     manager = _manager(module)
@@ -308,8 +286,7 @@ def _good_name(kind: str, name: str) -> str:
 
 
 def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
-    taken: dict[tuple[str, str], object] = {("command", name): "sv2r itself" for name in COMMANDS}
-    taken |= {(entry.kind, entry.name): entry.owner for entry in entries}
+    taken = {(entry.kind, entry.name): entry.owner for entry in entries}
     for entry in brought:
         key = (entry.kind, entry.name)
         if key in taken:

@@ -18,16 +18,13 @@ from sv2r.errors import ConfigError
 from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
-from sv2r.report import statistics
+from sv2r.report import EMBEDDED, statistics
 from sv2r.report.data import page_data
 from sv2r.report.entries import Entry, make_entry
 from sv2r.report.pictures import Embedded, embed
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Record
 from sv2r.worker.threads import in_threads
-
-EMBEDDED = 96
-"""How many entries, the worst first, lie within the page with pictures and contours by default."""
 
 _PAGE = Path(__file__).parent / "page"
 
