@@ -325,9 +325,45 @@ def test_the_content_tells_the_format(tmp_path):
 def test_a_file_of_several_pictures_is_refused(tmp_path, kind, name):
     other = Image.fromarray(255 - RGB)
     data = saved(Image.fromarray(RGB), kind, save_all=True, append_images=[other])
+    what = "a file" if kind == "TIFF" else "an animation"
     assert error_of(tmp_path, data, name) == (
-        f"{name}: holds 2 pictures; save one file per picture"
+        f"{name}: {what} of 2 pictures; save each in a file of its own"
     )
+
+
+@pytest.mark.parametrize("flag", [0, 1, 4])
+def test_a_tiff_with_overviews_is_one_picture(tmp_path, flag):
+    small = Image.fromarray(RGB).resize((1, 1))
+    small.encoderinfo = {"tiffinfo": {254: flag}}
+    data = saved(Image.fromarray(RGB), "TIFF", save_all=True, append_images=[small, small])
+    (tmp_path / "a.tif").write_bytes(data)
+    assert read_picture(tmp_path / "a.tif", "a.tif").pixels.tolist() == RGB.tolist()
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\0\0\0\x1cftypavif", "an AVIF picture"),
+        (b"\0\0\0\x18ftypheic", "a HEIC picture"),
+        (b"GIF89a", "a GIF"),
+        (b"\x93NUMPY", "a numpy array"),
+    ],
+)
+def test_pictures_that_are_not_read_are_called_what_they_are(tmp_path, head, words):
+    assert error_of(tmp_path, head + bytes(40), "a.png") == (
+        f"a.png: {words}, which is not read; save it as PNG or TIFF"
+    )
+
+
+def test_odd_files_leave_nothing_on_stderr(tmp_path, capfd):
+    odd = {33550: 1.0, 65000: "x" * 300, 34665: 99999999}
+    data = saved(Image.fromarray(RGB), "TIFF", compression="tiff_lzw", tiffinfo=odd)
+    (tmp_path / "a.tif").write_bytes(data)
+    (tmp_path / "b.tif").write_bytes(data.replace(b"x" * 100, b"\0" * 100)[:-3])
+    for name in ("a.tif", "b.tif"):
+        with suppress(SampleError):
+            read_picture(tmp_path / name, name)
+    assert capfd.readouterr().err == ""
 
 
 def test_of_a_phones_jpeg_the_first_picture_is_taken(tmp_path):
@@ -372,7 +408,7 @@ def test_a_truncated_picture_names_the_mend(tmp_path):
 
 
 def test_what_is_no_picture_is_refused(tmp_path):
-    for data in (b"hello, world, this is text", b"GIF89a" + bytes(40), b"%!PS-Adobe-3.0 EPSF-3.0"):
+    for data in (b"hello, world, this is text", b"%!PS-Adobe-3.0 EPSF-3.0"):
         message = "a.png: not a picture; give PNG, JPEG, WebP, TIFF or BMP"
         assert error_of(tmp_path, data) == message
 

@@ -81,11 +81,25 @@ def test_a_class_that_the_table_does_not_know_keeps_its_number(tmp_path):
     assert [x.category for x in instances.table.values()] == ["class-40"]
 
 
-def test_an_8_bit_map_of_classes_has_no_instances(tmp_path):
-    scene(tmp_path, AACHEN, values=np.full((2, 3), 26, np.uint8))
-    instances = dataset(tmp_path).samples[0].load_instances()
-    assert instances.labels.tolist() == [[0, 0, 0], [0, 0, 0]]
-    assert dict(instances.table) == {}
+@pytest.mark.parametrize("values", [[26], [24, 26, 26], [0, 0, 255]])
+def test_an_8_bit_map_of_classes_is_refused(tmp_path, values):
+    scene(tmp_path, AACHEN, values=np.array([values], np.uint8))
+    with pytest.raises(ConfigError, match="has 8 bits, which cannot hold class"):
+        dataset(tmp_path)
+
+
+def test_an_8_bit_map_among_others_fails_its_own_picture(tmp_path):
+    scene(tmp_path, AACHEN, values=np.array([[26, 24, 0]], np.uint8))
+    scene(tmp_path, ULM)
+    first, second = dataset(tmp_path).samples
+    with pytest.raises(SampleError, match="has 8 bits, which cannot hold class"):
+        first.load_instances()
+    assert sorted(second.load_instances().table) == [19999, 24000, 26001]
+
+
+def test_an_empty_8_bit_map_has_no_instances(tmp_path):
+    scene(tmp_path, AACHEN, values=np.zeros((2, 3), np.uint8))
+    assert dict(dataset(tmp_path).samples[0].load_instances().table) == {}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -53,6 +54,24 @@ _SIGNATURES: tuple[tuple[bytes, Format], ...] = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
     (b"BM", "BMP"),
+)
+
+# Where a file's mark begins, and what has it: pictures that are not read are named all the same.
+_OTHERS = (
+    (4, b"ftypavi", "an AVIF picture"),
+    (4, b"ftypheic", "a HEIC picture"),
+    (4, b"ftypheix", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIF picture"),
+    (4, b"ftypmsf1", "a HEIF picture"),
+    (4, b"ftyp", "a video"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"\x76\x2f\x31\x01", "an EXR picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (0, b"\x93NUMPY", "a numpy array"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"version https://git-lfs", "the pointer of a file in Git LFS (git lfs pull fetches it)"),
 )
 
 # What Pillow says of a file that is whole, but of a kind that it does not read.
@@ -127,8 +146,9 @@ def open_image(stream: BinaryIO, name: str, data: bytes | None = None) -> Source
     Raises:
         SampleError: no picture, a broken header, or more than MAX_PIXELS.
     """
-    kind = _format_of(stream.read(16), name)
+    kind = _format_of(stream.read(32), name)
     stream.seek(0)
+    _quiet()
     with one_line(name, kind, data):
         image = _opener(kind)(stream)
         height, width = _raw_size(image)
@@ -148,7 +168,31 @@ def _format_of(head: bytes, name: str) -> Format:
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
+    other = next((words for place, mark, words in _OTHERS if head[place:].startswith(mark)), "")
+    if other:
+        raise SampleError(f"{name}: {other}, which is not read; save it as PNG or TIFF")
     raise SampleError(f"{name}: not a picture; give PNG, JPEG, WebP, TIFF or BMP")
+
+
+@cache
+def _quiet() -> None:
+    """Keep what libtiff and Pillow say of odd files off stderr: what matters is raised as well."""
+    import ctypes
+    import logging
+    import warnings
+
+    import PIL
+
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    bundled = Path(PIL.__file__).parents[1] / "pillow.libs"
+    for library in (*bundled.glob("libtiff*"), "libtiff.so.6", "libtiff.so.5"):
+        with suppress(OSError, AttributeError):
+            found = ctypes.CDLL(str(library))
+            for setter in (found.TIFFSetWarningHandler, found.TIFFSetErrorHandler):
+                setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+                setter(None)
+            return
 
 
 def _opener(kind: Format) -> Callable[[BinaryIO], ImageFile]:
@@ -197,14 +241,31 @@ def load_raw(source: Source, name: str) -> tuple[Image, int]:
             f"{name}: not read, since a plugin set Pillow's LOAD_TRUNCATED_IMAGES and truncated"
             " pictures would pass; disable that plugin"
         )
-    if (frames := getattr(image, "n_frames", 1)) > 1:
-        raise SampleError(f"{name}: holds {frames} pictures; save one file per picture")
+    if (frames := _pictures_in(source)) > 1:
+        kind = "an animation" if source.format in ("PNG", "WebP") else "a file"
+        raise SampleError(f"{name}: {kind} of {frames} pictures; save each in a file of its own")
     if source.format != "TIFF":
         image.load()
         return image, _orientation(image)
     orientation = _orientation(image)
     image.load()
     return _turned_back(image, orientation), orientation
+
+
+def _pictures_in(source: Source) -> int:
+    """Return how many pictures a file holds; a TIFF's overviews and masks are none."""
+    image = source.image
+    frames = int(getattr(image, "n_frames", 1))
+    if source.format != "TIFF" or frames == 1:
+        return frames
+    own, height, width = 1, *source.size
+    for number in range(1, frames):
+        image.seek(number)
+        tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF's, as the format says
+        smaller = int(tags[257]) < height and int(tags[256]) < width
+        own += not (smaller or int(tags.get(254, 0)) & 0b101)
+    image.seek(0)
+    return own
 
 
 def _orientation(image: ImageFile) -> int:

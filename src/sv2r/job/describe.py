@@ -30,6 +30,8 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
     conditioners = [c.name for c in config.conditioners]
     controls = [f"conditioners {', '.join(conditioners)}"] if conditioners else []
     yield _titled("translator", " · ".join([config.translator.name, *shown, *controls]))
+    for number, remark in enumerate(job.remarks):
+        yield _titled("" if number else "writer", remark)
     for warning in _warnings(job):
         yield _titled("warning", warning)
     for failure in job.registry.failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sv2r.job.plan import (
     known_sizes,
 )
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Runtime, Writer
+from sv2r.plugin.specs import Prepares, Runtime, Writer
 from sv2r.types import Dataset, Sample
 from sv2r.worker.prompts import check_template
 
@@ -32,12 +32,16 @@ _LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A config whose dataset has been opened and whose options have been held against it."""
+    """A config whose dataset has been opened and whose options have been held against it.
+
+    remarks: what the writer says of the dataset, one line each.
+    """
 
     config: Config
     registry: Registry
     dataset: Dataset
     writer: Writer
+    remarks: tuple[str, ...] = ()
 
 
 def as_config(config: Config | Mapping[str, Any] | str | Path, registry: Registry) -> Config:
@@ -68,9 +72,11 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
     runtime = Runtime(input=config.job.input, output=config.job.output)
     loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
     dataset = loader(config.job.input)
-    job = OpenJob(config, registry, dataset, writer_spec.build(config.writer.options, runtime))
+    writer = writer_spec.build(config.writer.options, runtime)
+    job = OpenJob(config, registry, dataset, writer)
     _check_samples(job)
-    return job
+    remarks = tuple(writer.prepare(dataset)) if isinstance(writer, Prepares) else ()
+    return replace(job, remarks=remarks)
 
 
 def _check_samples(job: OpenJob) -> None:

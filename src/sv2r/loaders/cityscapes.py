@@ -27,6 +27,8 @@ from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 PICTURES = "leftImg8bit"
+# Label maps that are looked at before anything is read.
+_LOOKED_AT = 3
 ANNOTATIONS = ("gtFine", "gtCoarse")
 
 # cityscapesscripts/helpers/labels.py, by id. Only ids that an instance's class can have: 0 would
@@ -128,6 +130,12 @@ def load_instances(path: Path, name: str) -> Instances:
     if label.kind != "ids" or label.bits > 16 or int(label.values.min()) < 0:
         mend = "write class * 1000 + n as 16-bit grey PNG"
         raise SampleError(f"{name}: is no picture of instance ids; {mend}")
+    if label.bits <= 8 and label.values.any():
+        some = ", ".join(map(str, np.unique(label.values)[:4].tolist()))
+        raise SampleError(
+            f"{name}: has {label.bits} bits, which cannot hold class * 1000 + n (it holds {some}); "
+            "write instance ids as 16-bit grey PNG"
+        )
     labels = np.where(label.values >= 1000, label.values, 0).astype(np.int32)
     ids = [int(id_) for id_ in np.unique(labels).tolist() if id_]
     return Instances(labels, {id_: Instance(id_, category_of(id_)) for id_ in ids})
@@ -140,7 +148,7 @@ def category_of(instance_id: int) -> str:
 
 
 def load(options: CityscapesOptions, root: Path) -> Dataset:
-    """Return the dataset in a Cityscapes tree; no file is opened.
+    """Return the dataset in a Cityscapes tree; no more than its first label maps are opened.
 
     Raises:
         ConfigError: there is no such tree, or not the split that was asked for.
@@ -159,6 +167,7 @@ def load(options: CityscapesOptions, root: Path) -> Dataset:
     found = list(_scenes(tree, sources, options.split))
     scenes = [item for item in found if isinstance(item, Scene)]
     problems = [item for item in found if isinstance(item, Problem)]
+    _refuse_narrow(root, scenes)
     channels = {"depth": options.depth}
     require_channels(root, (root / scene.image for scene in islice(scenes, 20)), channels)
     return Dataset(
@@ -170,6 +179,18 @@ def load(options: CityscapesOptions, root: Path) -> Dataset:
         category_ids={name: id_ for id_, name in LABELS.items()},
         notes=_notes(scenes),
     )
+
+
+def _refuse_narrow(root: Path, scenes: Sequence[Scene]) -> None:
+    """Raise ConfigError where none of the first label maps can hold an instance's id."""
+    faults = []
+    for scene in scenes[:_LOOKED_AT]:
+        try:
+            load_instances(root / scene.instances, scene.instances)
+        except SampleError as error:
+            faults.append(str(error))
+    if faults and len(faults) == len(scenes[:_LOOKED_AT]) and "cannot hold" in faults[0]:
+        raise ConfigError(faults[0])
 
 
 def _scenes(tree: Tree, sources: Sequence[str], splits: Sequence[str]) -> Iterator[Scene | Problem]:

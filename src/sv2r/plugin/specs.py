@@ -98,6 +98,18 @@ class Claims(Protocol):
         """Return every path under the output that publishing writes, before anything is made."""
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """What a writer may have beside: a look at the dataset before anything is made."""
+
+    def prepare(self, dataset: Dataset, /) -> Iterable[str]:
+        """Return lines for the user: what goes along, and what cannot be held.
+
+        Raises:
+            ConfigError: this dataset cannot be written with these options.
+        """
+
+
 class Worker(Protocol):
     """Makes pictures in this process, one batch after the other."""
 
@@ -220,9 +232,14 @@ class WriterSpec(PluginSpec[OptionsT, Writer]):
     """A way of laying out the result, returned from `sv2r_writers`.
 
     variants: whether it can hold several pictures per source.
+    rereads: whether a loader reads what it writes, by which a job and `sv2r verify` hold the
+        result's labels against the input's. reads: that loader and its options; None: the one that
+        read the input.
     """
 
     variants: bool = False
+    rereads: bool = False
+    reads: tuple[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,5 +139,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             options=ExportOptions,
             build=build,
             variants=True,
+            rereads=True,
+            reads=("coco", {"annotations": [ANNOTATIONS], "images": "."}),
         )
     ]

@@ -130,5 +130,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             options=ExportOptions,
             build=build,
             variants=True,
+            rereads=True,
+            reads=("folder", {"images": "images", "masks": "masks", "encoding": "ids"}),
         )
     ]

@@ -1,17 +1,12 @@
-"""Carries label files over: their bytes as they are, and at most the names in them mended."""
+"""Carries label files over, their bytes as they are."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sv2r.errors import SampleError
-from sv2r.storage.files import copy_atomically, write_atomically
+from sv2r.storage.files import copy_atomically
 from sv2r.storage.hashes import sha256_file
-
-_FILE_NAME = re.compile(rb'("file_name"\s*:\s*)("(?:[^"\\]|\\.)*")')
 
 
 def copy_labels(source: Path, target: Path) -> str:
@@ -31,24 +26,3 @@ def copy_labels(source: Path, target: Path) -> str:
     if copy_atomically(source, target) != digest:
         raise SampleError(f"{source}: changed while it was copied; run the same command again")
     return digest
-
-
-def rewrite_file_names(
-    source: Path,
-    target: Path,
-    made: Mapping[str, bool],
-    rename: Callable[[PurePosixPath], PurePosixPath],
-) -> str:
-    """Copy a COCO JSON with its pictures' file_names renamed; return the SHA-256 of the copy.
-
-    made: whether there is a picture, by its whole name and by its base name. The file_name of one
-    that was not made stays, and any other (a panoptic mask's). So does every byte outside of names.
-    """
-
-    def replaced(match: re.Match[bytes]) -> bytes:
-        name = PurePosixPath(json.loads(match[2]))
-        if not made.get(str(name), made.get(name.name, False)):
-            return match[0]
-        return match[1] + json.dumps(str(rename(name)), ensure_ascii=False).encode()
-
-    return write_atomically(target, _FILE_NAME.sub(replaced, source.read_bytes()))

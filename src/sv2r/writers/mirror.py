@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from sv2r.errors import SampleError
+from sv2r.errors import ConfigError, SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.storage.files import write_atomically
+from sv2r.storage.others import Others, find_others
 from sv2r.storage.paths import relative_name
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import EncodingOptions, Format, in_format, picture_path, publish_picture
-from sv2r.writers.labels import copy_labels, rewrite_file_names
+from sv2r.writers.labels import copy_labels
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+# Files that may name pictures.
+_TEXTS = (".json", ".jsonl", ".txt", ".csv", ".xml", ".yaml", ".yml")
 
 
 class MirrorOptions(EncodingOptions):
@@ -28,6 +34,11 @@ class MirrorOptions(EncodingOptions):
         "same",
         description="The pictures' format; another one than the input's changes their names, and "
         "the file_name entries of COCO files with them.",
+    )
+    others: Literal["copy", "leave"] = Field(
+        "copy",
+        description="Files of the input that the loader does not know (cameras, other passes, "
+        "pictures that no label file lists): copied as they are, or left behind.",
     )
     relocate: Mapping[str, str] = Field(
         default_factory=dict,
@@ -65,16 +76,56 @@ class Mirror:
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Copy the whole dataset's labels; return the SHA-256 of each copy by its place."""
         verified = {}
-        renames = self._options.format != "same"
-        made = _made(dataset, records) if renames else {}
+        made = {r.sample: r.output for r in records if r.status == "done" and r.output}
+        known = set(dataset.ids)
+        names = {id_: path for id_, path in made.items() if path != id_ and id_ in known}
         for file in dataset.annotation_files:
             place = self._place(file)
-            if renames and file.suffix.lower() == ".json":
-                target = self._output / place
-                verified[place] = rewrite_file_names(file, target, made, self._renamed)
+            if self._options.format != "same" and dataset.renamed:
+                changed = dataset.renamed(file, names)
+                verified[place] = write_atomically(self._output / place, changed)
             else:
                 verified[place] = copy_labels(file, self._output / place)
-        return verified
+        return {**self._carried(dataset, {path.casefold() for path in made.values()}), **verified}
+
+    def _carried(self, dataset: Dataset, pictures: set[str]) -> dict[str, str]:
+        """Copy what the loader does not know; a picture that was made keeps its place."""
+        if self._options.others == "leave":
+            return {}
+        files = [name for name in find_others(dataset).files if name.casefold() not in pictures]
+        return {name: copy_labels(dataset.root / name, self._output / name) for name in files}
+
+    def prepare(self, dataset: Dataset) -> Iterable[str]:
+        """Yield what goes along beside pictures and labels, and what is left.
+
+        Raises:
+            ConfigError: pictures would get other names than the label files have for them.
+        """
+        renames = self._options.format != "same"
+        if renames and dataset.annotation_files and not dataset.renamed:
+            first = dataset.annotation_files[0].name
+            mend = "leave --writer.format out, or choose --writer coco"
+            raise ConfigError(f"{first}: its names of pictures cannot be changed; {mend}")
+        others = find_others(dataset)
+        if others.files:
+            yield from self._told(others, renames=renames)
+        for reason, count in others.left.items():
+            yield f"left behind: {reason} ({count:,})"
+
+    def _told(self, others: Others, *, renames: bool) -> Iterator[str]:
+        several = f"file{'' if len(others.files) == 1 else 's'}"
+        what = (
+            f"{len(others.files):,} {several} that the loader does not know ({_size(others.size)})"
+        )
+        example = f"such as {others.files[0]}"
+        if self._options.others == "leave":
+            yield f"leaves {what} behind, {example}"
+            return
+        yield f"carries {what} along as they are, {example}; --writer.others leave turns it off"
+        texts = [name for name in others.files if name.lower().endswith(_TEXTS)]
+        if renames and texts:
+            told = f"{len(texts):,} of them may name pictures by their old suffix"
+            yield f"{told}, which no one changes there: {texts[0]}"
 
     def _renamed(self, path: PurePosixPath) -> PurePosixPath:
         return in_format(path, self._options.format)
@@ -92,17 +143,13 @@ class Mirror:
         return inside
 
 
-def _made(dataset: Dataset, records: Iterable[Record]) -> dict[str, bool]:
-    """Return for each sample's id, and its picture's own name, whether there is a picture now.
-
-    A name that several pictures share counts as made where all of them are.
-    """
-    done = {record.sample for record in records if record.status == "done"}
-    made: dict[str, bool] = {}
-    for sample in dataset.samples:
-        for name in {sample.id, sample.image.name}:
-            made[name] = made.get(name, True) and sample.id in done
-    return {**made, **{id_: id_ in done for id_ in dataset.ids}}
+def _size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    units = iter(("bytes", "kB", "MB", "GB", "TB"))
+    size, unit = float(count), next(units)
+    while size >= 1000:
+        size, unit = size / 1000, next(units)
+    return f"{size:.3g} {unit}"
 
 
 def build(options: MirrorOptions, runtime: Runtime) -> Writer:
@@ -119,5 +166,6 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             summary="The input's tree: same names and formats, labels byte for byte.",
             options=MirrorOptions,
             build=build,
+            rereads=True,
         )
     ]

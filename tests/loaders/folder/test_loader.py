@@ -119,7 +119,7 @@ def test_depth_beside_the_pictures_is_no_picture(tmp_path):
     put(tmp_path / "a.png")
     put(tmp_path / "a_mask.png", IDS)
     put(tmp_path / "a_depth.png")
-    assert list(problems(dataset(tmp_path))) == ["a_depth.png"]
+    assert problems(dataset(tmp_path)) == {}
     data = dataset(tmp_path, depth="{stem}_depth.png")
     assert data.problems == ()
     assert list(data.ids) == ["a.png"]

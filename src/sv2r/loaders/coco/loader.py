@@ -88,6 +88,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         ConfigError: there is no COCO file, or several of which none is chosen; one cannot be read
             or has no masks; the pictures are nowhere.
     """
+    from sv2r.loaders.coco.rename import renamed
     from sv2r.loaders.coco.samples import Lazy, Pictures, category_ids, drop_links, drop_repeated
 
     if not root.is_dir():
@@ -118,6 +119,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         problems=tuple(problems),
         category_ids=numbers or {},
         notes=tuple(notes),
+        renamed=partial(renamed, parts),
     )
 
 

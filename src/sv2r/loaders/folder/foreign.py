@@ -50,6 +50,16 @@ _FORMATS = (
         "take --loader solo",
     ),
     Format(
+        "Infinigen",
+        lambda tree: (
+            _folder("ObjectSegmentation", "InstanceSegmentation")(tree) and _folder("Image")(tree)
+        ),
+        "its masks are .npy beside previews of them; take --loader folder --loader.images "
+        "frames/Image/camera_0 --loader.masks frames/ObjectSegmentation/camera_0 "
+        "--loader.image_pattern 'Image_{stem}.png' --loader.mask_pattern "
+        "'ObjectSegmentation_{stem}.npy'",
+    ),
+    Format(
         "KITTI",
         _folder("image_2", "image_02", "IMAGE_00"),
         "its masks hold class × 256 + n, where n = 0 is no instance; " + _EXPORT,

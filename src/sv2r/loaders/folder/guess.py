@@ -24,7 +24,7 @@ from sv2r.loaders.folder.encodings import (
 from sv2r.loaders.folder.evidence import numbers_line, weigh
 from sv2r.loaders.folder.keys import Key, Named
 from sv2r.loaders.folder.layout import Place
-from sv2r.loaders.folder.pairs import Pair
+from sv2r.loaders.folder.pairs import Pair, passes
 from sv2r.loaders.tree import Tree, split_name
 from sv2r.storage.paths import inside
 
@@ -195,6 +195,9 @@ def layout_notes(tree: Tree, pairs: Sequence[Pair]) -> Iterator[str]:
         yield f"{place.words()}{more}"
     if pairs and pairs[0].names:
         yield f"categories come from JSON files such as {pairs[0].names}"
+    beside = [place.image_name(name) for place in places for name in passes(place)]
+    if beside:
+        yield f"taken as other passes, not as pictures: {len(beside):,}, such as {beside[0]}"
     left = Counter(name.partition("/")[0] for name in _elsewhere(tree, places))
     if left:
         some = ", ".join(f"{folder} ({count:,})" for folder, count in left.most_common(_SHOWN))

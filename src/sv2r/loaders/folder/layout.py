@@ -27,7 +27,8 @@ IMAGE_FOLDERS = (
     *("pictures", "frames"),
 )
 MASK_FOLDERS = (
-    *("instances", "instance", "instance_masks", "instance_segmentation", "masks", "mask"),
+    *("instances", "instance", "instance_masks", "instance_segmentation", "mask_visib"),
+    *("masks", "mask"),
     *("segmentation", "segmentations", "seg", "labels", "label", "annotations", "annotation"),
 )
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
+from sv2r.loaders.folder.bop import with_objects
 from sv2r.loaders.folder.foreign import foreign_format
 from sv2r.loaders.folder.keys import named, read_key
 from sv2r.loaders.folder.layout import Asked, NothingFound, find_places
@@ -192,6 +193,7 @@ def load(options: FolderOptions, root: Path) -> Dataset:
 
     tree = read_tree(root)
     pairs = _pairs(options, tree)
+    pairs = Pairs(tuple(with_objects(root, pairs.pairs)), pairs.problems)
     _refuse_useless(options, pairs)
     background = tuple(read_key(str(value)) for value in options.background)
     categories = named((read_key(key), name) for key, name in options.categories.items())

@@ -93,6 +93,25 @@ _MASK_WORDS = (
     *("instance", "instances", "inst", "instanceIds", "instance_id", "instance_segmentation"),
     *("mask", "masks", "seg", "segmentation", "label", "labels", "annotation", "id", "ids"),
 )
+# What renderers write beside a picture, as the last or first word of a file's name.
+_PASS_WORDS = (
+    *("depth", "distance", "disparity", "normal", "normals", "flow", "motion", "albedo", "diffuse"),
+    *("specular", "ao", "uv", "position", "xyz", "nocs", "emission", "shading", "segmentation"),
+    *("seg", "mask", "masks", "label", "labels", "labelids", "instance", "instances", "semantic"),
+    *("instanceids", "color_mask", "preview", "heatmap", "cs", "is"),
+)
+_PASS = re.compile(
+    rf"(?:(?P<before>.+)[_.-](?:{'|'.join(_PASS_WORDS)})|(?:{'|'.join(_PASS_WORDS)})[_.-](?P<after>.+))",
+    re.IGNORECASE,
+)
+
+
+def is_pass_of(stem: str) -> str | None:
+    """Return the stem of the picture that a file is another pass of by its name, or None."""
+    found = _PASS.fullmatch(stem)
+    return None if found is None else found["before"] or found["after"]
+
+
 _IMAGE_WORDS = ("rgb", "img", "image", "color", "colour", "render")
 
 

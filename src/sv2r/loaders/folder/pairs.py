@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sv2r.images.picture_file import LABEL_SUFFIXES, PICTURE_SUFFIXES
 from sv2r.loaders.folder.layout import InstanceMask, Place
+from sv2r.loaders.folder.naming import is_pass_of
 from sv2r.loaders.tree import Tree, below, split_name
 from sv2r.types import Problem
 
@@ -65,7 +66,7 @@ def pair_up(
 def _pictures(tree: Tree, place: Place, channels: Iterable[str]) -> Iterator[str]:
     """Yield the pictures of a place: no masks, and no channels of other pictures."""
     naming = place.naming
-    taken = set(_channel_files(place, channels))
+    taken = {*_channel_files(place, channels), *passes(place)}
     if place.beside and naming.mask is None:
         taken.update(m.name for masks in place.instance_masks().values() for m in masks)
     for name in place.picture_files:
@@ -73,6 +74,29 @@ def _pictures(tree: Tree, place: Place, channels: Iterable[str]) -> Iterator[str
         is_mask = place.beside and naming.mask and naming.mask.stem_of(stem, suffix) is not None
         if name not in taken and not is_mask and naming.image.stem_of(stem, suffix) is not None:
             yield name
+
+
+def passes(place: Place) -> list[str]:
+    """Return the files beside pictures that are other passes of them by their names.
+
+    ``a_depth.png`` is one of ``a.png`` where that is there and has a mask, and it has none.
+    """
+    mask = place.naming.mask
+    if not place.beside or mask is None:
+        return []
+    pictures = {}
+    for name in place.picture_files:
+        folder, stem, suffix = split_name(name)
+        key = place.naming.image.stem_of(stem, suffix)
+        if key is not None and place.masks_of(name):
+            pictures[f"{folder}{key}"] = name
+    found = []
+    for name in place.picture_files:
+        folder, stem, suffix = split_name(name)
+        own = is_pass_of(stem) if mask.stem_of(stem, suffix) is None else None
+        if own is not None and f"{folder}{own}" in pictures and not place.masks_of(name):
+            found.append(name)
+    return found
 
 
 def _channel_files(place: Place, patterns: Iterable[str]) -> Iterator[str]:
