@@ -60,6 +60,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     counts = f"done {summary.done:,} · rejected {summary.rejected:,} · failed {summary.failed:,}"
     left = f" · not begun {summary.left:,}" if summary.left else ""
     yield f"{counts}{left} · {_duration(summary.seconds)}{_verified(summary)}"
+    for fault in summary.faults:
+        yield _titled("labels", fault)
     for note in summary.notes:
         yield _titled("note", note)
     # Several variants of one picture fail alike.
@@ -83,11 +85,17 @@ def _titled(title: str, text: str) -> str:
 
 
 def _verified(summary: Summary) -> str:
-    files, end = (summary.equal, ", bytes equal") if summary.equal else (len(summary.verified), "")
+    reread = ", read again" if summary.reread else ""
+    files, end = len(summary.verified), reread
+    if summary.equal:
+        files, end = summary.equal, ", bytes equal"
     if not files:
         return ""
-    what = f"{_count(files, 'file')}, {_count(summary.instances, 'instance')}{end}"
-    return f" · labels {'verified' if summary.equal else 'written'}: {what}"
+    checked = f"{summary.checked:,} checked"
+    what = f"{_count(files, 'file')}, {_count(summary.instances, 'instance')} ({checked}){end}"
+    if summary.faults:
+        return f" · labels NOT right: {what}"
+    return f" · labels {'verified' if end else 'written'}: {what}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from sv2r.config.resolve import Config, difference, identity_of
 from sv2r.errors import ConfigError
+from sv2r.job.faults import label_faults
 from sv2r.job.open import OpenJob, as_config, open_job
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
@@ -226,7 +227,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     if not changed and written and journal.get("complete"):
         return
     journal.commit()
-    copied, instances = _write_samples(output / FOLDER / SAMPLES, journal)
+    copied, instances, checked = _write_samples(output / FOLDER / SAMPLES, journal)
     if stopped:
         return
     verified = job.writer.finish(job.dataset, journal.records())
@@ -234,19 +235,25 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     journal.keep("verified", dict(verified))
     journal.keep("equal", copied + _equal(job.dataset.annotation_files, verified))
     journal.keep("instances", instances)
+    journal.keep("checked", checked)
+    journal.keep("faults", list(label_faults(job, journal)))
     journal.keep("complete", value=True)
 
 
-def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
-    """Write all records; return the label files copied beside the pictures, and the instances."""
-    copied = instances = 0
+def _write_samples(path: Path, journal: Journal) -> tuple[int, int, int]:
+    """Write all records; return how many label files were copied, instances there are, and checked.
+
+    The label files are those beside the pictures.
+    """
+    copied = instances = checked = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():
             stream.write(line_of(record))
             if record.status == "done":
                 copied += len(record.labels)
                 instances += sum(map(len, record.instances.values()))
-    return copied, instances
+                checked += record.checked
+    return copied, instances, checked
 
 
 def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:

@@ -27,7 +27,10 @@ class Summary:
     troubles: the first rejected and failed records.
     verified: what the writer says of the labels it wrote for the dataset as a whole.
     equal: label files, of the dataset and of single samples, that are the input's byte for byte.
-    instances: how many the labels of the pictures that are done hold.
+    instances: how many the labels of the pictures that are done hold. checked: how many of these a
+    check has given a score of its own.
+    reread: whether the labels were read again, as a loader reads them, unless all bytes are equal.
+    faults: what does not hold of the labels that were written.
     interrupted: whether the user stopped the run before its end.
     notes: what happened on the way, a line each (a worker died, memory ran out).
     """
@@ -44,15 +47,18 @@ class Summary:
     verified: Mapping[str, str] = field(default_factory=dict)
     equal: int = 0
     instances: int = 0
+    checked: int = 0
+    reread: bool = False
+    faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
-        """Return 0 where all inputs are done, 130 where the run was stopped, else 1."""
+        """Return 0 where all inputs are done and labelled, 130 where it was stopped, else 1."""
         if self.interrupted:
             return 130
-        return 0 if self.done == self.inputs else 1
+        return 0 if self.done == self.inputs and not self.faults else 1
 
 
 def summarise(
@@ -88,6 +94,9 @@ def summarise(
         verified=dict(journal.get("verified") or {}) if complete else {},
         equal=journal.get("equal") or 0 if complete else 0,
         instances=journal.get("instances") or 0 if complete else 0,
+        checked=journal.get("checked") or 0 if complete else 0,
+        reread=job.registry.spec("writer", job.config.writer.name).rereads,
+        faults=tuple(journal.get("faults") or ()) if complete else (),
         notes=tuple(notes),
         interrupted=interrupted and plan.inputs > counts.total(),
     )

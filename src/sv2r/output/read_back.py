@@ -30,6 +30,11 @@ class ReadBack:
         known = {name.casefold() for name in outputs}
         yield from (id_ for id_ in self.dataset.ids if id_.casefold() not in known)
 
+    def unlisted(self, record: Record) -> str | None:
+        """Return that no label file lists a record's picture, or None where one does."""
+        known = str(record.output).casefold() in self._places
+        return None if known else "no label file lists it under its name"
+
     def difference(self, record: Record, instances: Instances) -> str | None:
         """Return why a record's picture does not have the labels of its source, or None."""
         index = self._places.get(str(record.output).casefold())

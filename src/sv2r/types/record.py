@@ -34,7 +34,8 @@ class Record:
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
     input_sha256: of the source picture's bytes. output: the published picture's path under the
         output folder. output_sha256: of its bytes.
-    instances: the ids of what its labels hold, by category. labels: see Published.
+    instances: the ids of what its labels hold, by category. checked: how many of these a check has
+        given a score of their own. labels: see Published.
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
     seconds: wall time of the batch divided by its pictures; kept in the journal alone.
     error: why it was rejected or failed, in one line that says what to do.
@@ -55,6 +56,7 @@ class Record:
     output: str | None = None
     output_sha256: str | None = None
     instances: Mapping[str, Sequence[int]] = field(default_factory=lambda: _NOTHING)
+    checked: int = 0
     labels: Sequence[str] = ()
     seconds: float | None = None
     error: str | None = None

@@ -1,28 +1,26 @@
 """Label files of a finished output, held against the input's, byte for byte.
 
 What `mirror` carries over is looked for at its own path, without asking the writer. What another
-writer makes from the labels is made once more in a scratch folder, and must come out the same.
+writer makes is read by its loader, and must mean what the input's labels mean.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from sv2r.errors import SampleError
 from sv2r.output.finished import Finished, chosen
+from sv2r.output.read_back import ReadBack, read_back
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Runtime, Writer
+from sv2r.plugin.specs import Claims, Runtime, Writer
 from sv2r.storage.hashes import sha256_file
+from sv2r.storage.others import find_others
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Finding
-from sv2r.worker.frames import read_frame
 
 CARRIER = "mirror"
-_LABELS_GIVE = "what the input's labels give"
 
 
 @dataclass(frozen=True)
@@ -57,38 +55,59 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Lab
         ConfigError: its writer is not installed here.
     """
     spec, options = chosen(finished, registry, "writer")
-    made = Made(finished.output, dataset, lambda runtime: spec.build(options, runtime))
-    return Carried(finished, dataset, made) if spec.name == CARRIER else made
+    carries = spec.name == CARRIER
+    if carries and options.format == "same":
+        return Carried(finished, dataset, None)
+    writer = spec.build(options, Runtime(input=dataset.root, output=finished.output))
+    loader = dict(finished.section("loader"))
+    name, own = spec.reads or (str(loader.pop("name", "")), loader)
+    found = read_back(registry, finished.output, name, own)
+    made = Made(finished.output, dataset, found, writer)
+    return Carried(finished, dataset, made) if carries else made
 
 
 class Carried:
     """Label files that were copied: at their own path, or where run.yaml relocates them to."""
 
-    def __init__(self, finished: Finished, dataset: Dataset, made: Made) -> None:
+    def __init__(self, finished: Finished, dataset: Dataset, made: Made | None) -> None:
         self._output = finished.output
         self._dataset = dataset
         self._made = made
         writer = finished.section("writer")
-        self._renames = writer.get("format", "same") != "same"
-        but = ", but for the names of pictures" if self._renames else ""
+        but = ", but for the names of pictures" if made else ""
         self.how = f"equal to the input's byte for byte{but}"
         relocate: Any = writer.get("relocate") or {}
+        self._carries = writer.get("others", "leave") == "copy"
         self._relocate = {str(folder): str(place) for folder, place in relocate.items()}
 
     def of_dataset(self, records: Callable[[], Iterator[Record]]) -> Compared:
-        """Return how the copies compare; with other picture formats, names in them were mended."""
-        if self._renames:
-            return self._made.of_dataset(records)
-        return self._compare(self._dataset.annotation_files, None)
+        """Return how the copies compare; where pictures have new names, what label files mean."""
+        outputs = {str(record.output).casefold() for record in records() if record.output}
+        others = find_others(self._dataset).files if self._carries else ()
+        files = [self._dataset.root / name for name in others if name.casefold() not in outputs]
+        carried = self._compare(files, None, relocate=False)
+        if self._made is None:
+            copied = self._compare(self._dataset.annotation_files, None)
+            return _both(copied, carried)
+        # A picture that was not made keeps its old name in the labels, and is not there.
+        whole = self._made.of_dataset(records)
+        unread = tuple(finding for finding in whole.findings if finding.path == ".")
+        return _both(Compared(whole.places, whole.equal, unread), carried)
 
     def of_record(self, index: int, record: Record) -> Compared:
         """Return how the copies of one sample's own label files and channels compare."""
         sample = self._dataset.samples[index]
-        return self._compare((*sample.annotation_files, *sample.channels.values()), record)
+        copied = self._compare((*sample.annotation_files, *sample.channels.values()), record)
+        if self._made is None or copied.findings:
+            return copied
+        return replace(copied, findings=self._made.of_record(index, record).findings)
 
-    def _compare(self, files: Iterable[Path], record: Record | None) -> Compared:
+    def _compare(
+        self, files: Iterable[Path], record: Record | None, *, relocate: bool = True
+    ) -> Compared:
         """Compare copies; those of a sample without a picture need not be there."""
-        pairs = [(file, self._place(file)) for file in files]
+        root = self._dataset.root
+        pairs = [(f, self._place(f) if relocate else f.relative_to(root).as_posix()) for f in files]
         findings, equal = [], 0
         for file, place in pairs:
             if record and record.status != "done" and not (self._output / place).exists():
@@ -109,46 +128,54 @@ class Carried:
 
 
 class Made:
-    """Label files that a writer makes: made again from the input, they must be the same."""
+    """Labels that a writer made: read by its loader, they must mean what the input's mean."""
 
-    how = f"equal to {_LABELS_GIVE}"
+    how = "holding what the input's labels hold"
 
-    def __init__(self, output: Path, dataset: Dataset, build: Callable[[Runtime], Writer]) -> None:
+    def __init__(
+        self, output: Path, dataset: Dataset, found: ReadBack | str, writer: Writer
+    ) -> None:
         self._output = output
         self._dataset = dataset
-        self._build = build
+        self._found = found
+        self._writer = writer
 
     def of_dataset(self, records: Callable[[], Iterator[Record]]) -> Compared:
-        """Return how the files compare that the writer makes when a job ends."""
-        with tempfile.TemporaryDirectory(prefix="sv2r-verify-") as name:
-            try:
-                self._writer(name).finish(self._dataset, records())
-            except SampleError as error:
-                problem = Finding("labels", ".", f"the labels cannot be made again: {error}")
-                return Compared(findings=(problem,))
-            return self._compare(Path(name), None, frozenset())
+        """Return what is wrong with the labels as a whole, and which files they are in."""
+        if isinstance(self._found, str):
+            return Compared(findings=(Finding("labels", ".", self._found),))
+        files = frozenset(self._inner(path) for path in self._found.dataset.annotation_files)
+        outputs = {str(record.output) for record in records() if record.status == "done"}
+        strange = "is labelled, but no record has it"
+        findings = tuple(
+            Finding("labels", name, strange) for name in self._found.strangers(outputs)
+        )
+        return Compared(files, len(files), findings)
 
     def of_record(self, index: int, record: Record) -> Compared:
-        """Return how the label files compare that the writer puts beside one picture."""
-        if record.status != "done":
+        """Return how the labels of one picture compare with those of its source."""
+        if record.status != "done" or isinstance(self._found, str):
             return Compared()
-        import torch
+        sample = self._dataset.samples[index]
+        own = self._writer.claims if isinstance(self._writer, Claims) else None
+        places = frozenset(own(sample, record.variant) if own else ()) - {str(record.output)}
+        missing = next((p for p in sorted(places) if not (self._output / p).is_file()), None)
+        if missing is not None:
+            finding = _finding("a label file is missing", missing, record)
+            return Compared(places, 0, (finding,))
+        if problem := self._found.difference(record, sample.load_instances()):
+            place = min(places, default=str(record.output))
+            return Compared(places, 0, (_finding(problem, place, record),))
+        return Compared(places, len(places))
 
-        with tempfile.TemporaryDirectory(prefix="sv2r-verify-") as name:
-            frame = read_frame(self._dataset, index)
-            blank = torch.zeros((3, *frame.size), dtype=torch.uint8)
-            published = self._writer(name).publish(frame.sample, record.variant, blank, frame)
-            return self._compare(Path(name), record, frozenset({published.path}))
+    def _inner(self, path: Path) -> str:
+        return path.relative_to(self._output).as_posix()
 
-    def _writer(self, scratch: str) -> Writer:
-        return self._build(Runtime(input=self._dataset.root, output=Path(scratch)))
 
-    def _compare(self, scratch: Path, record: Record | None, but: frozenset[str]) -> Compared:
-        made = {p.relative_to(scratch).as_posix(): p for p in scratch.rglob("*") if p.is_file()}
-        places = sorted(made.keys() - but)
-        problems = {p: _difference(made[p], self._output / p, _LABELS_GIVE) for p in places}
-        findings = tuple(_finding(text, p, record) for p, text in problems.items() if text)
-        return Compared(frozenset(places), len(places) - len(findings), findings)
+def _both(labels: Compared, others: Compared) -> Compared:
+    """Return both together; files beside labels are not counted as such."""
+    findings = (*labels.findings, *others.findings)
+    return Compared(labels.places | others.places, labels.equal, findings)
 
 
 def as_recorded(output: Path, verified: Mapping[str, str]) -> Compared:

@@ -239,7 +239,7 @@ def _publish(
     """Return the record of a picture that is put in place, or rejected by its verdict."""
     verdict, frame = chosen.verdict, subject.frame
     scores, repairs = _scores(verdict.results), (*tried, *verdict.steps)
-    record = replace(chosen.record, scores=scores, repairs=repairs)
+    record = replace(chosen.record, scores=scores, checked=_checked(scores), repairs=repairs)
     if verdict.reasons and not config.damage.keeps:
         error = f"{record.sample}: {'; '.join(verdict.reasons)}"
         return replace(record, status="rejected", error=error)
@@ -250,6 +250,12 @@ def _publish(
         output_sha256=published.sha256,
         labels=published.labels,
     )
+
+
+def _checked(scores: Mapping[str, Any]) -> int:
+    """Return how many instances a check has given a score of their own."""
+    found = (own for check in scores.values() for own in check["instances"].items())
+    return len({id_ for id_, own in found if own})
 
 
 def _scores(results: Mapping[str, CheckResult]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sv2r.writers.encoding import (
     ExportOptions,
     doubtful_ids,
     export_path,
+    left_out,
     publish_picture,
 )
 
@@ -31,6 +32,10 @@ class CocoWriter:
     def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
+
+    def prepare(self, dataset: Dataset) -> Iterable[str]:
+        """Yield what the export cannot hold."""
+        yield from left_out(dataset, ANNOTATIONS)
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
@@ -57,18 +62,24 @@ def _document(
     category_ids = _category_ids(dataset)
     images: list[str] = []
     ids = count(1)
-    yield '{"info": {"description": "made by sv2r"},\n"annotations": ['
+    top = {"info": {"description": "made by sv2r"}, **dataset.extra}
+    yield "{" + "".join(f"{_dump(key)}: {_dump(value)},\n" for key, value in top.items())
+    yield '"annotations": ['
     separator = "\n"
     for image_id, record in enumerate(records, 1):
-        instances = dataset.samples[places[record.sample]].load_instances()
-        images.append(_dump(_image(image_id, record, instances)))
+        sample = dataset.samples[places[record.sample]]
+        instances = sample.load_instances()
+        images.append(_dump({**sample.extra, **_image(image_id, record, instances)}))
         crowds = doubtful_ids(record, doubtful)
         for annotation in _annotations(image_id, instances, category_ids, crowds):
             yield f"{separator}{_dump({'id': next(ids), **annotation})}"
             separator = ",\n"
     yield '\n],\n"images": [\n'
     yield from chain.from_iterable((",\n" if i else "", image) for i, image in enumerate(images))
-    categories = [{"id": id_, "name": name} for name, id_ in category_ids.items()]
+    categories = [
+        {**dataset.details.get(name, {}), "id": id_, "name": name}
+        for name, id_ in category_ids.items()
+    ]
     yield f'\n],\n"categories": {_dump(categories)}}}\n'
 
 
@@ -99,11 +110,13 @@ def _annotations(
         if instance.category not in category_ids:
             category_ids[instance.category] = max(category_ids.values(), default=0) + 1
         yield {
+            "area": rle.area,
+            "bbox": list(rle.bbox),
+            # What the dataset says itself: also a box where nothing is drawn, or a whole object's.
+            **instance.extra,
             "image_id": image_id,
             "category_id": category_ids[instance.category],
             "segmentation": {"size": list(rle.size), "counts": rle.counts},
-            "area": rle.area,
-            "bbox": list(rle.bbox),
             "iscrowd": int(instance.crowd or rle.id in crowds),
             "instance_id": instance.source_id or instance.id,
         }

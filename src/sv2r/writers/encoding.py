@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,8 @@ from sv2r.images.encode import JPEG_QUALITY, encode_picture
 from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
 from sv2r.storage.files import write_atomically
-from sv2r.types import Published, Record, Sample
+from sv2r.storage.others import find_others
+from sv2r.types import Dataset, Published, Record, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,21 @@ def doubtful_ids(record: Record, below: float) -> frozenset[int]:
     return frozenset(
         int(id_) for id_, scores in instances.items() if scores.get("survival", 1.0) < below
     )
+
+
+def left_out(dataset: Dataset, held: str) -> Iterator[str]:
+    """Yield what an export leaves behind, counted: it holds pictures and instances alone.
+
+    held: the file that has all that the dataset says of these.
+    """
+    others = find_others(dataset)
+    channels = sorted(dataset.samples[0].channels) if len(dataset.ids) else []
+    if others.files:
+        count, first = len(others.files), others.files[0]
+        files = f"{count:,} file{'' if count == 1 else 's'} that the loader does not know"
+        yield f"{held} cannot hold {files}, such as {first}; --writer mirror carries them"
+    if channels:
+        yield f"{held} cannot hold {', '.join(channels)}; --writer mirror carries it"
 
 
 def in_format(path: PurePosixPath, wanted: Format) -> PurePosixPath:

@@ -16,6 +16,7 @@ from sv2r.writers.encoding import (
     ExportOptions,
     doubtful_ids,
     export_path,
+    left_out,
     publish_picture,
 )
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-TABLE = "instances.jsonl"
+TABLE, ABOUT = "instances.jsonl", "dataset.json"
 _LARGEST = 65535
 
 
@@ -61,10 +62,29 @@ class FolderWriter:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             for record in records:
                 if record.status == "done" and record.sample in places:
-                    instances = dataset.samples[places[record.sample]].load_instances()
+                    sample = dataset.samples[places[record.sample]]
                     crowds = doubtful_ids(record, self._options.doubtful)
-                    stream.write(_line(record, instances, crowds))
-        return {TABLE: sha256_file(path)}
+                    stream.write(_line(record, sample.load_instances(), crowds, sample.extra))
+        about = _about(dataset)
+        written = {TABLE: sha256_file(path)}
+        if about:
+            written[ABOUT] = write_atomically(self._output / ABOUT, about)
+        return written
+
+    def prepare(self, dataset: Dataset) -> Iterable[str]:
+        """Yield what the export cannot hold."""
+        yield from left_out(dataset, TABLE)
+
+
+def _about(dataset: Dataset) -> bytes:
+    """Return what the dataset says of itself and its categories, as JSON; b"" for nothing."""
+    if not dataset.extra and not dataset.details:
+        return b""
+    names = [*dict.fromkeys([*dataset.categories, *dataset.details])]
+    ids, details = dataset.category_ids, dataset.details
+    own = [{**({"id": ids[n]} if n in ids else {}), "name": n, **details.get(n, {})} for n in names]
+    text = json.dumps({**dataset.extra, "categories": own}, ensure_ascii=False, indent=1)
+    return f"{text}\n".encode()
 
 
 def mask_values(instances: Instances) -> dict[int, int]:
@@ -89,8 +109,12 @@ def _mask_of(target: str) -> str:
     return str(PurePosixPath("masks") / inner.with_suffix(".png"))
 
 
-def _line(record: Record, instances: Instances, crowds: frozenset[int]) -> str:
+def _line(
+    record: Record, instances: Instances, crowds: frozenset[int], extra: Mapping[str, Any]
+) -> str:
     """Return a line of instances.jsonl; pictures of one source share group_id.
+
+    extra: what the dataset says of the picture besides.
 
     hidden: pixels of the instance that others cover, which a mask of ids cannot show.
     """
@@ -102,6 +126,7 @@ def _line(record: Record, instances: Instances, crowds: frozenset[int]) -> str:
             "category": i.category,
             "crowd": i.crowd or i.id in crowds,
             "hidden": len(instances.overlaps.get(i.id, ())),
+            **({"extra": dict(i.extra)} if i.extra else {}),
         }
         for i in instances.table.values()
     ]
@@ -111,6 +136,7 @@ def _line(record: Record, instances: Instances, crowds: frozenset[int]) -> str:
         "group_id": record.sample,
         "variant": record.variant,
         "instances": rows,
+        **({"extra": dict(extra)} if extra else {}),
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
 

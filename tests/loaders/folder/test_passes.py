@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -39,28 +37,11 @@ def test_a_picture_that_only_sounds_like_a_pass_keeps_its_place(tmp_path):
     assert sorted(pairs(dataset(tmp_path))) == ["a_depth.png", "depth.png"]
 
 
-def bop(root, scene):
+def test_what_is_seen_of_objects_comes_before_their_whole_outlines(tmp_path):
+    put(tmp_path / "rgb/000003.png")
     for kind in ("mask", "mask_visib"):
-        for number in range(2):
-            put(root / f"000000/{kind}/000003_{number:06}.png", WHITE)
-    put(root / "000000/rgb/000003.png")
-    (root / "000000/scene_gt.json").write_text(json.dumps(scene))
-
-
-@pytest.mark.parametrize(
-    ("scene", "categories"),
-    [
-        ({"3": [{"obj_id": 7}, {"obj_id": 2}]}, ["obj_7", "obj_2"]),
-        ({"3": [{"obj_id": 7}]}, ["obj_7", "object"]),
-        ({"4": []}, ["object", "object"]),
-        ([], ["object", "object"]),
-    ],
-)
-def test_bop_gives_what_is_seen_and_the_objects_of_its_scene(tmp_path, scene, categories):
-    bop(tmp_path, scene)
-    (sample,) = dataset(tmp_path).samples
-    assert {path.parent.name for path in sample.annotation_files} == {"mask_visib"}
-    assert [one.category for one in sample.load_instances().table.values()] == categories
+        put(tmp_path / f"{kind}/000003_000000.png", WHITE)
+    assert pairs(dataset(tmp_path)) == {"rgb/000003.png": ["mask_visib/000003_000000.png"]}
 
 
 def test_infinigen_is_named_with_the_options_that_read_it(tmp_path):

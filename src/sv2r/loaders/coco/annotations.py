@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST_ID = 2**31 - 1
+# What an instance says in fields of its own.
+_OWN = frozenset({"id", "image_id", "category_id", "segmentation", "iscrowd"})
 
 
 def draw_annotations(
@@ -87,7 +89,18 @@ def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key
     own = annotation.get("id")
     as_it_is = own is None or (type(own) is int and own == id_)
     source_id = None if as_it_is else str(own)
-    return Instance(id_, categories[key], bool(crowd), source_id, _told(annotation))
+    told = _told(annotation)
+    return Instance(id_, categories[key], bool(crowd), source_id, told, _extra(annotation, told))
+
+
+def _extra(annotation: Mapping[str, Any], told: Told) -> dict[str, Any]:
+    """Return what an annotation says that holds as long as its picture's geometry does."""
+    left_out = set(_OWN)
+    if told.box is None:
+        left_out.add("bbox")
+    if told.area is None:
+        left_out.add("area")
+    return {key: value for key, value in annotation.items() if key not in left_out}
 
 
 def _told(annotation: Mapping[str, Any]) -> Told:

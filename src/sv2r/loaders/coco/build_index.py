@@ -30,6 +30,9 @@ from sv2r.loaders.coco.json_scan import Elements, scan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# What a file says of itself.
+_EXTRA = frozenset({"info", "licenses"})
+
 # Pictures that annotations name but nothing lists: more of them than this are told as one.
 MOST_UNLISTED = 1000
 
@@ -48,11 +51,14 @@ def build_index(path: Path, name: str, remap: Mapping[str, str] | None = None) -
     keys = Keys()
     images, annotations = _Images(name, keys, remap or {}), _Annotations(name, keys)
     categories: Categories | None = None
-    arrays, values = frozenset({"images", "annotations"}), frozenset({"categories"})
+    arrays, values = frozenset({"images", "annotations"}), frozenset({"categories", *_EXTRA})
+    extra: dict[str, Any] = {}
     try:
         with path.open("rb", buffering=0) as stream:
             for part in scan(stream, name, arrays=arrays, values=values):
-                if not isinstance(part, Elements):
+                if not isinstance(part, Elements) and part.key in _EXTRA:
+                    extra |= parse_leniently(b'{"%s":%s}' % (part.key.encode(), part.text)) or {}
+                elif not isinstance(part, Elements):
                     categories = read_categories(part.text, name)
                 elif part.key == "images":
                     images.add(part)
@@ -80,6 +86,8 @@ def build_index(path: Path, name: str, remap: Mapping[str, str] | None = None) -
         stuff=categories.stuff if categories else frozenset(),
         unusable=(*pictures.unusable, *places.unusable),
         tally=annotations.tally(),
+        details=categories.details if categories else {},
+        extra=extra,
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # A smaller file is read again as fast as its index would be.
 SMALLEST = 4 << 20
 
-_FORMAT = 3
+_FORMAT = 4
 _ARRAYS = ("sizes", "image_at", "image_length", "first", "annotation_at", "annotation_length")
 
 
@@ -54,6 +54,8 @@ class _Rest(msgspec.Struct, frozen=True):
     stuff: frozenset[Key]
     unusable: tuple[Entry, ...]
     tally: Tally
+    details: tuple[tuple[Key, dict[str, Any]], ...]
+    extra: dict[str, Any]
 
 
 def open_index(
@@ -122,6 +124,8 @@ def _load(file: Path, path: Path, stamp: _Stamp) -> CocoIndex | None:
         stuff=rest.stuff,
         unusable=rest.unusable,
         tally=rest.tally,
+        details=dict(rest.details),
+        extra=rest.extra,
         **arrays,
     )
 
@@ -135,6 +139,8 @@ def _save(file: Path, index: CocoIndex, stamp: _Stamp) -> None:
         index.stuff,
         index.unusable,
         index.tally,
+        tuple((key, dict(more)) for key, more in index.details.items()),
+        dict(index.extra),
     )
     arrays: dict[str, NDArray[Any]] = {name: getattr(index, name) for name in _ARRAYS}
     arrays["names"] = np.frombuffer(index.names.text, np.uint8)

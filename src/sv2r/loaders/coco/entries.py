@@ -188,10 +188,14 @@ def lenient_annotation(found: dict[str, Any]) -> AnnotationEntry:
 
 @dataclass(frozen=True)
 class Categories:
-    """The categories' names by their ids, and which of them are stuff ("isthing": 0)."""
+    """The categories' names by their ids, and which of them are stuff ("isthing": 0).
+
+    details: all that is said of each beside id and name.
+    """
 
     names: dict[Key, str]
     stuff: frozenset[Key]
+    details: dict[Key, dict[str, Any]]
 
 
 def read_categories(text: bytes, name: str) -> Categories:
@@ -208,6 +212,7 @@ def read_categories(text: bytes, name: str) -> Categories:
         raise ConfigError(f"{name}: 'categories' is no list of objects with id and name")
     names: dict[Key, str] = {}
     stuff: set[Key] = set()
+    details: dict[Key, dict[str, Any]] = {}
     for number, entry in enumerate(entries):
         key = as_key(entry.get("id")) if isinstance(entry, dict) else None
         own = _category_name(entry) if isinstance(entry, dict) else ""
@@ -216,9 +221,11 @@ def read_categories(text: bytes, name: str) -> Categories:
         if names.setdefault(key, own) != own:
             both = f"{names[key]} and {own}"
             raise ConfigError(f"{name}: category id {key!r} stands for {both}; give each its own")
+        more = {name: value for name, value in entry.items() if name not in ("id", "name")}
+        details[key] = {**details.get(key, {}), **more}
         if entry.get("isthing") == 0:
             stuff.add(key)
-    return Categories(names, frozenset(stuff))
+    return Categories(names, frozenset(stuff), {key: more for key, more in details.items() if more})
 
 
 def _category_name(entry: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -87,7 +87,8 @@ class CocoIndex:
     image_at, image_length: the picture's object, in bytes. first: (n + 1) where the annotations of
     each picture begin in annotation_at, annotation_length; within a picture they keep their order.
     categories: name by the file's own id; stuff: those whose "isthing" is 0.
-    unusable: what cannot become a sample.
+    unusable: what cannot become a sample. details: what a category's object says beside its id and
+    name. extra: the file's info and licenses.
     """
 
     path: Path
@@ -103,6 +104,8 @@ class CocoIndex:
     stuff: frozenset[Key]
     unusable: tuple[Entry, ...]
     tally: Tally
+    details: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def panoptic(self) -> bool:

@@ -89,7 +89,15 @@ def load(root: Path, options: CocoOptions) -> Dataset:
             or has no masks; the pictures are nowhere.
     """
     from sv2r.loaders.coco.rename import renamed
-    from sv2r.loaders.coco.samples import Lazy, Pictures, category_ids, drop_links, drop_repeated
+    from sv2r.loaders.coco.samples import (
+        Lazy,
+        Pictures,
+        category_ids,
+        details_of,
+        drop_links,
+        drop_repeated,
+        extra_of,
+    )
 
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
@@ -107,6 +115,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
     if numbers is None:
         notes.append("category ids are ambiguous, so exports will number the categories anew")
     patterns = {"depth": options.depth}
+    extra = extra_of(parts, notes)
     pictures = Pictures(root, parts, patterns)
     ids = Lazy(len(pictures), pictures.id, pictures.ids)
     require_channels(root, [root / id_ for id_ in ids[:_LOOKED_AT]], patterns)
@@ -120,6 +129,8 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         category_ids=numbers or {},
         notes=tuple(notes),
         renamed=partial(renamed, parts),
+        details=details_of(parts),
+        extra=extra,
     )
 
 

@@ -35,6 +35,9 @@ _NO_ATTRIBUTES = frozenset(
     {"id", "file_name", "width", "height", "license", "date_captured", "flickr_url", "coco_url"}
 )
 
+# What a sample says in fields of its own.
+_OWN = frozenset({"id", "file_name", "width", "height"})
+
 T = TypeVar("T")
 
 
@@ -150,6 +153,7 @@ class Pictures:
             annotation_files=labels.files(),
             channels=channels,
             attributes=Attributes(part.index, position),
+            extra=Entry(part.index, position),
         )
 
     def _find(self, index: int) -> tuple[Part, int]:
@@ -265,6 +269,30 @@ class Attributes(Mapping[str, str]):
         return repr(self._words)
 
 
+class Entry(Mapping[str, Any]):
+    """A picture's entry without its id, name and size, read when it is asked for."""
+
+    def __init__(self, index: CocoIndex, position: int) -> None:
+        self._index, self._position = index, position
+
+    @cached_property
+    def _fields(self) -> dict[str, Any]:
+        try:
+            entry = self._index.image(self._position)
+        except SampleError:  # the sample's labels say why
+            return {}
+        return {key: value for key, value in entry.items() if key not in _OWN}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._fields[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
 def _word(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -341,3 +369,24 @@ def category_ids(parts: Sequence[Part]) -> dict[str, int] | None:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder and name else folder or name
+
+
+def details_of(parts: Sequence[Part]) -> dict[str, Mapping[str, Any]]:
+    """Return what the files say of each category; where several do, the first."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for part in parts:
+        for key, more in part.index.details.items():
+            found.setdefault(part.index.categories[key], more)
+    return found
+
+
+def extra_of(parts: Sequence[Part], notes: list[str]) -> dict[str, Any]:
+    """Return what the files say of themselves, as far as they agree."""
+    found: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.index.extra.items():
+            if found.setdefault(key, value) != value:
+                found[key] = None
+    if unlike := sorted(key for key, value in found.items() if value is None):
+        notes.append(f"{' and '.join(unlike)} differ from file to file: exports leave them out")
+    return {key: value for key, value in found.items() if value is not None}

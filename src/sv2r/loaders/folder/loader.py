@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -13,11 +13,21 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
-from sv2r.loaders.folder.bop import with_objects
 from sv2r.loaders.folder.foreign import foreign_format
 from sv2r.loaders.folder.keys import named, read_key
 from sv2r.loaders.folder.layout import Asked, NothingFound, find_places
 from sv2r.loaders.folder.pairs import Pair, Pairs, pair_up
+from sv2r.loaders.folder.table import (
+    ABOUT,
+    NO_ROWS,
+    TABLE,
+    Rows,
+    categories_of,
+    read_about,
+    read_table,
+    renamed_table,
+    with_rows,
+)
 from sv2r.loaders.tree import Tree, read_tree
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
@@ -127,6 +137,7 @@ class FolderSamples(Sequence[Sample]):
     pairs: Sequence[Pair]
     reading: Reading
     channels: Mapping[str, str]
+    table: Mapping[str, Rows] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -139,7 +150,7 @@ class FolderSamples(Sequence[Sample]):
 
     def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
         if isinstance(index, slice):
-            return FolderSamples(self.root, self.pairs[index], self.reading, self.channels)
+            return replace(self, pairs=self.pairs[index])
         pair = self.pairs[index]
         image = self.root / pair.image
         files = [pair.place.masks / mask.name for mask in pair.masks]
@@ -148,15 +159,19 @@ class FolderSamples(Sequence[Sample]):
         return Sample(
             id=pair.image,
             image=image,
-            load_instances=partial(load_instances, self.root, pair, self.reading),
+            load_instances=partial(
+                load_instances, self.root, pair, self.reading, self.table.get(pair.image, NO_ROWS)
+            ),
             annotation_files=tuple(files),
             channels=find_channels(self.root, image, self.channels),
             attributes={"folder": pair.folder} if pair.folder else {},
         )
 
 
-def load_instances(root: Path, pair: Pair, reading: Reading) -> Instances:
+def load_instances(root: Path, pair: Pair, reading: Reading, rows: Rows = NO_ROWS) -> Instances:
     """Return the instances of one picture.
+
+    rows: what the folder writer's own table says of them.
 
     Raises:
         SampleError: a mask or the JSON that names its values cannot be read as it was asked for.
@@ -179,7 +194,8 @@ def load_instances(root: Path, pair: Pair, reading: Reading) -> Instances:
         return read_stencils(stencils, size, reading.category)
     mask = pair.masks[0].name
     names = read_names(inside(root, pair.names), pair.names) if pair.names else None
-    return read_mask(reading, place.masks / mask, place.mask_name(mask), names)
+    instances = read_mask(reading, place.masks / mask, place.mask_name(mask), names)
+    return with_rows(instances, rows) if rows else instances
 
 
 def load(options: FolderOptions, root: Path) -> Dataset:
@@ -193,7 +209,6 @@ def load(options: FolderOptions, root: Path) -> Dataset:
 
     tree = read_tree(root)
     pairs = _pairs(options, tree)
-    pairs = Pairs(tuple(with_objects(root, pairs.pairs)), pairs.problems)
     _refuse_useless(options, pairs)
     background = tuple(read_key(str(value)) for value in options.background)
     categories = named((read_key(key), name) for key, name in options.categories.items())
@@ -209,12 +224,18 @@ def load(options: FolderOptions, root: Path) -> Dataset:
     channels = {"depth": options.depth}
     looked = (root / pair.image for pair in islice(pairs.pairs, 20))
     require_channels(root, looked, channels)
-    given = tuple(dict.fromkeys(options.categories.values()))
+    table = {} if options.categories else read_table(root)
+    details, extra = read_about(root) if table else ({}, {})
+    given = tuple(dict.fromkeys([*categories_of(table), *options.categories.values()]))
     return Dataset(
         root=root,
-        samples=FolderSamples(root, pairs.pairs, reading, channels),
+        samples=FolderSamples(root, pairs.pairs, reading, channels, table),
         ids=[pair.image for pair in pairs.pairs],
-        categories=category_names(root, pairs.pairs, reading, given),
+        categories=given if table else category_names(root, pairs.pairs, reading, given),
+        annotation_files=tuple(root / n for n in (TABLE, ABOUT) if table and (root / n).is_file()),
+        details=details,
+        extra=extra,
+        renamed=renamed_table if table else None,
         problems=pairs.problems,
         notes=(*layout_notes(tree, pairs.pairs), *choice.notes),
         doubts=choice.doubts,

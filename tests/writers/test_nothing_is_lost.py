@@ -1,0 +1,172 @@
+"""What came in goes out: names that resolve, files beside, and all that is said of an instance."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sv2r
+from sv2r.errors import ConfigError
+from sv2r.verify.dataset import verify
+
+GRADE = {"name": "grade", "mean": [60, 10, 5], "std": [15, 5, 5]}
+SQUARE = [[4, 4, 16, 4, 16, 16, 4, 16]]
+
+
+def render(path):
+    pixels = np.full((24, 32, 3), 90, np.uint8)
+    pixels[4:16, 4:16] = 200
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def coco(root, names, **annotation):
+    """Write a COCO dataset; names: file_name as written, by the path of the picture."""
+    images, annotations = [], []
+    for number, (path, name) in enumerate(names.items(), 1):
+        render(root / path)
+        images.append({"id": number, "file_name": name, "height": 24, "width": 32, "license": 3})
+        own = {"id": number, "image_id": number, "category_id": 2, "segmentation": SQUARE}
+        annotations.append({**own, "path": f"old/{name}", **annotation})
+    data = {
+        "info": {"year": 2026},
+        "licenses": [{"id": 3, "name": "CC0"}],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 2, "name": "cup", "supercategory": "dish", "skeleton": [[1, 2]]}],
+    }
+    (root / "coco.json").write_text(json.dumps(data))
+    return root
+
+
+def convert(source, output, writer, **more):
+    config = {"input": str(source), "output": str(output), "translator": GRADE, "writer": writer}
+    return sv2r.convert({**config, "checks": ["sanity"], "batch_size": 2, **more})
+
+
+@pytest.mark.parametrize(
+    ("names", "loader", "new"),
+    [
+        ({"images/a.png": "images\\a.png"}, {}, ["images\\a.jpg"]),
+        ({"images/a.png": "./images//a.png"}, {}, ["./images//a.jpg"]),
+        ({"images/ä.png": "images/ä.png"}, {}, ["images/ä.jpg"]),
+        ({"a/1.png": "a/1.png", "b/1.png": "b/1.png"}, {}, ["a/1.jpg", "b/1.jpg"]),
+        ({"images/1.png": "1.png"}, {"images": "images"}, ["1.jpg"]),
+        ({"images/1.png": "/data/x/1.png"}, {"remap": {"/data/x": "images"}}, ["/data/x/1.jpg"]),
+    ],
+)
+def test_another_format_renames_each_picture_however_it_is_named(tmp_path, names, loader, new):
+    source = coco(tmp_path / "in", names)
+    loader = {"name": "coco", **loader}
+    summary = convert(source, tmp_path / "out", {"name": "mirror", "format": "jpg"}, loader=loader)
+    assert (summary.exit_code, summary.faults) == (0, ())
+    before = json.loads((source / "coco.json").read_text())
+    after = json.loads((tmp_path / "out/coco.json").read_text())
+    assert [image["file_name"] for image in after["images"]] == new
+    assert after["annotations"] == before["annotations"]
+    assert verify(tmp_path / "out").findings == ()
+
+
+def test_escaped_keys_are_renamed_and_a_name_in_another_field_stays(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    text = (source / "coco.json").read_text()
+    (source / "coco.json").write_text(text.replace('"file_name"', '"file\\u005fname"'))
+    convert(source, tmp_path / "out", {"name": "mirror", "format": "jpg"})
+    written = (tmp_path / "out/coco.json").read_text()
+    assert '"file\\u005fname": "a.jpg"' in written
+    assert '"path": "old/a.png"' in written
+
+
+def test_a_result_that_does_not_hold_is_not_called_verified(tmp_path, monkeypatch):
+    from sv2r.writers import coco as writer
+
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    whole = writer._annotations
+
+    def wrong(*args):
+        for annotation in whole(*args):
+            yield {**annotation, "segmentation": {"size": [24, 32], "counts": [0, 768]}}
+
+    monkeypatch.setattr(writer, "_annotations", wrong)
+    summary = convert(source, tmp_path / "out", "coco")
+    assert summary.exit_code == 1
+    assert summary.faults == (
+        "images/a.png: 1 of 1 instances are not those of its source (1 others)",
+    )
+    assert "labels" in {finding.kind for finding in verify(tmp_path / "out").findings}
+
+
+SAID = {
+    "keypoints": [5, 5, 2, 9, 9, 1],
+    "num_keypoints": 2,
+    "attributes": {"worn": True},
+    "score": 0.5,
+    "bbox": [4.25, 4, 11.5, 12],
+    "area": 144.5,
+}
+
+
+@pytest.mark.parametrize("writers", [["coco"], ["folder", "coco"], ["coco", "coco"]])
+def test_exports_keep_all_that_still_holds(tmp_path, writers):
+    place = coco(tmp_path / "in", {"a.png": "a.png"}, **SAID)
+    for number, writer in enumerate(writers):
+        convert(place, tmp_path / f"out{number}", writer)
+        place = tmp_path / f"out{number}"
+    data = json.loads((place / "annotations.json").read_text())
+    assert {key: data["annotations"][0][key] for key in SAID} == SAID
+    assert data["categories"][0] == {
+        "supercategory": "dish",
+        "skeleton": [[1, 2]],
+        "id": data["categories"][0]["id"],
+        "name": "cup",
+    }
+    assert (data["info"], data["licenses"]) == ({"year": 2026}, [{"id": 3, "name": "CC0"}])
+    if "folder" not in writers:
+        assert data["images"][0]["license"] == 3
+    assert verify(place).findings == ()
+
+
+def test_the_box_and_area_of_an_empty_mask_stay(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"}, segmentation=[], bbox=[1, 2, 3, 4], area=12)
+    with pytest.raises(ConfigError, match=r"none of 1 instances .* --allow-unlabelled"):
+        convert(source, tmp_path / "out", "coco")
+    convert(source, tmp_path / "out", "coco", allow_unlabelled=True)
+    (own,) = json.loads((tmp_path / "out/annotations.json").read_text())["annotations"]
+    assert (own["bbox"], own["area"]) == ([1, 2, 3, 4], 12)
+
+
+def test_mirror_carries_what_the_loader_does_not_know_and_verify_knows_it(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    render(source / "unlisted.png")
+    for name in ("scene/camera.json", "depth/a.exr", ".hidden", "README"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(name.encode())
+    (tmp_path / "elsewhere").write_text("x")
+    (source / "link").symlink_to(tmp_path / "elsewhere")
+    convert(source, tmp_path / "out", "mirror")
+    made = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*")}
+    assert {"scene/camera.json", "depth/a.exr", ".hidden", "README", "unlisted.png"} <= made
+    assert "link" not in made
+    assert (tmp_path / "out/unlisted.png").read_bytes() == (source / "unlisted.png").read_bytes()
+    assert verify(tmp_path / "out").findings == ()
+    (tmp_path / "out/depth/a.exr").write_bytes(b"other")
+    (tmp_path / "out/README").unlink()
+    found = {finding.path for finding in verify(tmp_path / "out").findings}
+    assert found == {"depth/a.exr", "README"}
+
+
+def test_mirror_leaves_other_files_if_asked(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    (source / "README").write_text("x")
+    convert(source, tmp_path / "out", {"name": "mirror", "others": "leave"})
+    assert not (tmp_path / "out/README").exists()
+    assert verify(tmp_path / "out").findings == ()
+
+
+def test_pictures_that_were_not_asked_for_are_not_carried_as_they_are(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png", "b.png": "b.png"})
+    convert(source, tmp_path / "out", "mirror", limit=1)
+    assert not (tmp_path / "out/b.png").exists()
