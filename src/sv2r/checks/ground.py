@@ -107,7 +107,8 @@ def _structure_kept(source: Tensor, picture: Tensor, free: Tensor) -> float | No
     correlation = float(here * shared[0, 0]) / math.sqrt(max(energy[0] * energy[1], 1e-12))
     apart = float((here - around.mean()) / around.std().clamp(min=1e-9))
     share = float(here / around.max().clamp(min=1e-9))
-    return min(1.0, (max(correlation, 0) * max(apart, 0) * min(max(share, 0), 1)) ** (1 / 3))
+    kept = math.cbrt(max(correlation, 0) * max(apart, 0) * min(max(share, 0), 1))
+    return min(1.0, kept)
 
 
 def _correlated(one: Tensor, other: Tensor) -> Tensor:

@@ -201,9 +201,10 @@ def _point(mask: NDArray[np.bool_]) -> list[float]:
 
 def _best_overlap(masks: Tensor, own: NDArray[np.bool_]) -> float:
     """Return the best intersection over union of (n, H, W) masks with a label's."""
-    found = masks.numpy().astype(bool).reshape(-1, *own.shape)
-    common = (found & own).sum((1, 2))
-    union = (found | own).sum((1, 2))
+    import torch
+
+    label, found = torch.from_numpy(own), masks.bool()
+    common, union = (found & label).sum((1, 2)), (found | label).sum((1, 2))
     return float((common / union).max())
 
 

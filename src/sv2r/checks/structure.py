@@ -132,7 +132,8 @@ def _ground(regions: Tensor) -> Tensor:
     ids, index, counts = torch.unique(regions, return_inverse=True, return_counts=True)
     large = (ids == 0) | (counts >= LARGE * regions.numel())
     borders = _borders(regions)
-    return large[index].to(borders.dtype) * (1 - dilated(borders, NEARBY))
+    ground: Tensor = large[index].to(borders.dtype) * (1 - dilated(borders, NEARBY))
+    return ground
 
 
 def _borders(regions: Tensor) -> Tensor:
