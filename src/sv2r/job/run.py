@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sv2r.config.resolve import Config, difference, identity_of
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError
 from sv2r.job.open import OpenJob, as_config, open_job
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
@@ -97,7 +97,7 @@ def _nothing_left_if_refused(output: Path) -> Iterator[None]:
     before = output.exists()
     try:
         yield
-    except ConfigError:
+    except (ConfigError, PluginError):
         if not before and {path.name for path in output.iterdir()} <= {FOLDER}:
             shutil.rmtree(output)
         raise
