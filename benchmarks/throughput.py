@@ -42,6 +42,7 @@ from sv2r.types import Batch, Frame, Instances, Sample
 from sv2r.worker.batch_size import SIZES as SIZES_TRIED
 from sv2r.worker.batch_size import pick_batch_size
 from sv2r.worker.threads import share_cores
+from tests import toys
 
 STEPS, STRENGTH, GUIDANCE = 20, 0.5, 7.5
 PROMPTS = tuple(f"a photo of a street in the {when}" for when in ("rain", "sun", "snow", "evening"))
@@ -108,7 +109,7 @@ def make_work(root: Path, size: int, count: int) -> Work:
     work.out.mkdir()
     draw = np.random.default_rng(0)
     for place in range(count):
-        levels = models.toy.picture(size, size, seed=place).permute(1, 2, 0).numpy() * 255
+        levels = toys.picture(size, size, seed=place).permute(1, 2, 0).numpy() * 255
         noisy = (levels + draw.normal(0, 3, levels.shape)).clip(0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(work.picture(place))
         edges = np.abs(np.diff(levels.sum(-1), axis=0, prepend=0)) > 60

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Toy networks gain nothing from threads, and threads that wait for each other lose much wherever
@@ -14,7 +16,8 @@ from hypothesis import HealthCheck, settings
 
 from sv2r.plugin.registry import Registry, load_registry
 from tests import toys
-from tests.toys.datasets import make_coco, write_render  # noqa: F401
+from tests.toys.datasets import make_coco
+from tests.toys.distributions import Site
 
 # On a busy machine hypothesis takes its own waiting for slow strategies.
 settings.register_profile("sv2r", suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -40,3 +43,14 @@ def toy_canny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def renders(tmp_path: Path) -> Path:
     """A COCO dataset of six renders in two sizes, in nested folders, one of them a JPEG."""
     return make_coco(tmp_path / "renders")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A folder that stands for site-packages; what is imported from it is forgotten."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("SV2R_DISABLE_PLUGINS", raising=False)
+    yield Site(tmp_path)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]

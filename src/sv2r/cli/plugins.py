@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from sv2r.cli.new_plugin import new
 from sv2r.cli.options import OnceCommand
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import OptionField, option_fields
@@ -41,6 +42,9 @@ def plugins() -> None:
 
     Without a subcommand this is `sv2r plugins list`.
     """
+
+
+plugins.add_command(new)
 
 
 @plugins.command("list", cls=OnceCommand)

@@ -57,8 +57,7 @@ _FORMATS = (
     Format(
         "Pascal VOC",
         _folder("JPEGImages", "SegmentationObject"),
-        "take --loader folder --loader.images JPEGImages --loader.masks SegmentationObject"
-        " --loader.background 0 --loader.background 255",
+        "take --loader voc",
     ),
     Format(
         "MOTS",
