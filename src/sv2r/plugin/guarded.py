@@ -35,7 +35,7 @@ _IDS = 1000
 def guard_spec(owner: object, spec: SpecT) -> SpecT:
     """Return the spec with all its functions guarded, and what it builds as well."""
     own = {one.name: getattr(spec, one.name) for one in fields(spec)}
-    functions = {
+    functions: dict[str, Any] = {
         name: guarded(owner, name, value)
         for name, value in own.items()
         if callable(value) and not inspect.isclass(value) and name != "build"
