@@ -62,8 +62,8 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
     writer_spec = registry.spec("writer", config.writer.name)
     if config.job.variants > 1 and not writer_spec.variants:
         several = [e.name for e in registry.of_kind("writer") if e.value.variants]
-        mend = f"choose --writer {' or '.join(several)}"
-        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {mend}")
+        fix = f"choose --writer {' or '.join(several)}"
+        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {fix}")
     _preflight(config, registry, [])
     runtime = Runtime(input=config.job.input, output=config.job.output)
     loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)

@@ -111,9 +111,9 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
         journal.clear()
     before = journal.get("identity")
     if before is not None and before != identity:
-        mend = "choose another --output, the old settings, or --overwrite"
+        fix = "choose another --output, the old settings, or --overwrite"
         what = difference(before, identity)
-        raise ConfigError(f"{output}: made with other settings ({what}); {mend}")
+        raise ConfigError(f"{output}: made with other settings ({what}); {fix}")
     journal.keep("identity", identity)
 
 
