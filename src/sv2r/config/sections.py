@@ -148,7 +148,7 @@ class SmallOptions(Options):
 ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
 SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
 # The checks that run where nobody names any.
-CHECKS = ("sanity", "shift", "survival", "invention")
+CHECKS = ("sanity", "shift", "survival", "invention", "background")
 # Sections that are no component.
 PLAIN: Mapping[str, type[Options]] = {
     "prompt": PromptOptions,

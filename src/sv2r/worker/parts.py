@@ -10,7 +10,7 @@ from sv2r.config.resolve import Chosen, Config
 from sv2r.errors import ConfigError, PluginError
 from sv2r.plugin.guard import guard, guarded
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime
+from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime, Writer
 from sv2r.types import Batch, Frame, Published, Refusal, Sample
 from sv2r.worker.out_of_memory import is_out_of_memory
 
@@ -35,8 +35,8 @@ class Parts:
     publish: Callable[[Sample, int, Tensor, Frame], Published]
 
 
-def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
-    """Return the job's components, models loaded.
+def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Writer) -> Parts:
+    """Return the job's components, models loaded, around a writer that is built already.
 
     Raises:
         ConfigError: a component cannot be built: names it and its distribution.
@@ -52,7 +52,6 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
     makers = [(chosen, build(chosen)) for chosen in config.conditioners]
     translator = build(config.translator)
     checks = [(chosen, build(chosen)) for chosen in config.checks]
-    writer = build(config.writer)
 
     def settings() -> Mapping[str, Any]:
         own = translator.settings() if isinstance(translator, Describes) else {}
