@@ -1,10 +1,10 @@
-"""What can be the user's to mend: each error is one line that names the thing and the mend."""
+"""What can be the user's to fix: each error is one line that names the thing and the fix."""
 
 from __future__ import annotations
 
 
 class Sv2rError(Exception):
-    """A mistake that the user can mend; its text is one line, shown without a traceback."""
+    """A mistake that the user can fix; its text is one line, shown without a traceback."""
 
 
 class ConfigError(Sv2rError):

@@ -259,8 +259,8 @@ def detect_loader(registry: Registry, root: Path) -> str:
         f"{name}: {matches[name].reason}" for name in (winners if best else matches)
     )
     if not best:
-        mend = "choose with --loader NAME and its options (sv2r plugins show NAME)"
-        raise ConfigError(f"{root}: no loader knows this folder ({reasons}); {mend}")
+        fix = "choose with --loader NAME and its options (sv2r plugins show NAME)"
+        raise ConfigError(f"{root}: no loader knows this folder ({reasons}); {fix}")
     if len(winners) > 1:
         raise ConfigError(
             f"{root}: {' and '.join(winners)} fit alike ({reasons}); choose with --loader"

@@ -80,7 +80,7 @@ class DamageOptions(Options):
     )
     retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
     undo_from: float = Field(
-        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is let be."
+        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is left as it is."
     )
     undo_to: float = Field(
         8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
@@ -109,7 +109,7 @@ class DamageOptions(Options):
         if {"keep", "reject"} <= set(value):
             raise ValueError("must name one of reject and keep, not both")
         if not value:
-            raise ValueError("must name one step at least; reject alone tries to mend nothing")
+            raise ValueError("must name one step at least; reject alone tries to fix nothing")
         return value
 
     @property

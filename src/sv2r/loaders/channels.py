@@ -69,7 +69,7 @@ def require_channels(root: Path, images: Iterable[Path], patterns: Mapping[str, 
                 raise ConfigError(
                     f"--loader.{channel} '{pattern}' finds nothing for the first {len(looked)} "
                     f"pictures; it looked for {_relative(root, looked[0], pattern)}: "
-                    "mend the pattern or leave it out"
+                    "fix the pattern or leave it out"
                 )
         except SampleError as error:
             raise ConfigError(f"--loader.{channel} '{pattern}': {error}") from error

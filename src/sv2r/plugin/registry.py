@@ -213,8 +213,8 @@ def _manager(module: Any) -> pluggy.PluginManager:
         raise _Refused("hooks", one_line(error)) from error
     hooks = manager.get_hookcallers(module)
     if not hooks:
-        mend = f"put @hookimpl on a function named {', '.join(_hook_names())}"
-        raise _Refused("hooks", f"it implements no hook; {mend}")
+        fix = f"put @hookimpl on a function named {', '.join(_hook_names())}"
+        raise _Refused("hooks", f"it implements no hook; {fix}")
     for hook in hooks:
         # optionalhook=True is how a plugin also serves a newer sv2r that has more hooks.
         if not hook.has_spec() and not all(i.optionalhook for i in hook.get_hookimpls()):

@@ -41,7 +41,7 @@ class Sample:
 class Problem:
     """An input that cannot become a sample (a mask without a picture, a path that leaves the root).
 
-    id: names it, relative to the dataset's root. message: one line with the mend.
+    id: names it, relative to the dataset's root. message: one line with the fix.
     It counts as a failed input of every job over the dataset.
     """
 

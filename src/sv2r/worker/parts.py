@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sv2r.config.resolve import Chosen, Config
 from sv2r.errors import ConfigError, PluginError
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime
+from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime, Writer
 from sv2r.types import Batch, Frame, Published, Refusal, Sample
 from sv2r.worker.out_of_memory import is_out_of_memory
 
@@ -34,8 +34,8 @@ class Parts:
     publish: Callable[[Sample, int, Tensor, Frame], Published]
 
 
-def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
-    """Return the job's components, models loaded.
+def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Writer) -> Parts:
+    """Return the job's components, models loaded, around a writer that is built already.
 
     Raises:
         PluginError: a component cannot be built: names it and its distribution.
@@ -59,7 +59,7 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
         translator.bucket if isinstance(translator, Buckets) else _by_size,
         settings,
         tuple((chosen.name, build(chosen)) for chosen in config.checks),
-        build(config.writer).publish,
+        writer.publish,
     )
 
 

@@ -48,7 +48,7 @@ def segmentation_shape(segmentation: Any, size: Size) -> Shape:
     size: (height, width) of the picture.
 
     Raises:
-        SampleError: anything else that is not a mask of this size; the text names the mend and
+        SampleError: anything else that is not a mask of this size; the text names the fix and
             leaves it to the caller to name the annotation.
     """
     if isinstance(segmentation, Mapping):

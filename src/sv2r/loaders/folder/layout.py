@@ -160,10 +160,10 @@ def _owner(name: str, pictures: Mapping[str, str]) -> tuple[str, InstanceMask] |
 
 
 class NothingFound(ConfigError):
-    """No picture has a mask; `reason` says so without a mend."""
+    """No picture has a mask; `reason` says so without a fix."""
 
-    def __init__(self, reason: str, mend: str) -> None:
-        super().__init__(f"{reason}{mend}")
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}{fix}")
         self.reason = reason
 
 
