@@ -109,7 +109,7 @@ def test_a_retry_gets_another_seed_and_more_care_and_is_published(tmp_path, regi
     assert records["b.png"]["seed"] == seen[-1][0]
 
 
-def test_what_cannot_be_mended_is_rejected_with_its_reason(tmp_path, registry):
+def test_what_cannot_be_fixed_is_rejected_with_its_reason(tmp_path, registry):
     def damage(frame, batch: Batch):
         return _erased(frame) if _is_b(frame) else _levels(frame)
 
@@ -182,9 +182,9 @@ def test_restoring_changes_no_other_instance_and_no_distant_pixel():
     frame = make_frame(60, 80, instances=3)
     picture = torch.full((3, 60, 80), 90, dtype=torch.uint8)
     ids = sorted(frame.instances.table)
-    mended = restore_instances(picture, frame, ids[1:2], feather=3)
+    fixed = restore_instances(picture, frame, ids[1:2], feather=3)
     labels = torch.from_numpy(frame.instances.labels.copy())
-    changed = (mended != picture).any(0)
+    changed = (fixed != picture).any(0)
     assert changed[labels == ids[1]].any()
     assert not changed[(labels == ids[0]) | (labels == ids[2])].any()
     assert isinstance(frame.instances, Instances)
@@ -203,7 +203,7 @@ def test_a_whole_pixel_shift_is_undone_exactly_inside():
     [
         ("keep,reject", "must name one of reject and keep, not both"),
         ([], "must name one step at least"),
-        ("mend", "must be some of undo, retry, redo, restore, reject, keep, not 'mend'"),
+        ("fix", "must be some of undo, retry, redo, restore, reject, keep, not 'fix'"),
     ],
 )
 def test_steps_that_make_no_sense_are_refused(steps, told):
@@ -309,8 +309,8 @@ def test_restored_pixels_take_on_the_light_around_them(make_one):
     frame = make_one(source / 255, labels)
     lit = source * light
     floor = _scene_of(torch.zeros(96, 96)) * light
-    mended = restore_instances(floor.byte(), frame, [1], feather=2, margin=4).float()
-    assert (mended - lit)[:, _disc(19) > 0.5].abs().mean() < 12
+    fixed = restore_instances(floor.byte(), frame, [1], feather=2, margin=4).float()
+    assert (fixed - lit)[:, _disc(19) > 0.5].abs().mean() < 12
 
 
 @pytest.fixture

@@ -72,8 +72,8 @@ def measure(
 
 def _require_labels(labels: NDArray[np.integer]) -> None:
     if labels.dtype.kind not in "iu":
-        mend = "give whole numbers, one id per instance"
-        raise ValueError(f"labels: {labels.dtype}, expected integers; {mend}")
+        fix = "give whole numbers, one id per instance"
+        raise ValueError(f"labels: {labels.dtype}, expected integers; {fix}")
     if labels.ndim != 2:
         given = "x".join(str(side) for side in labels.shape)
         raise ValueError(f"labels: {given}, expected height x width; give one map of ids")

@@ -87,7 +87,7 @@ class DamageOptions(Options):
         1.3, ge=1, le=4, description="What control scales are multiplied by there."
     )
     undo_from: float = Field(
-        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is let be."
+        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is left as it is."
     )
     undo_to: float = Field(
         8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
@@ -116,7 +116,7 @@ class DamageOptions(Options):
         if {"keep", "reject"} <= set(value):
             raise ValueError("must name one of reject and keep, not both")
         if not value:
-            raise ValueError("must name one step at least; reject alone tries to mend nothing")
+            raise ValueError("must name one step at least; reject alone tries to fix nothing")
         return value
 
     @property
@@ -165,7 +165,7 @@ PLAIN: Mapping[str, type[Options]] = {
 
 
 class JobOptions(Options):
-    """What a job needs beside its components."""
+    """What a job needs besides its components."""
 
     input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
     output: Path = Field(description="The folder to write to; outside of the input.")

@@ -1,4 +1,4 @@
-"""Mends a picture with the pixels of its source: moved back, or instances put back."""
+"""Repairs a picture with the pixels of its source: moved back, or instances put back."""
 
 from __future__ import annotations
 

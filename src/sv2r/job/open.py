@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sv2r.config.layers import Layer, read_layers
 from sv2r.config.resolve import Config, resolve
 from sv2r.config.selection import select
 from sv2r.errors import ConfigError, SampleError
+from sv2r.job.kept_labels import KeptLabels
 from sv2r.job.labelled import check_labelled
 from sv2r.job.plan import (
     check_controls,
@@ -32,12 +34,16 @@ _LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A config whose dataset has been opened and whose options have been held against it."""
+    """A config whose dataset has been opened and whose options have been held against it.
+
+    since: when opening it began, by `time.monotonic`.
+    """
 
     config: Config
     registry: Registry
     dataset: Dataset
     writer: Writer
+    since: float
 
 
 def as_config(config: Config | Mapping[str, Any] | str | Path, registry: Registry) -> Config:
@@ -57,18 +63,21 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
     Raises:
         ConfigError: the first thing that is wrong, in one line.
     """
+    since = time.monotonic()
     check_folders(config.job.input, config.job.output)
     check_controls(config, registry)
     writer_spec = registry.spec("writer", config.writer.name)
     if config.job.variants > 1 and not writer_spec.variants:
         several = [e.name for e in registry.of_kind("writer") if e.value.variants]
-        mend = f"choose --writer {' or '.join(several)}"
-        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {mend}")
-    _preflight(config, registry, [])
+        fix = f"choose --writer {' or '.join(several)}"
+        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {fix}")
     runtime = Runtime(input=config.job.input, output=config.job.output)
     loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
-    dataset = loader(config.job.input)
-    job = OpenJob(config, registry, dataset, writer_spec.build(config.writer.options, runtime))
+    opened = loader(config.job.input)
+    dataset = replace(opened, samples=KeptLabels(opened.samples))
+    job = OpenJob(
+        config, registry, dataset, writer_spec.build(config.writer.options, runtime), since
+    )
     _check_samples(job)
     return job
 
@@ -79,7 +88,8 @@ def _check_samples(job: OpenJob) -> None:
     wanted = select(dataset.ids, config.job.only, config.job.limit)
     first = [index for index, _ in islice(wanted, _LOOKED_AT)]
     sizes = known_sizes(dataset, first)
-    _preflight(config, job.registry, sizes)
+    translator = job.registry.spec("translator", config.translator.name)
+    translator.preflight(config.translator.options, sizes)
     check_selection(config, dataset)
     check_space(config.job.output, max(sizes, default=(1, 1)))
     check_labelled(config, dataset)
@@ -95,8 +105,3 @@ def _check_conditioners(job: OpenJob, sample: Sample) -> None:
         spec = job.registry.spec("conditioner", chosen.name)
         if objection := spec.objection(chosen.options, sample):
             raise ConfigError(objection)
-
-
-def _preflight(config: Config, registry: Registry, sizes: Sequence[tuple[int, int]]) -> None:
-    spec = registry.spec("translator", config.translator.name)
-    spec.preflight(config.translator.options, sizes)

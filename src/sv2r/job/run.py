@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sv2r.config.resolve import Config, difference, identity_of
-from sv2r.errors import ConfigError
-from sv2r.job.open import OpenJob, as_config, open_job
+from sv2r.errors import ConfigError, PluginError
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
 from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
 from sv2r.output.finished import RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal, line_of
-from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
@@ -55,8 +54,7 @@ class Silence:
 
 
 def run_job(
-    config: Config | Mapping[str, Any] | str | Path,
-    registry: Registry,
+    job: OpenJob,
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
@@ -64,8 +62,6 @@ def run_job(
 ) -> Summary:
     """Run a job and return how it ended; see `sv2r.convert`."""
     watch = watch or Silence()
-    start = time.monotonic()
-    job = open_job(as_config(config, registry), registry)
     if (asked := job.config.job.device) != ("auto",):
         find_devices(asked)  # refuses one that is not here before anything is written
     output = job.config.job.output
@@ -87,7 +83,7 @@ def run_job(
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
         _finish(job, journal, changed=changed, stopped=stop.is_set())
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - job.since
         return summarise(job, plan, journal, notes, seconds, interrupted=pressed.is_set())
 
 
@@ -97,7 +93,7 @@ def _nothing_left_if_refused(output: Path) -> Iterator[None]:
     before = output.exists()
     try:
         yield
-    except ConfigError:
+    except (ConfigError, PluginError):
         if not before and {path.name for path in output.iterdir()} <= {FOLDER}:
             shutil.rmtree(output)
         raise
@@ -111,9 +107,9 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
         journal.clear()
     before = journal.get("identity")
     if before is not None and before != identity:
-        mend = "choose another --output, the old settings, or --overwrite"
+        fix = "choose another --output, the old settings, or --overwrite"
         what = difference(before, identity)
-        raise ConfigError(f"{output}: made with other settings ({what}); {mend}")
+        raise ConfigError(f"{output}: made with other settings ({what}); {fix}")
     journal.keep("identity", identity)
 
 
@@ -161,6 +157,7 @@ def _run(
         config,
         job.registry,
         job.dataset,
+        job.writer,
         devices=find_devices(config.job.device),
         batch_size=journal.get("batch_size") if asked == "auto" else asked,
         model=journal.get("model"),
@@ -238,7 +235,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
 
 
 def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
-    """Write all records; return the label files copied beside the pictures, and the instances."""
+    """Write all records; return the label files copied next to the pictures, and the instances."""
     copied = instances = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():

@@ -76,7 +76,7 @@ class Carried:
         self._relocate = {str(folder): str(place) for folder, place in relocate.items()}
 
     def of_dataset(self, records: Callable[[], Iterator[Record]]) -> Compared:
-        """Return how the copies compare; with other picture formats, names in them were mended."""
+        """Return how the copies compare; with other picture formats, names in them were fixed."""
         if self._renames:
             return self._made.of_dataset(records)
         return self._compare(self._dataset.annotation_files, None)
@@ -129,7 +129,7 @@ class Made:
             return self._compare(Path(name), None, frozenset())
 
     def of_record(self, index: int, record: Record) -> Compared:
-        """Return how the label files compare that the writer puts beside one picture."""
+        """Return how the label files compare that the writer puts next to one picture."""
         if record.status != "done":
             return Compared()
         import torch

@@ -132,19 +132,19 @@ def restore(
 ) -> Verdict:
     """Return the verdict on the picture with its damaged instances' pixels from the source.
 
-    What is taken beside them goes as far as the damage was seen to go; where that does not mend
-    all, twice as far once more, with whatever the first seam did not mend.
+    What is taken next to them goes as far as the damage was seen to go; where that does not fix
+    all, twice as far once more, with whatever the first seam did not fix.
     """
     if "restore" not in options.steps or not verdict.damaged:
         return verdict
     ids, margin, best = verdict.damaged, verdict.reach, verdict
     for _ in range(2):
-        mended = _restored(frame, verdict, sorted(ids), margin, options.feather, checks)
-        if better(mended, best):
-            best = mended
-        if not mended.damaged and not mended.reasons:
+        fixed = _restored(frame, verdict, sorted(ids), margin, options.feather, checks)
+        if better(fixed, best):
+            best = fixed
+        if not fixed.damaged and not fixed.reasons:
             break
-        ids, margin = ids | mended.damaged, 2 * max(margin, options.feather)
+        ids, margin = ids | fixed.damaged, 2 * max(margin, options.feather)
     return best
 
 

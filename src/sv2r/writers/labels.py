@@ -1,4 +1,4 @@
-"""Carries label files over: their bytes as they are, and at most the names in them mended."""
+"""Carries label files over: their bytes as they are, and at most the names in them fixed."""
 
 from __future__ import annotations
 
