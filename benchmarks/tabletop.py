@@ -164,7 +164,7 @@ def _measure(arguments: argparse.Namespace) -> list[Figure]:
             words = [*command[1:], "--workers", str(arguments.workers)]
             run = [sys.executable, "-m", "sv2r.cli.main", *words]
             if subprocess.run(run, check=False).returncode:
-                raise Sv2rError(f"{shlex.join(command)}: failed; mend what it says above")
+                raise Sv2rError(f"{shlex.join(command)}: failed; fix what it says above")
     tableworld.require(arguments.world)
     bench = _bench(arguments)
     if "downstream" in arguments.stages:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from sv2r.plugin.registry import Registry, load_registry
 from tests import toys
-from tests.toys.datasets import make_coco, write_render  # noqa: F401
+from tests.toys.datasets import make_coco
 from tests.toys.distributions import Site
 
 # On a busy machine hypothesis takes its own waiting for slow strategies.

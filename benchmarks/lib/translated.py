@@ -20,7 +20,7 @@ from sv2r.plugin.registry import Registry, load_registry
 BASELINES = ("reinhard", "fda")
 DIFFUSION = "translated"
 _BUNDLED = Path(__file__).parents[2] / "plugins/sv2r-tabletop/src/sv2r_tabletop"
-_AGAIN = "sv2r/report.html there says why; mend that, then run --stages translate again"
+_AGAIN = "sv2r/report.html there says why; fix that, then run --stages translate again"
 PRESET = _BUNDLED / "presets" / "tabletop.yaml"
 MODEL = _BUNDLED / "bundled" / "model"
 

@@ -1,10 +1,10 @@
-"""What can be the user's to mend: each error is one line that names the thing and the mend."""
+"""What can be the user's to fix: each error is one line that names the thing and the fix."""
 
 from __future__ import annotations
 
 
 class Sv2rError(Exception):
-    """A mistake that the user can mend; its text is one line, shown without a traceback."""
+    """A mistake that the user can fix; its text is one line, shown without a traceback."""
 
 
 class ConfigError(Sv2rError):
@@ -20,7 +20,10 @@ class StorageError(Sv2rError):
 
 
 # What plugins are asked to do before any picture can be made.
-_EARLY = ("import", "detect", "load", "controls", "objection", "preflight", "build")
+_EARLY = (
+    *("import", "detect", "load", "controls", "objection", "preflight", "build"),
+    *("target", "claims"),
+)
 
 
 class PluginError(Sv2rError):

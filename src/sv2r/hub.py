@@ -49,8 +49,8 @@ def _folder(model: str, revision: str | None, option: str) -> Path:
             raise ConfigError(f"{option} {model}: a folder has no revision; leave it out")
         return path
     if path.is_file():
-        mend = "give the folder that has its config.json as well"
-        raise ConfigError(f"{option} {model}: is a file; {mend}")
+        fix = "give the folder that has its config.json as well"
+        raise ConfigError(f"{option} {model}: is a file; {fix}")
     if path.is_absolute():
         raise ConfigError(f"{option} {model}: no such folder")
     return fetch_files(model, revision, option, ["*.json", "*.safetensors"])
@@ -147,7 +147,7 @@ def no_bars() -> Iterator[None]:
 
 @contextmanager
 def hub_errors(model: str, option: str) -> Iterator[None]:
-    """Turn what goes wrong at the Hugging Face hub into one line that says the mend.
+    """Turn what goes wrong at the Hugging Face hub into one line that says the fix.
 
     Raises:
         ConfigError: repository or revision unknown, gated, out of reach and not in the cache.

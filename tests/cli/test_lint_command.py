@@ -25,7 +25,7 @@ def test_a_sound_dataset_ends_with_0_and_says_what_to_try(sv2r, renders):
     assert text.splitlines()[-1].startswith("nothing is wrong")
 
 
-def test_what_is_wrong_is_named_with_its_mend_and_ends_with_1(sv2r, tmp_path):
+def test_what_is_wrong_is_named_with_its_fix_and_ends_with_1(sv2r, tmp_path):
     code, text, error = sv2r("lint", damaged(tmp_path / "renders"), "--ignore", "unseen")
     assert (code, error) == (1, "")
     assert "        a.png instance 1 has no pixel\n" in text

@@ -160,6 +160,7 @@ FORMATS = {
     "folder": ["data/per_instance_shapes", "data/kubric_helloworld", "cases/infinigen_frames"],
     "replicator": ["data/robot_semantic_rgba"],
     "solo": ["data/solo_keypoints", "data/solo_custom_type"],
+    "voc": ["data/tiny_formats/voc_dataset/voc_dataset1"],
     "yolo": ["data/yolo_seg_feral_cat"],
 }
 

@@ -1,4 +1,4 @@
-"""The loaders on third-party data, where it lies beside the checkout: literal expectations."""
+"""The loaders on third-party data, where it lies next to the checkout: literal expectations."""
 
 from __future__ import annotations
 
@@ -228,7 +228,6 @@ REFUSED = {
     "tiny_formats/labelme_dataset": "looks like LabelMe: ",
     "tiny_formats/mots_dataset": "looks like MOTS: ",
     "tiny_formats/synthia_dataset/rand": "no picture has a mask (GT/000000.png is one of 4)",
-    "tiny_formats/voc_dataset/voc_dataset1": "looks like Pascal VOC: ",
     "tiny_formats/voc_dataset/voc_dataset2": "no picture in it (PNG, JPEG, WebP, TIFF, BMP)",
     "tiny_formats/yolo_dataset/strict": "looks like YOLO: ",
 }

@@ -1,4 +1,4 @@
-"""What cannot work is one line that names the thing and the mend, before any weight is read."""
+"""What cannot work is one line that names the thing and the fix, before any weight is read."""
 
 from __future__ import annotations
 

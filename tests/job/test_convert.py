@@ -148,7 +148,7 @@ def test_run_yaml_runs_it_again(config, tmp_path, renders):
     assert files_of(tmp_path / "out") == before
 
 
-def test_a_mended_picture_is_done_by_the_next_run(config, tmp_path, renders):
+def test_a_fixed_picture_is_done_by_the_next_run(config, tmp_path, renders):
     whole = (renders / "b/0.png").read_bytes()
     (renders / "b/0.png").write_bytes(whole[: len(whole) // 2])
     summary = sv2r.convert(config)

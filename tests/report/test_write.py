@@ -127,7 +127,7 @@ def test_lines_that_are_missing_or_binary_are_refused(out):
     with pytest.raises(ConfigError, match=r"samples.jsonl cannot be read"):
         write_report(out)
     path.unlink()
-    with pytest.raises(ConfigError, match=r"samples.jsonl is missing; sv2r verify --mend"):
+    with pytest.raises(ConfigError, match=r"samples.jsonl is missing; sv2r verify --fix"):
         write_report(out)
 
 

@@ -33,17 +33,20 @@ if TYPE_CHECKING:
     help="Where the input lies now, if it was moved since.",
 )
 @click.option(
-    "--mend",
+    "--fix",
     is_flag=True,
     help="Rebuild a damaged journal, and let the next run make again what is missing or changed.",
 )
+@click.option("--mend", is_flag=True, hidden=True)  # the older name of --fix
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def verify(output: Path, sample: str, source: Path | None, mend: bool, as_json: bool) -> int:
-    r"""Look at a finished dataset again, from the files in OUTPUT alone.
+def verify(
+    output: Path, sample: str, source: Path | None, fix: bool, mend: bool, as_json: bool
+) -> int:
+    r"""Check a finished dataset again, from the files in OUTPUT alone.
 
-    Every label file is held against the input's, byte for byte; every picture is decoded, and its
-    size and its hash held against label and record; a sample of them is checked against the labels
-    again; what is missing and what is extra is listed. Nothing is written without --mend.
+    Every label file is compared with the input's, byte for byte; every picture is decoded, and its
+    size and hash compared with label and record; a sample of the pictures is checked against the
+    labels again; missing and extra files are listed. Nothing is written without --fix.
 
     Exit code: 0 clean, 1 something is wrong, 2 OUTPUT cannot be looked at.
     """
@@ -52,7 +55,7 @@ def verify(output: Path, sample: str, source: Path | None, mend: bool, as_json: 
     from sv2r.verify.lines import lines
 
     with watching("verifying") as watch:
-        found = look(output, sample=sample, source=source, mend=mend, watch=watch)
+        found = look(output, sample=sample, source=source, fix=fix or mend, watch=watch)
     if as_json:
         click.echo(json.dumps(_plain(found), ensure_ascii=False))
     else:

@@ -214,8 +214,8 @@ class Crew:
     def _given_up(self, task: Task, how: str) -> Record:
         id_ = self._work.sample_id(task.index)
         what = f"the process that worked on it died three times ({how}), the last time on it alone"
-        mend = "render it again, or leave it out with --only"
-        return Record(id_, task.variant, "failed", error=f"{id_}: {what}; {mend}")
+        fix = "render it again, or leave it out with --only"
+        return Record(id_, task.variant, "failed", error=f"{id_}: {what}; {fix}")
 
 
 def _send(hand: _Hand, message: tuple[str, object]) -> None:

@@ -162,8 +162,8 @@ def _read_exr(path: Path, name: str) -> Values:
     try:
         import OpenEXR
     except ImportError as error:
-        mend = "pip install sv2r[exr]"
-        raise SampleError(f"{name}: reading EXR needs the OpenEXR package; {mend}") from error
+        fix = "pip install sv2r[exr]"
+        raise SampleError(f"{name}: reading EXR needs the OpenEXR package; {fix}") from error
 
     with picture_file.opened(path, name), _damage(name, "EXR"):
         headers = OpenEXR.File(str(path), header_only=True).parts
@@ -213,8 +213,8 @@ def _damage(name: str, kind: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError, MemoryError, TypeError, EOFError) as error:
         detail = " ".join(str(error).split()) or type(error).__name__
-        mend = "render it again, then run the same command"
-        raise SampleError(f"{name}: cannot be read as {kind} ({detail}); {mend}") from error
+        fix = "render it again, then run the same command"
+        raise SampleError(f"{name}: cannot be read as {kind} ({detail}); {fix}") from error
 
 
 def _inverted(distances: Values, name: str) -> NDArray[np.float64]:

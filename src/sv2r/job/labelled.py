@@ -30,7 +30,7 @@ class _Seen:
 def check_labelled(config: Config, dataset: Dataset) -> None:
     """Raise ConfigError where no instance, or few of them, has a pixel: nothing would be checked.
 
-    Pictures whose labels cannot be read are let be: each fails by itself, with its reason.
+    Pictures whose labels cannot be read are skipped here: each fails later, with its reason.
     """
     if config.job.allow_unlabelled:
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,6 +14,7 @@ from sv2r.config.layers import Layer, read_layers
 from sv2r.config.resolve import Config, resolve
 from sv2r.config.selection import select
 from sv2r.errors import ConfigError, SampleError
+from sv2r.job.kept_labels import KeptLabels
 from sv2r.job.labelled import check_labelled
 from sv2r.job.plan import (
     check_controls,
@@ -35,12 +37,14 @@ class OpenJob:
     """A config whose dataset has been opened and whose options have been held against it.
 
     remarks: what the writer says of the dataset, one line each.
+    since: when opening it began, by `time.monotonic`.
     """
 
     config: Config
     registry: Registry
     dataset: Dataset
     writer: Writer
+    since: float
     remarks: tuple[str, ...] = ()
 
 
@@ -61,19 +65,20 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
     Raises:
         ConfigError: the first thing that is wrong, in one line.
     """
+    since = time.monotonic()
     check_folders(config.job.input, config.job.output)
     check_controls(config, registry)
     writer_spec = registry.spec("writer", config.writer.name)
     if config.job.variants > 1 and not writer_spec.variants:
         several = [e.name for e in registry.of_kind("writer") if e.value.variants]
-        mend = f"choose --writer {' or '.join(several)}"
-        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {mend}")
-    _preflight(config, registry, [])
+        fix = f"choose --writer {' or '.join(several)}"
+        raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {fix}")
     runtime = Runtime(input=config.job.input, output=config.job.output)
     loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
-    dataset = loader(config.job.input)
+    opened = loader(config.job.input)
+    dataset = replace(opened, samples=KeptLabels(opened.samples))
     writer = writer_spec.build(config.writer.options, runtime)
-    job = OpenJob(config, registry, dataset, writer)
+    job = OpenJob(config, registry, dataset, writer, since)
     _check_samples(job)
     remarks = tuple(writer.prepare(dataset)) if isinstance(writer, Prepares) else ()
     return replace(job, remarks=remarks)
@@ -85,7 +90,8 @@ def _check_samples(job: OpenJob) -> None:
     wanted = select(dataset.ids, config.job.only, config.job.limit)
     first = [index for index, _ in islice(wanted, _LOOKED_AT)]
     sizes = known_sizes(dataset, first)
-    _preflight(config, job.registry, sizes)
+    translator = job.registry.spec("translator", config.translator.name)
+    translator.preflight(config.translator.options, sizes)
     check_selection(config, dataset)
     check_space(config.job.output, max(sizes, default=(1, 1)))
     check_labelled(config, dataset)
@@ -101,8 +107,3 @@ def _check_conditioners(job: OpenJob, sample: Sample) -> None:
         spec = job.registry.spec("conditioner", chosen.name)
         if objection := spec.objection(chosen.options, sample):
             raise ConfigError(objection)
-
-
-def _preflight(config: Config, registry: Registry, sizes: Sequence[tuple[int, int]]) -> None:
-    spec = registry.spec("translator", config.translator.name)
-    spec.preflight(config.translator.options, sizes)

@@ -104,8 +104,8 @@ def check_controls(config: Config, registry: Registry) -> None:
         near = nearest(control, makers)
         hint = f"; did you mean {near}?" if near else f"; there are: {', '.join(sorted(makers))}"
         missing = control not in makers
-        mend = f"no plugin makes one{hint}" if missing else f"add --conditioner {makers[control]}"
-        raise ConfigError(f"{config.translator.name} needs a control '{control}'; {mend}")
+        fix = f"no plugin makes one{hint}" if missing else f"add --conditioner {makers[control]}"
+        raise ConfigError(f"{config.translator.name} needs a control '{control}'; {fix}")
 
 
 def _problem_records(config: Config, dataset: Dataset) -> Iterator[Record]:

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sv2r.config.resolve import Config, difference, identity_of
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError
 from sv2r.job.faults import label_faults
-from sv2r.job.open import OpenJob, as_config, open_job
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
 from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
 from sv2r.output.finished import RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal, line_of
-from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
@@ -56,8 +55,7 @@ class Silence:
 
 
 def run_job(
-    config: Config | Mapping[str, Any] | str | Path,
-    registry: Registry,
+    job: OpenJob,
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
@@ -65,8 +63,6 @@ def run_job(
 ) -> Summary:
     """Run a job and return how it ended; see `sv2r.convert`."""
     watch = watch or Silence()
-    start = time.monotonic()
-    job = open_job(as_config(config, registry), registry)
     if (asked := job.config.job.device) != ("auto",):
         find_devices(asked)  # refuses one that is not here before anything is written
     output = job.config.job.output
@@ -88,7 +84,7 @@ def run_job(
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
         _finish(job, journal, changed=changed, stopped=stop.is_set())
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - job.since
         return summarise(job, plan, journal, notes, seconds, interrupted=pressed.is_set())
 
 
@@ -98,7 +94,7 @@ def _nothing_left_if_refused(output: Path) -> Iterator[None]:
     before = output.exists()
     try:
         yield
-    except ConfigError:
+    except (ConfigError, PluginError):
         if not before and {path.name for path in output.iterdir()} <= {FOLDER}:
             shutil.rmtree(output)
         raise
@@ -112,9 +108,9 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
         journal.clear()
     before = journal.get("identity")
     if before is not None and before != identity:
-        mend = "choose another --output, the old settings, or --overwrite"
+        fix = "choose another --output, the old settings, or --overwrite"
         what = difference(before, identity)
-        raise ConfigError(f"{output}: made with other settings ({what}); {mend}")
+        raise ConfigError(f"{output}: made with other settings ({what}); {fix}")
     journal.keep("identity", identity)
 
 
@@ -162,6 +158,7 @@ def _run(
         config,
         job.registry,
         job.dataset,
+        job.writer,
         devices=find_devices(config.job.device),
         batch_size=journal.get("batch_size") if asked == "auto" else asked,
         model=journal.get("model"),
@@ -243,7 +240,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
 def _write_samples(path: Path, journal: Journal) -> tuple[int, int, int]:
     """Write all records; return how many label files were copied, instances there are, and checked.
 
-    The label files are those beside the pictures.
+    The label files are those next to the pictures.
     """
     copied = instances = checked = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:

@@ -36,10 +36,10 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What findings of one kind have in common. title: of all of them. mend: what helps."""
+    """What findings of one kind have in common. title: of all of them. fix: what helps."""
 
     title: str
-    mend: str
+    fix: str
 
 
 # The worst first.
@@ -64,7 +64,7 @@ SORTS: Mapping[Kind, Sort] = MappingProxyType(
         "incomplete": Sort("masks much smaller than area or box say", "export both again"),
         "misplaced": Sort("masks outside of their box", "export both again"),
         "hidden": Sort(
-            "instances that others cover whole", "fine where they are hidden; else mend the masks"
+            "instances that others cover whole", "fine where they are hidden; else fix the masks"
         ),
         "duplicate": Sort("two instances with the same pixels", "keep the one that is right"),
         "same-picture": Sort(
@@ -108,12 +108,12 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """Return one line that says where and what it is, and the mend."""
+        """Return one line that says where and what it is, and the fix."""
         instance = f"instance {self.instance}" if self.instance else ""
         place = " ".join(part for part in (self.sample or "", instance) if part)
         named = not place or place in self.what
-        mend = SORTS[self.kind].mend
-        return f"{'' if named else f'{place} '}{self.what}{f'; {mend}' if mend else ''}"
+        fix = SORTS[self.kind].fix
+        return f"{'' if named else f'{place} '}{self.what}{f'; {fix}' if fix else ''}"
 
 
 class LintOptions(Options):

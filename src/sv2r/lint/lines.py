@@ -40,8 +40,8 @@ def _findings(report: Report) -> Iterator[str]:
     for (kind, severity), count in report.counts.items():
         yield ""
         yield f"{severity:<7} {kind:<13} {count:>7,}  {SORTS[kind].title}"
-        if SORTS[kind].mend:
-            yield f"{'':<31}{SORTS[kind].mend}"
+        if SORTS[kind].fix:
+            yield f"{'':<31}{SORTS[kind].fix}"
         shown = [f for f in report.findings if (f.kind, f.severity) == (kind, severity)]
         for finding in shown:
             yield f"        {_placed(finding)}"
@@ -50,9 +50,9 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _placed(finding: Finding) -> str:
-    """Return a finding as it stands below the mend of its kind."""
-    mend = SORTS[finding.kind].mend
-    return finding.message.removesuffix(f"; {mend}") if mend else finding.message
+    """Return a finding as it stands below the fix of its kind."""
+    fix = SORTS[finding.kind].fix
+    return finding.message.removesuffix(f"; {fix}") if fix else finding.message
 
 
 def _categories(report: Report) -> Iterator[str]:

@@ -128,8 +128,8 @@ def load_instances(path: Path, name: str) -> Instances:
 
     label = read_label_image(path, name)
     if label.kind != "ids" or label.bits > 16 or int(label.values.min()) < 0:
-        mend = "write class * 1000 + n as 16-bit grey PNG"
-        raise SampleError(f"{name}: is no picture of instance ids; {mend}")
+        fix = "write class * 1000 + n as 16-bit grey PNG"
+        raise SampleError(f"{name}: is no picture of instance ids; {fix}")
     if label.bits <= 8 and label.values.any():
         some = ", ".join(map(str, np.unique(label.values)[:4].tolist()))
         raise SampleError(
@@ -222,8 +222,8 @@ def _scenes(tree: Tree, sources: Sequence[str], splits: Sequence[str]) -> Iterat
         if key not in pictures and key not in refused and _wanted(key, splits):
             name = min(files.values())
             missing = f"({PICTURES}/{key}_{PICTURES}.png is missing)"
-            mend = "render it, or remove them"
-            yield Problem(name, f"{name}: labels without a picture {missing}; {mend}")
+            fix = "render it, or remove them"
+            yield Problem(name, f"{name}: labels without a picture {missing}; {fix}")
 
 
 def _label_files(tree: Tree) -> dict[str, dict[str, str]]:
@@ -251,12 +251,12 @@ def _wanted(name: str, splits: Sequence[str]) -> bool:
 def _no_instances(image: str, key: str, sources: Sequence[str], files: Mapping[str, str]) -> str:
     name = f"{sources[0]}/{key}_{sources[0]}_instanceIds.png"
     has_polygons = any(kind.endswith("_polygons.json") for kind in files)
-    mend = (
+    fix = (
         "make it from its polygons with cityscapesscripts' json2instanceImg"
         if has_polygons
         else "render it, or take the picture out"
     )
-    return f"{image}: no instances ({name} is missing); {mend}"
+    return f"{image}: no instances ({name} is missing); {fix}"
 
 
 def _attributes(image: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from sv2r.types import Dataset, Record
 SAMPLES = "samples.jsonl"
 RUN_FILE = "run.yaml"
 REPORT = "report.html"
-_AGAIN = "sv2r verify --mend, and then the same sv2r convert, write it anew"
+_AGAIN = "sv2r verify --fix, and then the same sv2r convert, write it anew"
 _STATUSES = ("done", "rejected", "failed")
 
 
@@ -58,26 +58,26 @@ def open_finished(output: Path, *, lenient: bool = False) -> Finished:
     Raises:
         ConfigError: the folder is no output of a job, or its run.yaml is not YAML.
     """
-    mend = "give the folder that --output named"
+    fix = "give the folder that --output named"
     if not output.is_dir():
         what = "is not a folder" if output.exists() else "no such folder"
-        raise ConfigError(f"{output}: {what}; {mend}")
+        raise ConfigError(f"{output}: {what}; {fix}")
     folder = output / FOLDER
     if not any((folder / name).is_file() for name in (SAMPLES, NAME)):
         if any((output / name).is_file() for name in (SAMPLES, NAME)):
-            mend = f"give the folder around it, {output.absolute().parent}"
-        raise ConfigError(f"{output}: no output of sv2r (there is no {FOLDER}/{SAMPLES}); {mend}")
+            fix = f"give the folder around it, {output.absolute().parent}"
+        raise ConfigError(f"{output}: no output of sv2r (there is no {FOLDER}/{SAMPLES}); {fix}")
     run_file = folder / RUN_FILE
     if not run_file.is_file():
         return Finished(output, {})
-    mend = "the same sv2r convert writes it anew"
+    fix = "the same sv2r convert writes it anew"
     try:
         return Finished(output, read_yaml(run_file.read_text(encoding="utf-8"), str(run_file)))
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         if lenient:
             return Finished(output, {})
         told = error if isinstance(error, ConfigError) else f"{run_file}: cannot be read ({error})"
-        raise ConfigError(f"{told}; {mend}") from None
+        raise ConfigError(f"{told}; {fix}") from None
 
 
 def open_dataset(finished: Finished, registry: Registry, source: Path | None = None) -> Dataset:

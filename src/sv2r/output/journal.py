@@ -59,7 +59,7 @@ class Journal:
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
             self._lock.close()
-            raise ConfigError(f"{self._path}: the journal is damaged ({error}); {_MEND}") from None
+            raise ConfigError(f"{self._path}: the journal is damaged ({error}); {_FIX}") from None
 
     def __enter__(self) -> Journal:
         return self
@@ -164,11 +164,11 @@ class Journal:
                 self._db.execute("BEGIN")
             self._db.execute(statement, values)
         except sqlite3.OperationalError as error:
-            mend = "free some space, then run the same command again"
-            raise Sv2rError(f"{self._path}: {error}; {mend}") from None
+            fix = "free some space, then run the same command again"
+            raise Sv2rError(f"{self._path}: {error}; {fix}") from None
 
 
-_MEND = "sv2r verify --mend rebuilds it"
+_FIX = "sv2r verify --fix rebuilds it"
 
 
 def _take_lock(folder: Path) -> Any:

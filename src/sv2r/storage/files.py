@@ -13,21 +13,21 @@ from pathlib import Path
 from sv2r.errors import SampleError, StorageError
 from sv2r.storage.hashes import sha256_file
 
-# What the operating system says when the output can take no more bytes.
+# Error numbers for an output that can take no more bytes.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-# A killed run leaves at most such files behind; the next run over the folder removes them.
 # Linux's ioctl that makes a file a copy of another by sharing its blocks.
 _FICLONE = 0x40049409
 
+# A killed run leaves files with this prefix; the next run into the folder removes them.
 TEMPORARY = ".sv2r-tmp-"
 
 
 def write_atomically(path: Path, data: bytes, *, sync_folder: bool = True) -> str:
     """Write a file in one step and return the SHA-256 of its bytes.
 
-    Folders are made as needed. Whoever looks sees the old file or the new one, whole, and a crash
-    of the machine does not change that.
+    Folders are made as needed. A reader sees the old file or the new one, never a part of it, even
+    after a crash of the machine.
 
     sync_folder: see `replacing`.
 
@@ -72,7 +72,7 @@ def _cloned(source: int, target: int) -> bool:
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
-    """Put the names of the files in these folders on the disk; one that is gone is let be."""
+    """Fsync these folders; skip missing ones."""
     for folder in folders:
         with suppress(FileNotFoundError, NotADirectoryError):
             _sync(folder)
@@ -80,10 +80,10 @@ def sync_folders(folders: Iterable[Path]) -> None:
 
 @contextmanager
 def replacing(path: Path, *, sync_folder: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside path that takes its place when the block ends well.
+    """Yield a temporary path next to path; it replaces path when the block ends without an error.
 
-    sync_folder: whether the new name, too, is on the disk before this returns. It costs as much as
-    the file itself; who writes many can leave it to one call of `sync_folders` for all of them.
+    sync_folder: whether to fsync the folder, so that the new name survives a crash. It costs as
+    much as the file itself; after many files, one call of `sync_folders` does it for all.
     """
     try:
         temporary = _empty_beside(path)
@@ -98,13 +98,13 @@ def replacing(path: Path, *, sync_folder: bool = True) -> Iterator[Path]:
             _sync(path.parent)
     except OSError as error:
         if error.errno in _FULL:
-            mend = "free some space, then run the same command again"
-            raise StorageError(f"{path}: {str(error.strerror).lower()}; {mend}") from error
+            fix = "free some space, then run the same command again"
+            raise StorageError(f"{path}: {str(error.strerror).lower()}; {fix}") from error
         raise SampleError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _empty_beside(path: Path) -> Path:
-    """Return a new, empty file in the folder of path, which is made where there is none."""
+    """Return a new, empty file in the folder of path; make the folder if it is missing."""
     temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}"
     # Not `tempfile`: its files are their owner's alone, and a dataset is for the whole team.
     try:

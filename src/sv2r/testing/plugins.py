@@ -66,8 +66,8 @@ def _check_entry(entry: Entry, options: Given, roots: Mapping[str, Path]) -> Non
         checks[entry.kind](entry.value, options)
     elif entry.kind == "loader":
         if entry.name not in roots:
-            mend = f"give a small one: check_plugin(..., roots={{'{entry.name}': folder}})"
-            raise ContractError(f"loader '{entry.name}' needs a dataset for its test: {mend}")
+            fix = f"give a small one: check_plugin(..., roots={{'{entry.name}': folder}})"
+            raise ContractError(f"loader '{entry.name}' needs a dataset for its test: {fix}")
         check_loader(entry.value, roots[entry.name], options)
     elif entry.kind == "preset":
         _check_preset(entry)

@@ -287,8 +287,8 @@ class _Keeper:
         if self._mean is not None:
             self._mean.store(self._parameters)
             self._mean.copy_to(self._parameters)
-        mend = "a smaller --resolution, or --held-out 0, in another --output"
-        with memory_told(f"look at photos held out with the {self._name}", mend):
+        fix = "a smaller --resolution, or --held-out 0, in another --output"
+        with memory_told(f"look at photos held out with the {self._name}", fix):
             found = task.validate()
         if self._mean is not None:
             self._mean.restore(self._parameters)

@@ -162,9 +162,9 @@ def _caption(path: Path, name: str, options: TrainOptions) -> str:
         try:
             return " ".join(file.read_text(encoding="utf-8").split())
         except (OSError, UnicodeDecodeError):
-            mend = "write its caption there, or leave --caption-files out"
+            fix = "write its caption there, or leave --caption-files out"
             raise ConfigError(
-                f"{name}: there is no readable {file.name} beside it; {mend}"
+                f"{name}: there is no readable {file.name} next to it; {fix}"
             ) from None
     words = {"stem": path.stem, "folder": path.parent.name}
     try:

@@ -98,5 +98,5 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         with safe_open(path, "pt") as file:
             yield file, json.loads(file.metadata()["sv2r"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        mend = "delete it to begin anew"
-        raise ConfigError(f"{path}: is damaged ({error}); {mend}") from None
+        fix = "delete it to begin anew"
+        raise ConfigError(f"{path}: is damaged ({error}); {fix}") from None

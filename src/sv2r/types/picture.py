@@ -117,7 +117,7 @@ class Batch:
 class Refusal:
     """What a translator may return in place of a picture that must not be published.
 
-    reason: one line. failed: whether it is an error to mend rather than a verdict on the picture.
+    reason: one line. failed: whether it is an error to fix rather than a verdict on the picture.
     """
 
     reason: str

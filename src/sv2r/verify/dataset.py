@@ -41,7 +41,7 @@ from sv2r.verify.records import (
 from sv2r.verify.scores import Part, build_checks, read_part
 from sv2r.worker.threads import in_threads
 
-# What a job and its mending leave in their own folder.
+# What a job and its fixing leave in their own folder.
 _OWN = {
     *(NAME, f"{NAME}-wal", f"{NAME}-shm", f"damaged-{NAME}", "lock"),
     *(SAMPLES, RUN_FILE, REPORT, CONTACT_SHEET),
@@ -55,7 +55,7 @@ class Verification:
     pictures: that their records call done. rejected, failed: records of pictures that were not
     published. labels: label files with the bytes that they should have. labels_how: against what
     they were held. scored: pictures that the checks saw again.
-    findings: what is wrong. notes: what could not be looked at, and why. mended: what --mend did.
+    findings: what is wrong. notes: what could not be looked at, and why. fixed: what --fix did.
     """
 
     output: Path
@@ -67,7 +67,7 @@ class Verification:
     scored: int
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-    mended: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -80,7 +80,7 @@ def verify(
     *,
     sample: str = "5%",
     source: str | Path | None = None,
-    mend: bool = False,
+    fix: bool = False,
     registry: Registry | None = None,
     watch: Callable[[int, int], None] | None = None,
 ) -> Verification:
@@ -88,7 +88,7 @@ def verify(
 
     sample: how many pictures the checks see again, as a share ("5%") or a number.
     source: the input, where it no longer lies where run.yaml says.
-    mend: rebuild a damaged journal from samples.jsonl, and note pictures that are missing or
+    fix: rebuild a damaged journal from samples.jsonl, and note pictures that are missing or
         changed as failed, so that the next run makes them again. Otherwise nothing is written.
     watch: called now and then with the records looked at, and how many there are.
 
@@ -97,15 +97,15 @@ def verify(
             source cannot be opened.
     """
     part, registry = read_part(sample), registry or load_registry()
-    # Where the journal is damaged too, neither could be mended before the other.
-    finished = open_finished(Path(output), lenient=mend)
+    # Where the journal is damaged too, neither could be fixed before the other.
+    finished = open_finished(Path(output), lenient=fix)
     with no_run_at_work(finished):
         records = open_records(finished)
         where = Path(source) if source else None
         found = _look(finished, records, registry, part, where, watch)
-    if not mend or not found.findings:
+    if not fix or not found.findings:
         return found
-    return _mend(finished, records, registry, found)
+    return _fix(finished, records, registry, found)
 
 
 def _look(
@@ -240,17 +240,17 @@ def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     return None
 
 
-def _mend(
+def _fix(
     finished: Finished, records: Records, registry: Registry, found: Verification
 ) -> Verification:
-    """Make it possible for the next run to mend what was found; say what was done."""
-    mended = []
+    """Make it possible for the next run to fix what was found; say what was done."""
+    fixed = []
     if records.damaged:
         left = sum(1 for _ in records.read())
         kept = rebuild_journal(finished, records, _identity(finished, registry))
         aside = f"; the damaged one is {kept}" if kept else ""
         whole = f"the {left:,} record{'s' if left != 1 else ''} that samples.jsonl has"
-        mended.append(f"the journal is rebuilt from {whole}{aside}")
+        fixed.append(f"the journal is rebuilt from {whole}{aside}")
     again = {
         (f.sample, f.variant): f"{f.path}: {f.message.partition(';')[0]}"
         for f in found.findings
@@ -259,12 +259,12 @@ def _mend(
     forget(finished.output, again)
     if again:
         count = f"{len(again):,} picture{'s' if len(again) > 1 else ''}"
-        mended.append(f"{count} will be made again")
+        fixed.append(f"{count} will be made again")
     # A copied output's run.yaml still names the folder that it was made in.
     place = f"--config {finished.folder / 'run.yaml'} --output {finished.output}"
     sound = all(finding.path != f"{FOLDER}/{RUN_FILE}" for finding in found.findings)
-    mended.append(f"now run: {f'sv2r convert {place}' if sound else 'the sv2r convert of before'}")
-    return replace(found, mended=tuple(mended))
+    fixed.append(f"now run: {f'sv2r convert {place}' if sound else 'the sv2r convert of before'}")
+    return replace(found, fixed=tuple(fixed))
 
 
 def _identity(finished: Finished, registry: Registry) -> dict[str, Any] | None:

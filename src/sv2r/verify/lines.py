@@ -18,10 +18,10 @@ def lines(found: Verification) -> Iterator[str]:
         yield f"{'':<11} and {more:,} more; --json lists all"
     for note in found.notes:
         yield f"{'note':<11} {note}"
-    if not found.mended and any(finding.kind != "extra" for finding in found.findings):
-        yield f"{'mend':<11} sv2r verify {found.output} --mend, then the same sv2r convert again"
-    for line in found.mended:
-        yield f"{'mended':<11} {line}"
+    if not found.fixed and any(finding.kind != "extra" for finding in found.findings):
+        yield f"{'fix':<11} sv2r verify {found.output} --fix, then the same sv2r convert again"
+    for line in found.fixed:
+        yield f"{'fixed':<11} {line}"
     seen = [
         f"{_count(found.pictures, 'picture')} looked at",
         f"{_count(found.labels, 'label file')} {found.labels_how}",

@@ -132,6 +132,6 @@ def _look_at_labels(
 
 
 def _of(record: Record, kind: Any, message: str, *, again: bool = True) -> Finding:
-    """Return a finding on a record's picture; again: whether making it anew would mend it."""
+    """Return a finding on a record's picture; again: whether making it anew would fix it."""
     sample = record.sample if again else None
     return Finding(kind, str(record.output or record.sample), message, sample, record.variant)

@@ -1,4 +1,4 @@
-"""The components of a job, built for one device; each call of them is guarded."""
+"""The components of a job, built for one device."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.config.resolve import Chosen, Config
 from sv2r.errors import ConfigError, PluginError
-from sv2r.plugin.guard import guard, guarded
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime
+from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime, Writer
 from sv2r.types import Batch, Frame, Published, Refusal, Sample
 from sv2r.worker.out_of_memory import is_out_of_memory
 
@@ -35,38 +34,32 @@ class Parts:
     publish: Callable[[Sample, int, Tensor, Frame], Published]
 
 
-def build_parts(registry: Registry, config: Config, runtime: Runtime) -> Parts:
-    """Return the job's components, models loaded.
+def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Writer) -> Parts:
+    """Return the job's components, models loaded, around a writer that is built already.
 
     Raises:
-        ConfigError: a component cannot be built: names it and its distribution.
+        PluginError: a component cannot be built: names it and its distribution.
+        ConfigError: it does not fit in memory.
     """
 
     def build(chosen: Chosen) -> Any:
         return _build(registry, chosen, runtime)
 
-    def call(chosen: Chosen, stage: str, work: Any) -> Any:
-        owner = registry.entry(chosen.kind, chosen.name).owner
-        return guarded(owner, f"{stage} '{chosen.name}'", work)
-
     makers = [(chosen, build(chosen)) for chosen in config.conditioners]
     translator = build(config.translator)
-    checks = [(chosen, build(chosen)) for chosen in config.checks]
-    writer = build(config.writer)
 
     def settings() -> Mapping[str, Any]:
         own = translator.settings() if isinstance(translator, Describes) else {}
         controls = {c.name: make.settings() for c, make in makers if isinstance(make, Describes)}
         return {**own, **({"conditioners": controls} if controls else {})}
 
-    bucket = translator.bucket if isinstance(translator, Buckets) else _by_size
     return Parts(
-        tuple((c.name, call(c, "conditioner", make)) for c, make in makers),
-        call(config.translator, "translator", translator),
-        call(config.translator, "translator", bucket),
-        call(config.translator, "translator", settings),
-        tuple((c.name, call(c, "check", check)) for c, check in checks),
-        call(config.writer, "writer", writer.publish),
+        tuple((chosen.name, make) for chosen, make in makers),
+        translator,
+        translator.bucket if isinstance(translator, Buckets) else _by_size,
+        settings,
+        tuple((chosen.name, build(chosen)) for chosen in config.checks),
+        writer.publish,
     )
 
 
@@ -75,13 +68,11 @@ def _by_size(height: int, width: int) -> Hashable:
 
 
 def _build(registry: Registry, chosen: Chosen, runtime: Runtime) -> Any:
-    entry = registry.entry(chosen.kind, chosen.name)
-    what = f"{chosen.kind} '{chosen.name}'"
     try:
-        with guard(entry.owner, f"build of {what}"):
-            return entry.value.build(chosen.options, runtime)
+        return registry.spec(chosen.kind, chosen.name).build(chosen.options, runtime)
     except PluginError as error:
-        if is_out_of_memory(error):
-            fix = "choose a smaller model, --translator.offload, or another --device"
-            raise ConfigError(f"{what}: out of memory on {runtime.device}; {fix}") from error
-        raise ConfigError(f"{what} from plugin {entry.owner} failed: {error.error}") from error
+        if not is_out_of_memory(error):
+            raise
+        fix = "choose a smaller model, --translator.offload, or another --device"
+        what = f"{chosen.kind} '{chosen.name}'"
+        raise ConfigError(f"{what}: out of memory on {runtime.device}; {fix}") from error

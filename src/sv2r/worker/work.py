@@ -12,7 +12,7 @@ from sv2r.config.resolve import Config, resolve
 from sv2r.config.selection import select
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Registry, load_registry
-from sv2r.plugin.specs import Runtime
+from sv2r.plugin.specs import Runtime, Writer
 from sv2r.types import Dataset
 from sv2r.worker.batcher import Batcher
 from sv2r.worker.life import live
@@ -32,6 +32,7 @@ class LocalWork:
         config: Config,
         registry: Registry,
         dataset: Dataset,
+        writer: Writer,
         *,
         devices: tuple[str, ...],
         batch_size: int | None,
@@ -44,6 +45,7 @@ class LocalWork:
         self._config = config
         self._registry = registry
         self._dataset = dataset
+        self._writer = writer
         self._devices = devices
         self.batch_size = batch_size
         self.model = model
@@ -70,7 +72,7 @@ class LocalWork:
         """
         job = self._config.job
         runtime = Runtime(device, choose_dtype(job.dtype, device), job.input, job.output)
-        parts = build_parts(self._registry, self._config, runtime)
+        parts = build_parts(self._registry, self._config, runtime, self._writer)
         _require_model(self.model, parts.settings().get("model_sha256"))
         return Batcher(
             partial(live, self._config, self._dataset, parts),
@@ -100,10 +102,12 @@ def open_work(
     resolved = resolve(registry, [Layer("the driver", config)])
     runtime = Runtime(input=resolved.job.input, output=resolved.job.output)
     loader = registry.spec("loader", resolved.loader.name).build(resolved.loader.options, runtime)
+    writer = registry.spec("writer", resolved.writer.name).build(resolved.writer.options, runtime)
     return LocalWork(
         resolved,
         registry,
         loader(resolved.job.input),
+        writer,
         devices=devices,
         batch_size=batch_size,
         model=model,
@@ -157,5 +161,5 @@ def choose_dtype(asked: str, device: str) -> str:
 
 def _require_model(before: str | None, now: object) -> None:
     if before and now and before != now:
-        mend = "choose another --output, the old weights, or --overwrite"
-        raise ConfigError(f"the model's weights are others than when this run began; {mend}")
+        fix = "choose another --output, the old weights, or --overwrite"
+        raise ConfigError(f"the model's weights are others than when this run began; {fix}")

@@ -138,8 +138,8 @@ class Mirror:
                 return str(PurePosixPath(place) / file.relative_to(base).as_posix())
         inside = relative_name(file, self._input)
         if inside is None:
-            mend = f"say where it goes with --writer.relocate {file.parent}=masks"
-            raise SampleError(f"{file}: lies outside of the input folder; {mend}")
+            fix = f"say where it goes with --writer.relocate {file.parent}=masks"
+            raise SampleError(f"{file}: lies outside of the input folder; {fix}")
         return inside
 
 

@@ -314,10 +314,10 @@ def test_a_picture_behind_a_link_out_of_the_folder_is_a_problem(tmp_path):
     (root / "within.png").symlink_to(root / "a.png")
     dataset = loaded(root)
     assert list(dataset.ids) == ["a.png", "within.png"]
-    mend = "a link leads out of the input folder; put the file itself there"
+    fix = "a link leads out of the input folder; put the file itself there"
     assert dataset.problems == (
-        Problem("file.png", f"coco.json: file.png: {mend}"),
-        Problem("folder/b.png", f"coco.json: folder/b.png: {mend}"),
+        Problem("file.png", f"coco.json: file.png: {fix}"),
+        Problem("folder/b.png", f"coco.json: folder/b.png: {fix}"),
     )
 
 

@@ -201,7 +201,7 @@ RLE = {"size": [1, 5], "counts": [5]}
         ),
     ],
 )
-def test_a_wrong_segmentation_is_named_with_its_mend(segmentation, message):
+def test_a_wrong_segmentation_is_named_with_its_fix(segmentation, message):
     with pytest.raises(SampleError) as told:
         segmentation_shape(segmentation, (1, 5)).runs()
     assert str(told.value) == message

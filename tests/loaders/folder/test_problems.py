@@ -138,7 +138,7 @@ def test_when_no_mask_can_be_looked_at_each_sample_tells_its_own_fault(tmp_path)
         ),
     ],
 )
-def test_nothing_to_pair_is_the_users_to_mend(tmp_path, make, asked, message):
+def test_nothing_to_pair_is_the_users_to_fix(tmp_path, make, asked, message):
     for name in make:
         if name.endswith(".png"):
             put(tmp_path / name)

@@ -85,8 +85,8 @@ def finish(output: Path, settings: Sequence[Settings], count: int) -> list[Path]
     for one in settings:
         root = output / one.domain if len(settings) > 1 else output
         seeds = range(one.first_seed, one.first_seed + count)
-        mend = "remove it, then run the same command again"
-        parts = [_read(_part(root, seed), mend) for seed in seeds]
+        fix = "remove it, then run the same command again"
+        parts = [_read(_part(root, seed), fix) for seed in seeds]
         _write(root / "annotations.json", _json(coco(one.domain, parts)))
         written.append(root / "annotations.json")
     return written
@@ -189,7 +189,7 @@ def _part(root: Path, seed: int) -> Path:
     return root / _STATE / f"{seed:06d}.json"
 
 
-def _read(path: Path, mend: str) -> dict[str, Any]:
+def _read(path: Path, fix: str) -> dict[str, Any]:
     """Return a JSON object that `_json` wrote.
 
     Raises:
@@ -200,7 +200,7 @@ def _read(path: Path, mend: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: is damaged; {mend}")
+        raise ConfigError(f"{path}: is damaged; {fix}")
     return value
 
 
@@ -220,7 +220,7 @@ def _write(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise Sv2rError(f"{path}: {reason}; mend that, then run the same command again") from error
+        raise Sv2rError(f"{path}: {reason}; fix that, then run the same command again") from error
 
 
 def _begin_worker() -> None:

@@ -55,9 +55,9 @@ def write_as_utf8(source: Path, target: Path, charset: str, name: str) -> None:
         )
         raise ConfigError(f"{name}: {told}; say what it is with --loader.charset") from error
     except Sv2rError as error:
-        mend = "set SV2R_CACHE to a folder that can be written, or save the file as UTF-8"
+        fix = "set SV2R_CACHE to a folder that can be written, or save the file as UTF-8"
         raise ConfigError(
-            f"{name}: is {charset}, and its copy cannot be kept: {error}; {mend}"
+            f"{name}: is {charset}, and its copy cannot be kept: {error}; {fix}"
         ) from error
 
 

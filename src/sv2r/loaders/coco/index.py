@@ -25,7 +25,7 @@ class Entry:
     """A picture or annotation that cannot be used.
 
     name: the picture's safe path where it has one, else "". given: what the file calls it.
-    message: why, and the mend; the caller puts the COCO file's name before it.
+    message: why, and the fix; the caller puts the COCO file's name before it.
     """
 
     name: str
@@ -155,8 +155,8 @@ def parse_object(text: bytes, what: str) -> dict[str, Any]:
     except (msgspec.DecodeError, RecursionError):
         lenient = parse_leniently(text)
         if lenient is None:
-            mend = "run the command again, and leave the file alone meanwhile"
-            raise SampleError(f"the file has changed; {mend}") from None
+            fix = "run the command again, and leave the file alone meanwhile"
+            raise SampleError(f"the file has changed; {fix}") from None
         number = f" {lenient['id']!r}" if "id" in lenient else ""
         raise SampleError(
             f"{what}{number} holds NaN or Infinity, which JSON does not have; write a number"

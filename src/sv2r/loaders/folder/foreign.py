@@ -1,4 +1,4 @@
-"""Formats that look like pictures beside masks and are something else."""
+"""Formats that look like pictures next to masks and are something else."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Format(NamedTuple):
 
     name: str
     told_by: Callable[[Tree], bool]
-    mend: str
+    fix: str
 
 
 def foreign_format(tree: Tree) -> str | None:
     """Return why a folder is not to be read as plain pictures and masks, or None."""
     for known in _FORMATS:
         if known.told_by(tree):
-            return f"looks like {known.name}: {known.mend}"
+            return f"looks like {known.name}: {known.fix}"
     return None
 
 
@@ -67,8 +67,7 @@ _FORMATS = (
     Format(
         "Pascal VOC",
         _folder("JPEGImages", "SegmentationObject"),
-        "take --loader folder --loader.images JPEGImages --loader.masks SegmentationObject"
-        " --loader.background 0 --loader.background 255",
+        "take --loader voc",
     ),
     Format(
         "MOTS",

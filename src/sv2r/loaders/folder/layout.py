@@ -96,7 +96,7 @@ class Place:
         """Return where pictures and masks lie and how they are named, for a user."""
         pictures = f"pictures in {self.images or 'the input folder'}"
         folder = self.masks_inside if self.masks_inside is not None else str(self.masks)
-        masks = "masks beside them" if self.beside else f"masks in {folder or 'the input folder'}"
+        masks = "masks next to them" if self.beside else f"masks in {folder or 'the input folder'}"
         words = self.naming.words()
         same = words == "{stem} with {stem}"
         return f"{pictures}, {masks}{' of the same name' if same else f': {words}'}"
@@ -161,10 +161,10 @@ def _owner(name: str, pictures: Mapping[str, str]) -> tuple[str, InstanceMask] |
 
 
 class NothingFound(ConfigError):
-    """No picture has a mask; `reason` says so without a mend."""
+    """No picture has a mask; `reason` says so without a fix."""
 
-    def __init__(self, reason: str, mend: str) -> None:
-        super().__init__(f"{reason}{mend}")
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}{fix}")
         self.reason = reason
 
 
@@ -334,7 +334,7 @@ def _score(place: Place) -> int:
         return sum(1 for picture in looked if picture in having)
     score = sum(1 for picture in looked if place.masks_of(picture))
     if place.beside and naming.image.text == naming.mask.text:
-        # a.jpg beside a.png can be a second copy: then few pictures have one.
+        # a.jpg next to a.png can be a second copy: then few pictures have one.
         own = sum(1 for name in looked if naming.image.takes(split_name(name)[2]))
         return score if 2 * score >= own else 0
     return score

@@ -136,8 +136,8 @@ def _one_each(place: Place, pictures: list[str], refused: set[str]) -> Iterator[
             yield Problem(image, f"{image}: has its mask {mask} in common with {other}; keep one")
         elif len(exact) > 1:
             several = " and ".join(place.mask_name(name) for name in exact)
-            mend = "remove one, or choose with --loader.mask_pattern '{stem}.png'"
-            yield Problem(image, f"{image}: has two masks, {several}; {mend}")
+            fix = "remove one, or choose with --loader.mask_pattern '{stem}.png'"
+            yield Problem(image, f"{image}: has two masks, {several}; {fix}")
         else:
             folder = picture.partition("/")[0] if "/" in picture else ""
             yield Pair(image, place, folder, (InstanceMask(exact[0], "", 0),))
@@ -175,8 +175,8 @@ def _orphans(
         if mask is None or mask.stem_of(stem, suffix) is not None:
             where = place.images or "the input folder"
             shown = place.mask_name(name)
-            mend = "render it, or remove the mask"
-            yield Problem(shown, f"{shown}: a mask without a picture in {where}; {mend}")
+            fix = "render it, or remove the mask"
+            yield Problem(shown, f"{shown}: a mask without a picture in {where}; {fix}")
 
 
 def _folders(tree: Tree, place: Place) -> Iterator[Problem]:
