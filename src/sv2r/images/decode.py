@@ -24,11 +24,13 @@ class Picture:
     pixels: (H, W, 3) uint8, sRGB, on the file's own pixel grid. Read-only.
     normalised: what was done to the file's pixels to get there, in plain words; () where nothing.
     sha256: of the file's bytes, as hexadecimal digits.
+    orientation: EXIF's or TIFF's, 1 to 8, that was not applied.
     """
 
     pixels: NDArray[np.uint8]
     normalised: tuple[str, ...]
     sha256: str
+    orientation: int = 1
 
     def __post_init__(self) -> None:
         self.pixels.setflags(write=False)
@@ -61,7 +63,7 @@ def read_picture(path: Path, name: str) -> Picture:
             steps.append(f"EXIF orientation {orientation} not applied")
         image, done = to_srgb(image, source.raw_mode, name)
         pixels = np.array(image, np.uint8)
-    return Picture(pixels, (*steps, *done), hashlib.sha256(data).hexdigest())
+    return Picture(pixels, (*steps, *done), hashlib.sha256(data).hexdigest(), orientation)
 
 
 def picture_size(path: Path, name: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from sv2r.images.decode import Picture
 from sv2r.lint.findings import Finding, Kind, LintOptions, Severity
 from sv2r.lint.shapes import Pair, Shape, measure, share_of, sharing, touching
 from sv2r.types import Box, Dataset, Instance, Instances, Sample
-from sv2r.worker.frames import named, read_sample
+from sv2r.worker.frames import UPRIGHT, named, read_sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +92,7 @@ class _View:
         self, sample: str, picture: Picture, instances: Instances, options: LintOptions
     ) -> None:
         self._sample = sample
+        self._picture = picture
         self._instances = instances
         self._options = options
         self.shapes = measure(instances)
@@ -100,6 +101,7 @@ class _View:
 
     def findings(self) -> Iterator[Finding]:
         """Yield all that is odd, whatever is to be ignored."""
+        yield from self._of_orientation()
         if not self._instances.table:
             yield Finding("bare", "remark", self._sample, None, "has no instance")
         twins = set()
@@ -113,6 +115,21 @@ class _View:
             yield from self._of_mask(instance, self.shapes[id_])
             if not instance.crowd and id_ not in twins:
                 yield from self._of_sight(instance, self.shapes[id_])
+
+    def _of_orientation(self) -> Iterator[Finding]:
+        """Yield that nobody can tell how the labels lie on a picture that viewers turn."""
+        from sv2r.images.orientation import upright_fit
+
+        orientation = self._picture.orientation
+        if orientation == 1 or not self._instances.table:
+            return
+        fit = upright_fit(self._picture.pixels, self._instances.labels, orientation)
+        if fit > 1 / UPRIGHT:
+            what = (
+                f"has EXIF orientation {orientation}, and its labels fit it as stored no better "
+                f"than turned ({fit:.1f} times the contrast there); turn its pixels for good"
+            )
+            yield Finding("doubt", "error", self._sample, None, what)
 
     def _found(self, kind: Kind, severity: Severity, instance: Instance, what: str) -> Finding:
         return Finding(kind, severity, self._sample, _name(instance), what)

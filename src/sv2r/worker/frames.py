@@ -6,6 +6,9 @@ from sv2r.errors import SampleError, Sv2rError
 from sv2r.images.decode import Picture, read_picture
 from sv2r.types import Dataset, Frame, Instances, ReadFrame, Sample
 
+# Labels are taken as drawn upright where they fit the turned picture so much better.
+UPRIGHT = 1.5
+
 
 def read_frame(dataset: Dataset, index: int) -> Frame:
     """Return a sample that has been read; raises as `read_sample` does."""
@@ -31,9 +34,33 @@ def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instance
         if size and size != (height, width):
             raise SampleError(
                 f"{sample.id}: the picture is {width}×{height}, its {what} {size[1]}×{size[0]}; "
-                "render both at one size"
+                f"{_fix_of_size(picture, size)}"
             )
+    if picture.orientation != 1:
+        _refuse_upright(sample, picture, instances)
     return sample, picture, instances
+
+
+def _fix_of_size(picture: Picture, size: tuple[int, int]) -> str:
+    height, width = picture.pixels.shape[:2]
+    if picture.orientation < 5 or size != (width, height):
+        return "render both at one size"
+    return f"the labels were drawn on it as {_turning(picture)}"
+
+
+def _turning(picture: Picture) -> str:
+    what = f"its EXIF orientation {picture.orientation} turns it, and sv2r reads it as stored"
+    return f"{what}: turn the pixels (mogrify -auto-orient) or the labels"
+
+
+def _refuse_upright(sample: Sample, picture: Picture, instances: Instances) -> None:
+    """Raise SampleError where labels fit the picture as a viewer turns it, and not as stored."""
+    from sv2r.images.orientation import upright_fit
+
+    fit = upright_fit(picture.pixels, instances.labels, picture.orientation)
+    if fit > UPRIGHT:
+        told = f"its borders of labels have {fit:.1f} times the contrast there as"
+        raise SampleError(f"{sample.id}: {told} {_turning(picture)}")
 
 
 def named(id_: str, error: Sv2rError | str) -> str:
