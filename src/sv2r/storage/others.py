@@ -48,7 +48,8 @@ def find_others(dataset: Dataset) -> Others:
 
 def _known(dataset: Dataset) -> set[str]:
     paths = list(dataset.annotation_files)
-    for sample in dataset.samples:
+    for index in range(len(dataset.ids)):
+        sample = dataset.samples[index]
         paths += [sample.image, *sample.annotation_files, *sample.channels.values()]
     names = {relative_name(path, dataset.root) for path in paths}
     return {name for name in names if name} | {problem.id for problem in dataset.problems}
