@@ -78,6 +78,24 @@ def for_panel(mi: ModuleType, look: Look) -> dict[str, Any]:
     return _surface(mi, look, {"to_uv": to_uv})
 
 
+def painted(mi: ModuleType, look: Look, thing: Thing | None) -> dict[str, Any]:
+    """Return what a game shows of an object, or of a panel (None): its texture, matt."""
+    if look.material == "glass" or (look.material == "metal" and look.pattern == "brushed"):
+        return flat(look)
+    if thing is None:
+        scale = 1 / _METRES[look.pattern]
+        extra = {"to_uv": mi.ScalarTransform3f().scale([scale, scale])}
+        bands = {"side": (0.0, 1.0)}
+        picture = paint_around(look, bands) if look.pattern == "print" else paint(look)
+        return {"type": "diffuse", "reflectance": _bitmap(mi, picture, extra)}
+    bands = dict(thing.bands) or {"side": (0.0, 1.0)}
+    if look.pattern in ("print", "label"):
+        picture = paint_faces(look) if thing.category == "box" else paint_around(look, bands)
+    else:
+        picture = paint(look)
+    return {"type": "diffuse", "reflectance": _bitmap(mi, picture, {})}
+
+
 def filling(look: Look) -> dict[str, Any]:
     """Return what is in a glass bottle."""
     return {"type": "plastic", "diffuse_reflectance": _rgb(look.second)}

@@ -20,8 +20,7 @@ from sv2r import ConfigError
 from sv2r_tabletop.colour import lamp, srgb
 from sv2r_tabletop.materials import filling, flat, for_panel, for_thing
 from sv2r_tabletop.meshes import Floats, Mesh
-from sv2r_tabletop.objects import Thing
-from sv2r_tabletop.room import paint_room
+from sv2r_tabletop.room import paint_room, paint_sky
 from sv2r_tabletop.scene import Scene, stream
 from sv2r_tabletop.solids import Turned
 from sv2r_tabletop.view import View
@@ -68,10 +67,10 @@ def mitsuba() -> ModuleType:
 def render_truth(scene: Scene, size: int) -> Truth:
     """Return labels and depth at the middle of each pixel, by a pinhole, the same in any domain."""
     mi = mitsuba()
-    loaded = mi.load_dict(_flat_scene(mi, scene))
-    sensor = _sensor(mi, scene.view, size, 1, sampler={"type": "stratified", "jitter": False})
+    loaded = mi.load_dict(describe_flat(mi, scene))
+    sensor = make_sensor(mi, scene.view, size, 1, sampler={"type": "stratified", "jitter": False})
     integrator = mi.load_dict({"type": "aov", "aovs": "index:shape_index,place:position"})
-    seen = _rendered(mi, loaded, sensor, 1, 0, integrator)
+    seen = trace(mi, loaded, sensor, 1, 0, integrator)
     # Shapes are counted from 1; objects and panels are named so that these are their places.
     names = ["", *(shape.id() for shape in loaded.shapes())]
     numbers = np.array([int(n[1:]) + 1 if n.startswith("o") else 0 for n in names], np.int32)
@@ -83,24 +82,35 @@ def render_truth(scene: Scene, size: int) -> Truth:
 def render_synthetic(scene: Scene, size: int) -> NDArray[np.uint8]:
     """Return a quick engine's picture, (H, W, 3): flat colours, one hard light, an even ambient."""
     mi = mitsuba()
-    described = _flat_scene(mi, scene)
-    towards = -scene.light.position / np.linalg.norm(scene.light.position)
-    described["sun"] = {
-        "type": "directional",
-        "direction": towards.tolist(),
-        "irradiance": {"type": "rgb", "value": 2.2},
-    }
+    return render_quickly(mi, scene, describe_flat(mi, scene), size)
+
+
+def render_quickly(
+    mi: ModuleType, scene: Scene, described: dict[str, Any], size: int
+) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) of shapes under one hard light and an even ambient."""
     integrator = mi.load_dict(
         {"type": "aov", "aovs": "base:albedo,normal:sh_normal", "lit": {"type": "direct"}}
     )
     sampler = {"type": "stratified", "jitter": False}
-    sensor = _sensor(mi, scene.view, size, _SYNTHETIC_SPP, sampler=sampler)
-    seen = _rendered(mi, mi.load_dict(described), sensor, _SYNTHETIC_SPP, 0, integrator)
+    sensor = make_sensor(mi, scene.view, size, _SYNTHETIC_SPP, sampler=sampler)
+    loaded = mi.load_dict({**described, "sun": describe_sun(scene)})
+    seen = trace(mi, loaded, sensor, _SYNTHETIC_SPP, 0, integrator)
     lit, base, normal = seen[..., :3], seen[..., 3:6], seen[..., 6:9]
     ambient = 0.3 + 0.12 * normal[..., 2:]
     nothing = (normal == 0).all(2, keepdims=True)
     light = lit + base * ambient + 0.3 * nothing
     return (srgb(light) * 255).round().astype(np.uint8)
+
+
+def describe_sun(scene: Scene) -> dict[str, Any]:
+    """Return one hard light from where the lamp is."""
+    towards = -scene.light.position / np.linalg.norm(scene.light.position)
+    return {
+        "type": "directional",
+        "direction": towards.tolist(),
+        "irradiance": {"type": "rgb", "value": 2.2},
+    }
 
 
 def render_photo(scene: Scene, size: int, spp: int) -> Floats:
@@ -109,23 +119,24 @@ def render_photo(scene: Scene, size: int, spp: int) -> Floats:
     described: dict[str, Any] = {"type": "scene"}
     for number, (placed, look) in enumerate(zip(scene.objects, scene.looks, strict=True)):
         material = mi.load_dict(for_thing(mi, look, placed.thing))
-        described[f"o{number}"] = _shape(mi, f"o{number}", placed.mesh(), material)
-        if look.material == "glass" and look.seed % 4 > 0:
-            inside = _inside(placed.thing).moved(placed.rotation, placed.offset)
+        described[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh(), material)
+        filled = placed.thing.filling
+        if look.material == "glass" and look.seed % 4 > 0 and filled is not None:
+            inside = Turned(filled).mesh().moved(placed.rotation, placed.offset)
             name = f"f{number}"
-            described[name] = _shape(mi, name, inside, mi.load_dict(filling(look)))
+            described[name] = make_shape(mi, name, inside, mi.load_dict(filling(look)))
     for number, panel in enumerate(scene.panels):
         material = mi.load_dict(for_panel(mi, panel.look))
-        described[f"p{number}"] = _shape(mi, f"p{number}", panel.mesh(), material)
-    described.update(_lights(mi, scene))
+        described[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh(), material)
+    described.update(describe_lights(mi, scene))
     lens = {"aperture_radius": scene.view.aperture, "focus_distance": scene.view.focus}
-    sensor = _sensor(mi, scene.view, size, spp, lens=lens, sampler={"type": "multijitter"})
+    sensor = make_sensor(mi, scene.view, size, spp, lens=lens, sampler={"type": "multijitter"})
     # volpath lets lamps shine through thin glass, which path leaves to chance.
     glass = any(look.material == "glass" for look in scene.looks)
     kind = "volpath" if glass else "path"
     integrator = mi.load_dict({"type": kind, "max_depth": _DEPTH, "rr_depth": 4})
     seed = int(stream(scene.seed, "samples").integers(2**31))
-    light = _rendered(mi, mi.load_dict(described), sensor, spp, seed, integrator)
+    light = trace(mi, mi.load_dict(described), sensor, spp, seed, integrator)
     return _calmed(light.clip(0, _BRIGHTEST))
 
 
@@ -142,15 +153,11 @@ def _calmed(light: Floats) -> Floats:
     return np.minimum(light, 1.25 * second + 0.02)
 
 
-def _inside(thing: Thing) -> Mesh:
-    assert thing.filling is not None  # every bottle has one
-    return Turned(thing.filling).mesh()
-
-
-def _flat_scene(mi: ModuleType, scene: Scene) -> dict[str, Any]:
+def describe_flat(mi: ModuleType, scene: Scene) -> dict[str, Any]:
+    """Return all shapes in one matt colour each."""
     described: dict[str, Any] = {"type": "scene"}
     for name, mesh, look in _things(scene):
-        described[name] = _shape(mi, name, mesh, mi.load_dict(flat(look)))
+        described[name] = make_shape(mi, name, mesh, mi.load_dict(flat(look)))
     return described
 
 
@@ -162,7 +169,8 @@ def _things(scene: Scene) -> Iterator[tuple[str, Mesh, Any]]:
         yield f"p{number}", panel.mesh(), panel.look
 
 
-def _shape(mi: ModuleType, name: str, mesh: Mesh, material: Any) -> Any:
+def make_shape(mi: ModuleType, name: str, mesh: Mesh, material: Any) -> Any:
+    """Return a mesh as Mitsuba's shape."""
     properties = mi.Properties()
     properties["mesh_bsdf"] = material
     shape = mi.Mesh(
@@ -182,29 +190,28 @@ def _shape(mi: ModuleType, name: str, mesh: Mesh, material: Any) -> Any:
     return shape
 
 
-def _lights(mi: ModuleType, scene: Scene) -> dict[str, Any]:
+def describe_lights(mi: ModuleType, scene: Scene) -> dict[str, Any]:
     """Return a square lamp that lights the table with about 2, and the room around."""
     light = scene.light
     distance = float(np.linalg.norm(light.position))
     radiance = 2.0 * distance**2 / light.size**2 * lamp(light.kelvin)
     transform = mi.ScalarTransform4f
     facing = transform().look_at(light.position.tolist(), [0, 0, 0.05], [0.1, 0.2, 1])
-    room = paint_room(light.room) * light.ambient * 0.45
-    return {
-        "lamp": {
-            "type": "rectangle",
-            "to_world": facing @ transform().scale([light.size / 2] * 3),
-            "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance.tolist()}},
-        },
-        "room": {
-            "type": "envmap",
-            "bitmap": mi.Bitmap(room.astype(np.float32)),
-            "to_world": transform().rotate([1, 0, 0], 90),
-        },
+    around = paint_sky(light.room) if light.sky else paint_room(light.room)
+    lamp_shape = {
+        "type": "rectangle",
+        "to_world": facing @ transform().scale([light.size / 2] * 3),
+        "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance.tolist()}},
     }
+    room = {
+        "type": "envmap",
+        "bitmap": mi.Bitmap((around * light.ambient * 0.45).astype(np.float32)),
+        "to_world": transform().rotate([1, 0, 0], 90),
+    }
+    return {"lamp": lamp_shape, "room": room} if light.lit else {"room": room}
 
 
-def _sensor(
+def make_sensor(
     mi: ModuleType,
     view: View,
     size: int,
@@ -212,6 +219,7 @@ def _sensor(
     sampler: dict[str, Any],
     lens: dict[str, Any] | None = None,
 ) -> Any:
+    """Return a camera: a pinhole, or a thin lens by its options."""
     origin, target, up = (v.tolist() for v in (view.origin, view.target, view.up))
     return mi.load_dict(
         {
@@ -233,8 +241,7 @@ def _sensor(
     )
 
 
-def _rendered(
-    mi: ModuleType, loaded: Any, sensor: Any, spp: int, seed: int, integrator: Any
-) -> Floats:
+def trace(mi: ModuleType, loaded: Any, sensor: Any, spp: int, seed: int, integrator: Any) -> Floats:
+    """Return what an integrator makes of a scene, (H, W, channels)."""
     picture = mi.render(loaded, sensor=sensor, integrator=integrator, spp=spp, seed=seed)
     return np.array(picture, np.float64)
