@@ -97,7 +97,7 @@ def test_labels_are_where_the_projection_says() -> None:
     truth = render.render_truth(scene, 64)
     for number, placed in enumerate(scene.objects, 1):
         rows, columns = np.nonzero(truth.labels == number)
-        place, depth = scene.view.project(placed.mesh().vertices)
+        place, depth = scene.view.project(placed.mesh.vertices)
         left, top = place.min(0) * 64
         right, bottom = place.max(0) * 64
         assert left - 1 <= columns.min() <= columns.max() <= right + 1

@@ -1,4 +1,4 @@
-"""Edits drawn for a scene: four of ten pictures stay sound, the others lose a third of their labels.
+"""Edits drawn for a scene: four of ten pictures stay sound, in the others a third of all is named.
 
 Of the damaging kinds each is as likely as another, where the scene allows it; one half of what is
 moved, turned or scaled is so by little.
@@ -56,7 +56,7 @@ def draw_edits(scene: Scene, visible: list[int], side: int) -> list[Edit]:
 
 
 def _damage(stage: Stage, left: list[int], edits: list[Edit], rng: Rng) -> Stage:
-    """Append one damaging edit of the first kind drawn that an instance allows; return the stage."""
+    """Append a damaging edit of a drawn kind, to the first that allows it; return the stage."""
     kinds = list(_DAMAGE)
     kind = kinds[int(rng.integers(len(kinds)))]
     for number in left:
@@ -220,6 +220,18 @@ def _stops(stage: Stage, visible: list[int], rng: Rng) -> list[dict[str, Any]]:
     return [{"stops": round(float(rng.choice([-1, 1]) * rng.uniform(0.4, 1.3)), 2)}]
 
 
+def _as_drawn(stage: Stage, visible: list[int], rng: Rng) -> list[dict[str, Any]]:
+    return [{}]
+
+
+def _how(stage: Stage, visible: list[int], rng: Rng) -> list[dict[str, Any]]:
+    return [{"how": str(rng.choice(["gone", "new"]))}]
+
+
+def _electrons(stage: Stage, visible: list[int], rng: Rng) -> list[dict[str, Any]]:
+    return [{"electrons": round(_small(rng, 200, 1500))}]
+
+
 def _aperture(stage: Stage, visible: list[int], rng: Rng) -> list[dict[str, Any]]:
     reach = float(np.linalg.norm(stage.view.target - stage.view.origin))
     aperture = round(reach * rng.uniform(0.008, 0.02), 4)
@@ -231,11 +243,11 @@ _BENIGN: Mapping[str, Callable[[Stage, list[int], Rng], list[dict[str, Any]]]] =
         "texture": _some,
         "print": _some,
         "colour": _some,
-        "light": lambda stage, visible, rng: [{}],
+        "light": _as_drawn,
         "exposure": _stops,
         "focus": _aperture,
-        "shadow": lambda stage, visible, rng: [{"how": str(rng.choice(["gone", "new"]))}],
-        "grain": lambda stage, visible, rng: [{"electrons": round(_small(rng, 200, 1500))}],
-        "background": lambda stage, visible, rng: [{}],
+        "shadow": _how,
+        "grain": _electrons,
+        "background": _as_drawn,
     }
 )

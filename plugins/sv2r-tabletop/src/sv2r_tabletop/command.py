@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,13 +22,13 @@ _SIDE = click.IntRange(16, 2048)
 _PAUSE = 20.0
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int | str]):
     """Pixels a side from 16 to 2048, or "mixed"."""
 
     name = "PIXELS|mixed"
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
         """Return the number or the word."""
         return "mixed" if value == "mixed" else _SIDE.convert(value, param, ctx)

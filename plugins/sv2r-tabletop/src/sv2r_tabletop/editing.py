@@ -86,7 +86,7 @@ def _require(stage: Stage, number: int) -> Body:
     if body is None:
         count = len(stage.scene.objects)
         raise _ImpossibleError(
-            f"it is gone already; leave this edit out, or put it before the one that removes it"
+            "it is gone already; leave this edit out, or put it before the one that removes it"
             if number <= count
             else f"the scene has {count} instances; name one of them"
         )
@@ -112,7 +112,7 @@ def _turn(stage: Stage, edit: of.Turn, rng: Rng) -> Stage:
 def _scale(stage: Stage, edit: of.Scale, rng: Rng) -> Stage:
     placed = _require(stage, edit.instance).placed
     larger = mapped(placed, edit.factor * np.eye(3), foot(placed))
-    lift = (larger.points[:, 2].max() - placed.points[:, 2].max()) * _UP
+    lift = (np.max(larger.points[:, 2]) - np.max(placed.points[:, 2])) * _UP
     stage = stage.carried(edit.instance, lambda rider: rider.moved(lift))
     return stage.changed(edit.instance, larger)
 
@@ -124,13 +124,21 @@ def _remove(stage: Stage, edit: of.Remove, rng: Rng) -> Stage:
 
 def _add(stage: Stage, edit: of.Add, rng: Rng) -> Stage:
     thing = _thing(stage, edit.category, rng)
-    stood = Placed(thing, np.eye(3), np.zeros(3))
+    stood = _scaled(stage, Placed(thing, np.eye(3), np.zeros(3)))
     look = draw_look(thing.category, rng)
     if edit.instance is None:
         placed = _somewhere(stage, stood, rng)
     else:
         placed = _in_front(stage, _require(stage, edit.instance).placed, stood, edit.beside, rng)
     return replace(stage, bodies=(*stage.bodies, Body(0, placed, look)))
+
+
+def _scaled(stage: Stage, stood: Placed) -> Placed:
+    """Return a thing as large as those around, in worlds whose things come in all sizes."""
+    if not WORLDS[stage.scene.world].scaled or not stage.bodies:
+        return stood
+    usual = float(np.median([body.placed.ball[1] for body in stage.bodies]))
+    return mapped(stood, usual / stood.ball[1] * np.eye(3), np.zeros(3))
 
 
 def _in_front(stage: Stage, target: Placed, stood: Placed, beside: float, rng: Rng) -> Placed:
@@ -193,13 +201,13 @@ def _merge(stage: Stage, edit: of.Merge, rng: Rng) -> Stage:
     if reach is None:
         raise _ImpossibleError(f"instance {edit.into} is above or below it; give one beside it")
     way, longer = reach
-    far = one.placed.ball[0] + ((one.placed.points - one.placed.ball[0]) @ way).min() * way
+    far = one.placed.ball[0] + np.min((one.placed.points - one.placed.ball[0]) @ way) * way
     matrix = np.eye(3) + (longer - 1) * np.outer(way, way)
     return stage.changed(edit.instance, mapped(one.placed, matrix, far), other.look)
 
 
 def over_the_gap(one: Placed, other: Placed) -> tuple[Floats, float] | None:
-    """Return the level way (3,) from a thing to another, and how much longer it must be to reach it.
+    """Return the level way (3,) from a thing to another, and how much longer it is to reach it.
 
     None where one is above the other. It reaches a third into the other.
     """
@@ -209,8 +217,8 @@ def over_the_gap(one: Placed, other: Placed) -> tuple[Floats, float] | None:
         return None
     way = way / away
     own, its = one.points @ way, other.points @ way
-    goal = its.min() + 0.3 * np.ptp(its)
-    return way, max(float((goal - own.min()) / np.ptp(own)), 1.0)
+    goal = np.min(its) + 0.3 * np.ptp(its)
+    return way, max(float((goal - np.min(own)) / np.ptp(own)), 1.0)
 
 
 def _duplicate(stage: Stage, edit: of.Duplicate, rng: Rng) -> Stage:

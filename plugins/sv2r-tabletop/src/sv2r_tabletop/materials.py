@@ -28,6 +28,11 @@ _METRES: Mapping[str, float] = MappingProxyType(
         "plain": 1.0,
         "stripes": 0.3,
         "print": 0.6,
+        "collage": 0.6,
+        "camouflage": 0.5,
+        "leaves": 0.3,
+        "windows": 0.7,
+        "asphalt": 0.5,
     }
 )
 
@@ -144,12 +149,12 @@ def _glass(mi: ModuleType, look: Look, thing: Thing) -> dict[str, Any]:
     """Return thin glass with a plastic cap and, as the look has it, a paper label."""
     clear = 0.55 + 0.45 * np.asarray(look.tone) / max(look.tone)
     glass = {"type": "thindielectric", "specular_transmittance": _rgb(tuple(clear))}
-    bands = {"cap": thing.bands["cap"]}
-    first, last = thing.bands["side"]
-    label = (first + 0.2 * (last - first), last - 0.1 * (last - first))
-    bands = (
-        {"side": label, "cap": bands["cap"]} if look.pattern == "label" else {"cap": bands["cap"]}
-    )
+    bands = {name: span for name, span in thing.bands.items() if name == "cap"}
+    if look.pattern == "label":
+        first, last = thing.bands.get("side", (0.0, 1.0))
+        bands = {"side": (first + 0.2 * (last - first), last - 0.1 * (last - first)), **bands}
+    if not bands:  # what is merged with a bottle may have neither
+        return glass
     paper = _coated(mi, paint_around(look, bands), "paper", look)
     return _blend(mi, glass, paper, list(bands.values()))
 

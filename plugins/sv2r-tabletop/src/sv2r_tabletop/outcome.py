@@ -25,7 +25,7 @@ UNLABELLED = 255
 # An outline point without an outline this near after the edits is lost (pixels of the picture).
 LOST = 1.5
 # Pictures above this side have label maps of their own size.
-_FINE_UP_TO, _FINE = 400, 3
+_FINE_UP_TO, _FINE = 128, 3
 # Outlines of more points are thinned evenly.
 _MOST_POINTS = 1500
 # After these the middle of what is left says nothing of where the thing went.
@@ -84,7 +84,7 @@ def _instance(
     was, is_now = (labels == number for labels in maps)
     named = [k for k, edit in enumerate(edits) if number in names_of(edit)]
     kinds = {edits[k].kind for k in named}
-    after = body.placed.thing.category if body is not None and is_now.any() else None
+    after = body.placed.thing.category if body is not None and np.any(is_now) else None
     moved = None if body is None or kinds & set(_RESHAPED) else _shift(before, number, body)
     return {
         "annotation_id": annotation_id(before.seed, number),

@@ -18,7 +18,10 @@ def _collage(look: Look, rng: np.random.Generator) -> Floats:
     y, x = grid()
     picture = np.broadcast_to(look.tone, (*x.shape, 3)).copy()
     for _ in range(int(rng.integers(10, 40))):
-        dy, dx = ((at - where + 0.5) % 1 - 0.5 for at, where in zip((y, x), rng.uniform(size=2)))
+        dy, dx = (
+            (at - where + 0.5) % 1 - 0.5
+            for at, where in zip((y, x), rng.uniform(size=2), strict=True)
+        )
         wide, tall = np.exp(rng.uniform(np.log(0.02), np.log(0.25), 2))
         disc = rng.uniform() < 0.4
         inside = np.hypot(dy, dx) < wide if disc else (np.abs(dx) < wide) & (np.abs(dy) < tall)

@@ -119,7 +119,7 @@ def render_photo(scene: Scene, size: int, spp: int) -> Floats:
     described: dict[str, Any] = {"type": "scene"}
     for number, (placed, look) in enumerate(zip(scene.objects, scene.looks, strict=True)):
         material = mi.load_dict(for_thing(mi, look, placed.thing))
-        described[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh(), material)
+        described[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh, material)
         filled = placed.thing.filling
         if look.material == "glass" and look.seed % 4 > 0 and filled is not None:
             inside = Turned(filled).mesh().moved(placed.rotation, placed.offset)
@@ -127,7 +127,7 @@ def render_photo(scene: Scene, size: int, spp: int) -> Floats:
             described[name] = make_shape(mi, name, inside, mi.load_dict(filling(look)))
     for number, panel in enumerate(scene.panels):
         material = mi.load_dict(for_panel(mi, panel.look))
-        described[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh(), material)
+        described[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh, material)
     described.update(describe_lights(mi, scene))
     lens = {"aperture_radius": scene.view.aperture, "focus_distance": scene.view.focus}
     sensor = make_sensor(mi, scene.view, size, spp, lens=lens, sampler={"type": "multijitter"})
@@ -164,9 +164,9 @@ def describe_flat(mi: ModuleType, scene: Scene) -> dict[str, Any]:
 def _things(scene: Scene) -> Iterator[tuple[str, Mesh, Any]]:
     """Yield name, surface and look of all objects, then of all panels."""
     for number, (placed, look) in enumerate(zip(scene.objects, scene.looks, strict=True)):
-        yield f"o{number}", placed.mesh(), look
+        yield f"o{number}", placed.mesh, look
     for number, panel in enumerate(scene.panels):
-        yield f"p{number}", panel.mesh(), panel.look
+        yield f"p{number}", panel.mesh, panel.look
 
 
 def make_shape(mi: ModuleType, name: str, mesh: Mesh, material: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sv2r_tabletop.colour import lamp
-from sv2r_tabletop.meshes import Floats
 from sv2r_tabletop.fields import noise
+from sv2r_tabletop.meshes import Floats
 
 HEIGHT, WIDTH = 64, 128
 

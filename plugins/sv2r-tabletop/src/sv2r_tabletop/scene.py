@@ -25,6 +25,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -64,8 +65,9 @@ class Panel:
     offset: Floats
     look: Look
 
+    @cached_property
     def mesh(self) -> Mesh:
-        """Return its surface in the world, textured by the metre."""
+        """Its surface in the world, textured by the metre."""
         mesh = Block(self.half, 0.004).mesh()
         axis = np.abs(mesh.normals).argmax(1)
         across = np.array([[1, 2], [0, 2], [0, 1]])[axis]
@@ -149,26 +151,28 @@ def draw_panels(
     distance = reach + rng.uniform(0.2, 1.6)
     wall_look = draw_look("wall", rng)
     turn = away + rng.uniform(-0.35, 0.35)
-    walls = [_wall(turn, distance, wall_look)]
+    walls = [put_wall(turn, distance, wall_look)]
     if rng.uniform() < 0.4:
         side = rng.choice([-1.0, 1.0])
-        walls.append(_wall(turn + side * np.pi / 2, reach + rng.uniform(0.4, 1.2), wall_look))
-    flat = [_hung(turn, distance, rng) for _ in range(int(rng.integers(2, 7)))]
+        walls.append(put_wall(turn + side * np.pi / 2, reach + rng.uniform(0.4, 1.2), wall_look))
+    flat = [hang(turn, distance, rng) for _ in range(int(rng.integers(2, 7)))]
     return (table, floor, *walls, *flat)
 
 
 def about_z(angle: float) -> Floats:
+    """Return the turn (3, 3) about the vertical, by radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
 
-def _wall(angle: float, distance: float, look: Look) -> Panel:
+def put_wall(angle: float, distance: float, look: Look) -> Panel:
+    """Return a wall so far from the middle, in a direction about z."""
     rotation = about_z(angle)
     offset = rotation @ np.array([distance + 0.05, 0, 0.76])
     return Panel(np.array([0.05, 7.0, 1.5]), rotation, offset, look)
 
 
-def _hung(angle: float, distance: float, rng: np.random.Generator) -> Panel:
+def hang(angle: float, distance: float, rng: np.random.Generator) -> Panel:
     """Return something flat on the wall or before it: a picture, a shelf, a cupboard."""
     half = np.array([rng.uniform(0.008, 0.06), *rng.uniform(0.06, 0.5, 2)])
     rotation = about_z(angle)

@@ -13,7 +13,7 @@ MIXED = "mixed"
 # What `edits` is where they are drawn.
 AUTO = "auto"
 # Of mixed sizes: how many of a thousand are drawn from a range, in steps of 16 pixels.
-_SIZES = ((820, 96, 160), (140, 176, 320), (40, 384, 768))
+_SIZES = ((880, 96, 144), (100, 160, 256), (20, 384, 512))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Settings:
         raise AssertionError("the parts of mixed sizes make a thousand")
 
     def spp_of(self, seed: int) -> int:
-        """Return the paths for each pixel of a seed's photo: fewer for the larger of mixed sizes."""
+        """Return the paths for each pixel of a photo: fewer for the larger of mixed sizes."""
         larger = self.size_of(seed) / 128 if self.size == MIXED else 1
         return max(4, round(self.spp / max(larger, 1)))
 

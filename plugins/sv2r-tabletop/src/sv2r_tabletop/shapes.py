@@ -152,7 +152,7 @@ def stretched(thing: Thing, matrix: Floats, offset: Floats) -> Thing:
         across = float(min(matrix[0, 0], matrix[1, 1]))
         filling = thing.filling * [across, matrix[2, 2]] + [0, offset[2]]
     solid = Linear(thing.solid, matrix, offset)
-    return replace(thing, solid=solid, height=float(points[:, 2].max()), filling=filling)
+    return replace(thing, solid=solid, height=float(np.max(points[:, 2])), filling=filling)
 
 
 def halved(thing: Thing, normal: Floats, level: float) -> Thing:
@@ -172,7 +172,7 @@ def without_part(thing: Thing) -> Thing | None:
 
 def _without_neck(thing: Thing, profile: Floats) -> Thing:
     """Return a bottle that ends at its shoulder."""
-    widest = profile[:, 0].max()
+    widest = np.max(profile[:, 0])
     last = int(np.flatnonzero(profile[:, 0] > 0.97 * widest)[-1])
     body = np.concatenate([profile[: last + 1], [[0, profile[last, 1]]]])
     longer = _length(profile) / _length(body)

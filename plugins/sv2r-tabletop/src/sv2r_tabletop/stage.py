@@ -103,7 +103,7 @@ def open_stage(scene: Scene, side: int) -> Stage:
 
 
 def mapped(placed: Placed, matrix: Floats, about: Floats) -> Placed:
-    """Return a thing under a linear map (3, 3) of the world that leaves a point (3,) where it is."""
+    """Return a thing under a linear map (3, 3) of the world that leaves a point (3,) in place."""
     inner = placed.rotation.T @ matrix @ placed.rotation
     thing = stretched(placed.thing, inner, np.zeros(3))
     offset = about + matrix @ (placed.offset - about)
@@ -118,7 +118,7 @@ def turned(placed: Placed, rotation: Floats, about: Floats) -> Placed:
 
 def foot(placed: Placed) -> Floats:
     """Return the point (3,) under a thing's middle at its lowest height."""
-    return np.array([*placed.ball[0][:2], placed.points[:, 2].min()])
+    return np.array([*placed.ball[0][:2], np.min(placed.points[:, 2])])
 
 
 def slide(view: View, point: Floats, by: Floats) -> Floats | None:
@@ -130,7 +130,7 @@ def slide(view: View, point: Floats, by: Floats) -> Floats | None:
     step = np.zeros(3)
     for _ in range(12):
         at = point + step
-        places, depths = view.project(np.stack([at, at + [1e-4, 0, 0], at + [0, 1e-4, 0]]))
+        places, depths = view.project(at + 1e-4 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))
         if (depths < _NEAREST).any():
             return None
         slope = (places[1:] - places[0]).T / 1e-4
@@ -169,7 +169,7 @@ def overlap(one: Ints, other: Ints) -> float:
 def depths(view: View, placed: Placed) -> tuple[float, float]:
     """Return how near and how far a thing's points are, along the view."""
     _, depth = view.project(placed.points)
-    return float(depth.min()), float(depth.max())
+    return float(np.min(depth)), float(np.max(depth))
 
 
 def is_clear(stage: Stage, placed: Placed, but: set[int], within: float = 0.0) -> bool:

@@ -72,10 +72,10 @@ def _game(scene: Scene, size: int) -> Picture:
     described: dict[str, Any] = {"type": "scene"}
     for number, (placed, look) in enumerate(zip(scene.objects, scene.looks, strict=True)):
         material = mi.load_dict(painted(mi, look, placed.thing))
-        described[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh(), material)
+        described[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh, material)
     for number, panel in enumerate(scene.panels):
         material = mi.load_dict(painted(mi, panel.look, None))
-        described[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh(), material)
+        described[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh, material)
     return render_quickly(mi, scene, described, size)
 
 
