@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from PIL import Image
 from sv2r_tabletop import render
 from sv2r_tabletop.command import tabletop
-from sv2r_tabletop.dataset import Settings, finish, plan, render_all
+from sv2r_tabletop.dataset import finish, plan, render_all
 from sv2r_tabletop.scene import draw_scene
+from sv2r_tabletop.settings import Settings
 
 from sv2r import ConfigError
 

@@ -19,7 +19,7 @@ from sv2r.plugin.options import Options, validate_options
 
 # Changes whenever an edit, or what is drawn for a seed, comes to be another.
 VERSION = 1
-_LISTING = "plugins/sv2r-tabletop/README.md lists them"
+_LISTING = "the README of sv2r-tabletop"
 
 
 class Edit(Options):

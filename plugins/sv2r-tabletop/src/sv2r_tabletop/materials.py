@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from sv2r_tabletop.colour import linear
+from sv2r_tabletop.fields import SIZE
 from sv2r_tabletop.looks import Look
 from sv2r_tabletop.meshes import Floats
 from sv2r_tabletop.objects import Thing
-from sv2r_tabletop.textures import SIZE, paint, paint_around, paint_faces
+from sv2r_tabletop.textures import paint, paint_around, paint_faces
 
 # How many metres a texture spans on tables, walls and floors.
 _METRES: Mapping[str, float] = MappingProxyType(

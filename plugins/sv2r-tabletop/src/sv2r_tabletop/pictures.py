@@ -85,13 +85,13 @@ def _edited(
     """Return the photograph of a scene after edits, and its entry of edits.json; write its maps."""
     from sv2r_tabletop.camera import photograph
     from sv2r_tabletop.outcome import compare, fineness, numbered
-    from sv2r_tabletop.render import render_photo, render_truth
+    from sv2r_tabletop.render import render_labels, render_photo
 
     edits, stage = _edits(scene, truth, size, settings)
     after, numbers = stage.finished()
     scale = fineness(size)
-    was = render_truth(scene, size * scale).labels
-    is_now = was if _stands(scene, after) else render_truth(after, size * scale).labels
+    was = render_labels(scene, size * scale)
+    is_now = was if _stands(scene, after) else render_labels(after, size * scale)
     maps = (numbered(was, range(1, len(scene.objects) + 1)), numbered(is_now, numbers))
     for name, labels in zip(("before", "after"), maps, strict=True):
         write(files[name], _png(labels))

@@ -13,12 +13,15 @@ from sv2r_tabletop.colour import srgb
 from sv2r_tabletop.materials import painted
 from sv2r_tabletop.meshes import Floats
 from sv2r_tabletop.render import (
+    MIDDLE,
     describe_flat,
+    describe_grouped,
     describe_lights,
     describe_sun,
     make_sensor,
     make_shape,
     mitsuba,
+    render_parts,
     render_quickly,
     render_synthetic,
     trace,
@@ -40,12 +43,11 @@ def _toon(scene: Scene, size: int) -> Picture:
     """Return three steps of light on flat colours, with ink where shapes or their faces end."""
     mi = mitsuba()
     loaded = mi.load_dict({**describe_flat(mi, scene), "sun": describe_sun(scene)})
-    aovs = "base:albedo,normal:sh_normal,index:shape_index"
+    aovs = "base:albedo,normal:sh_normal"
     integrator = mi.load_dict({"type": "aov", "aovs": aovs, "lit": {"type": "direct"}})
-    sampler = {"type": "stratified", "jitter": False}
-    sensor = make_sensor(mi, scene.view, 2 * size, 1, sampler=sampler)
+    sensor = make_sensor(mi, scene.view, 2 * size, 1, sampler=MIDDLE)
     seen = trace(mi, loaded, sensor, 1, 0, integrator)
-    base, normal, index = seen[..., 3:6], seen[..., 6:9], seen[..., 9]
+    base, normal, index = seen[..., 3:6], seen[..., 6:9], render_parts(scene, 2 * size)
     bright = (seen[..., :3] @ _LUMINANCE) / (base @ _LUMINANCE + 1e-4)
     steps = np.digitize(bright, [0.12, 0.4])
     light = np.array([0.38, 0.68, 1.0])[steps][..., None] * (base + 0.25 * (index == 0)[..., None])
@@ -54,7 +56,7 @@ def _toon(scene: Scene, size: int) -> Picture:
     return (smaller * 255).round().astype(np.uint8)
 
 
-def _ink(index: Floats, normal: Floats) -> Floats:
+def _ink(index: NDArray[np.int32], normal: Floats) -> Floats:
     """Return 1 where the pixel to the right or below is of another shape or faces elsewhere."""
     ink = np.zeros(index.shape)
     for axis in (0, 1):
@@ -69,14 +71,14 @@ def _ink(index: Floats, normal: Floats) -> Floats:
 def _game(scene: Scene, size: int) -> Picture:
     """Return textures under one hard light: what a game's engine shows."""
     mi = mitsuba()
-    described: dict[str, Any] = {"type": "scene"}
+    shapes: dict[str, Any] = {}
     for number, (placed, look) in enumerate(zip(scene.objects, scene.looks, strict=True)):
         material = mi.load_dict(painted(mi, look, placed.thing))
-        described[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh, material)
+        shapes[f"o{number}"] = make_shape(mi, f"o{number}", placed.mesh, material)
     for number, panel in enumerate(scene.panels):
         material = mi.load_dict(painted(mi, panel.look, None))
-        described[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh, material)
-    return render_quickly(mi, scene, described, size)
+        shapes[f"p{number}"] = make_shape(mi, f"p{number}", panel.mesh, material)
+    return render_quickly(mi, scene, describe_grouped(shapes), size)
 
 
 def _noisy(scene: Scene, size: int) -> Picture:
