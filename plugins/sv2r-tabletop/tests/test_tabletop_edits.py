@@ -254,6 +254,15 @@ def test_a_clipped_mesh_ends_at_its_plane() -> None:
 
 
 @needs_mitsuba
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_labels_alone_are_those_of_the_truth(world: str) -> None:
+    scene = WORLDS[world].draw_scene(1_400_001)
+    labels = render.render_labels(scene, 48)
+    assert (labels == render.render_truth(scene, 48).labels).all()
+    assert len(np.unique(labels)) > 3
+
+
+@needs_mitsuba
 def test_the_styles_of_a_source_differ_and_each_is_always_the_same(scene: Scene) -> None:
     pictures = {name: render_source(scene, 24, name) for name in STYLES}
     assert list(pictures) == ["flat", "toon", "game", "noisy"]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from sv2r_tabletop import render
+from sv2r_tabletop import describe, render
 from sv2r_tabletop.command import tabletop
 from sv2r_tabletop.dataset import finish, plan, render_all
 from sv2r_tabletop.scene import draw_scene
@@ -212,10 +212,10 @@ def test_a_missing_renderer_is_one_line_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mitsuba", None)  # as if it were not installed
-    render.mitsuba.cache_clear()
+    describe.mitsuba.cache_clear()
     arguments = ["render", "--domain", "photo", "--count", "1", "--seed", "0", *SMALL]
     result = CliRunner().invoke(tabletop, [*arguments, "--output", str(tmp_path / "out")])
-    render.mitsuba.cache_clear()
+    describe.mitsuba.cache_clear()
     assert isinstance(result.exception, ConfigError)
     assert str(result.exception) == (
         "rendering needs Mitsuba 3; run pip install 'sv2r-tabletop[render]'"

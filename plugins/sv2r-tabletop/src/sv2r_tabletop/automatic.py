@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from sv2r_tabletop.editing import apply_one, over_the_gap
+from sv2r_tabletop.editing import apply_one
 from sv2r_tabletop.edits import KINDS, Edit, EditError
 from sv2r_tabletop.outcome import names_of
 from sv2r_tabletop.scene import Scene, stream
 from sv2r_tabletop.shapes import without_part
-from sv2r_tabletop.stage import Stage, cells, depths, is_clear, open_stage
+from sv2r_tabletop.stage import Stage, cells, depths, is_clear, open_stage, over_the_gap
 
 Rng = np.random.Generator
 Values = Mapping[str, Any] | None

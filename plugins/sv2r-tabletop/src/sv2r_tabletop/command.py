@@ -120,7 +120,7 @@ def render(
     '../depth/{stem}.png'
     """
     from sv2r_tabletop.dataset import finish, plan, render_all
-    from sv2r_tabletop.render import mitsuba
+    from sv2r_tabletop.describe import mitsuba
     from sv2r_tabletop.settings import Settings
 
     mitsuba()  # before anything is written

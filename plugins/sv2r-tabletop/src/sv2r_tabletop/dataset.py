@@ -102,7 +102,7 @@ def _each(tasks: Sequence[Task], workers: int) -> Iterator[Future[int]]:
     if workers == 1:
         yield from map(_done, tasks)
         return
-    from sv2r_tabletop.render import mitsuba
+    from sv2r_tabletop.describe import mitsuba
 
     mitsuba()  # told once and here where it is missing, not by every worker
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_worker)

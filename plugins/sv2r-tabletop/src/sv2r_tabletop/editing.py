@@ -28,6 +28,7 @@ from sv2r_tabletop.stage import (
     is_clear,
     mapped,
     open_stage,
+    over_the_gap,
     overlap,
     places_in,
     rotation_about,
@@ -204,21 +205,6 @@ def _merge(stage: Stage, edit: of.Merge, rng: Rng) -> Stage:
     far = one.placed.ball[0] + np.min((one.placed.points - one.placed.ball[0]) @ way) * way
     matrix = np.eye(3) + (longer - 1) * np.outer(way, way)
     return stage.changed(edit.instance, mapped(one.placed, matrix, far), other.look)
-
-
-def over_the_gap(one: Placed, other: Placed) -> tuple[Floats, float] | None:
-    """Return the level way (3,) from a thing to another, and how much longer it is to reach it.
-
-    None where one is above the other. It reaches a third into the other.
-    """
-    way = (other.ball[0] - one.ball[0]) * [1, 1, 0]
-    away = float(np.hypot(*way[:2]))
-    if away < 1e-4:
-        return None
-    way = way / away
-    own, its = one.points @ way, other.points @ way
-    goal = np.min(its) + 0.3 * np.ptp(its)
-    return way, max(float((goal - np.min(own)) / np.ptp(own)), 1.0)
 
 
 def _duplicate(stage: Stage, edit: of.Duplicate, rng: Rng) -> Stage:

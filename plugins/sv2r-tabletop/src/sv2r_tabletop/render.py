@@ -1,40 +1,37 @@
-"""A scene rendered by Mitsuba 3, once for its labels and once for its picture, in either domain.
-
-Jakob et al. (2022), Mitsuba 3 renderer. The variant is `scalar_rgb` on one thread: it needs no
-compiler, runs everywhere, and a seed gives the same bits.
-"""
+"""A scene rendered by Mitsuba 3, once for its labels and once for its picture, in either domain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sv2r import ConfigError
-from sv2r_tabletop.colour import lamp, srgb
-from sv2r_tabletop.materials import filling, flat, for_panel, for_thing
-from sv2r_tabletop.meshes import Floats, Mesh, joined
-from sv2r_tabletop.room import paint_room, paint_sky
+from sv2r_tabletop.colour import srgb
+from sv2r_tabletop.describe import (
+    MIDDLE,
+    NEAR,
+    describe_flat,
+    describe_lights,
+    describe_sun,
+    make_sensor,
+    make_shape,
+    mitsuba,
+    trace,
+)
+from sv2r_tabletop.materials import filling, for_panel, for_thing
+from sv2r_tabletop.meshes import Floats, joined
 from sv2r_tabletop.scene import Scene, stream
 from sv2r_tabletop.solids import Turned
-from sv2r_tabletop.view import View
 
 # Longest path of light in a photograph: through a bottle's two walls and off two surfaces.
 _DEPTH = 6
 _SYNTHETIC_SPP = 9
-# The middle of each pixel, whatever the seed.
-MIDDLE = MappingProxyType({"type": "stratified", "jitter": False})
-# What is nearer to the camera is not seen (metres).
-_NEAR = 0.01
 # A sample brighter than this times white would be a firefly.
 _BRIGHTEST = 30.0
-_INSTALL = "rendering needs Mitsuba 3; run pip install 'sv2r-tabletop[render]'"
 
 
 @dataclass(frozen=True)
@@ -46,26 +43,6 @@ class Truth:
 
     labels: NDArray[np.int32]
     depth: Floats
-
-
-@cache
-def mitsuba() -> ModuleType:
-    """Return Mitsuba with its variant set.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        import drjit
-        import mitsuba as mi
-    except ImportError as error:
-        raise ConfigError(_INSTALL) from error
-    mi.set_variant("scalar_rgb")
-    mi.set_log_level(mi.LogLevel.Error)
-    # More threads would divide the picture otherwise, and with it the random numbers.
-    drjit.set_thread_count(1)
-    module: ModuleType = mi
-    return module
 
 
 def render_truth(scene: Scene, size: int) -> Truth:
@@ -114,17 +91,13 @@ def _joined_scene(
     labelled: or else its place among all panels and objects, from 1. One shape is traced many times
     faster than many. Panels come first: where nothing is, Mitsuba says face 0, of no object either.
     """
-    parts = [*scene.panels, *scene.objects]
-    whole = make_shape(mi, "all", joined(*(part.mesh for part in parts)), _grey(mi))
-    counts = [len(part.mesh.faces) for part in parts]
-    numbers = np.arange(1, len(parts) + 1, dtype=np.int32)
+    meshes = [panel.mesh for panel in scene.panels] + [placed.mesh for placed in scene.objects]
+    whole = make_shape(mi, "all", joined(*meshes), mi.load_dict({"type": "diffuse"}))
+    numbers = np.arange(1, len(meshes) + 1, dtype=np.int32)
     if labelled:
         numbers = (numbers - len(scene.panels)).clip(0)
-    return mi.load_dict({"type": "scene", "all": whole}), np.repeat(numbers, counts)
-
-
-def _grey(mi: ModuleType) -> Any:
-    return mi.load_dict({"type": "diffuse"})
+    faces = [len(mesh.faces) for mesh in meshes]
+    return mi.load_dict({"type": "scene", "all": whole}), np.repeat(numbers, faces)
 
 
 def _frame(scene: Scene, size: int) -> tuple[int, int, int, int]:
@@ -133,7 +106,7 @@ def _frame(scene: Scene, size: int) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
     points = np.concatenate([placed.mesh.vertices for placed in scene.objects])
     place, depth = scene.view.project(points)
-    if np.min(depth) < _NEAR:
+    if np.min(depth) < NEAR:
         return 0, 0, size, size
     first = np.floor(place.min(0) * size - 1).clip(0, size).astype(int)
     last = np.ceil(place.max(0) * size + 1).clip(0, size).astype(int)
@@ -161,16 +134,6 @@ def render_quickly(
     nothing = (normal == 0).all(2, keepdims=True)
     light = lit + base * ambient + 0.3 * nothing
     return (srgb(light) * 255).round().astype(np.uint8)
-
-
-def describe_sun(scene: Scene) -> dict[str, Any]:
-    """Return one hard light from where the lamp is."""
-    towards = -scene.light.position / np.linalg.norm(scene.light.position)
-    return {
-        "type": "directional",
-        "direction": towards.tolist(),
-        "irradiance": {"type": "rgb", "value": 2.2},
-    }
 
 
 def render_photo(scene: Scene, size: int, spp: int) -> Floats:
@@ -211,107 +174,3 @@ def _calmed(light: Floats) -> Floats:
     ]
     second: Floats = np.sort(np.stack(around), axis=0)[-2]
     return np.minimum(light, 1.25 * second + 0.02)
-
-
-def describe_flat(mi: ModuleType, scene: Scene) -> dict[str, Any]:
-    """Return all shapes in one matt colour each."""
-    return describe_grouped(
-        {
-            name: make_shape(mi, name, mesh, mi.load_dict(flat(look)))
-            for name, mesh, look in _things(scene)
-        }
-    )
-
-
-def describe_grouped(shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return shapes as one group, which Mitsuba searches by a tree; a scene it searches in turn."""
-    here = {"type": "instance", "ref": {"type": "ref", "id": "group"}}
-    return {"type": "scene", "group": {"type": "shapegroup", **shapes}, "here": here}
-
-
-def _things(scene: Scene) -> Iterator[tuple[str, Mesh, Any]]:
-    """Yield name, surface and look of all objects, then of all panels."""
-    for number, (placed, look) in enumerate(zip(scene.objects, scene.looks, strict=True)):
-        yield f"o{number}", placed.mesh, look
-    for number, panel in enumerate(scene.panels):
-        yield f"p{number}", panel.mesh, panel.look
-
-
-def make_shape(mi: ModuleType, name: str, mesh: Mesh, material: Any) -> Any:
-    """Return a mesh as Mitsuba's shape."""
-    properties = mi.Properties()
-    properties["mesh_bsdf"] = material
-    shape = mi.Mesh(
-        name,
-        len(mesh.vertices),
-        len(mesh.faces),
-        has_vertex_normals=True,
-        has_vertex_texcoords=True,
-        props=properties,
-    )
-    values = mi.traverse(shape)
-    values["vertex_positions"] = mesh.vertices.astype(np.float32).ravel()
-    values["vertex_normals"] = mesh.normals.astype(np.float32).ravel()
-    values["vertex_texcoords"] = mesh.uvs.astype(np.float32).ravel()
-    values["faces"] = mesh.faces.astype(np.uint32).ravel()
-    values.update()
-    return shape
-
-
-def describe_lights(mi: ModuleType, scene: Scene) -> dict[str, Any]:
-    """Return a square lamp that lights the table with about 2, and the room around."""
-    light = scene.light
-    distance = float(np.linalg.norm(light.position))
-    radiance = 2.0 * distance**2 / light.size**2 * lamp(light.kelvin)
-    transform = mi.ScalarTransform4f
-    facing = transform().look_at(light.position.tolist(), [0, 0, 0.05], [0.1, 0.2, 1])
-    around = paint_sky(light.room) if light.sky else paint_room(light.room)
-    lamp_shape = {
-        "type": "rectangle",
-        "to_world": facing @ transform().scale([light.size / 2] * 3),
-        "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance.tolist()}},
-    }
-    room = {
-        "type": "envmap",
-        "bitmap": mi.Bitmap((around * light.ambient * 0.45).astype(np.float32)),
-        "to_world": transform().rotate([1, 0, 0], 90),
-    }
-    return {"lamp": lamp_shape, "room": room} if light.lit else {"room": room}
-
-
-def make_sensor(
-    mi: ModuleType,
-    view: View,
-    size: int,
-    spp: int,
-    sampler: Mapping[str, Any],
-    lens: dict[str, Any] | None = None,
-    crop: dict[str, int] | None = None,
-) -> Any:
-    """Return a camera: a pinhole, or a thin lens by its options; crop: of its film, by pixels."""
-    origin, target, up = (v.tolist() for v in (view.origin, view.target, view.up))
-    return mi.load_dict(
-        {
-            "type": "thinlens" if lens else "perspective",
-            **(lens or {}),
-            "fov": view.fov,
-            "near_clip": _NEAR,
-            "far_clip": 100.0,
-            "to_world": mi.ScalarTransform4f().look_at(origin, target, up),
-            "sampler": {**sampler, "sample_count": spp},
-            "film": {
-                "type": "hdrfilm",
-                "width": size,
-                "height": size,
-                "pixel_format": "rgb",
-                "rfilter": {"type": "box"},
-                **(crop or {}),
-            },
-        }
-    )
-
-
-def trace(mi: ModuleType, loaded: Any, sensor: Any, spp: int, seed: int, integrator: Any) -> Floats:
-    """Return what an integrator makes of a scene, (H, W, channels)."""
-    picture = mi.render(loaded, sensor=sensor, integrator=integrator, spp=spp, seed=seed)
-    return np.array(picture, np.float64)

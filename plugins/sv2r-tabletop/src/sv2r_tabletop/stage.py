@@ -203,3 +203,18 @@ def standing(placed: Placed, at: Floats, degrees: float) -> Placed:
     """Return a thing turned about the vertical, its foot at a point (3,) of the ground."""
     there = turned(placed, about_z(np.radians(degrees)), foot(placed))
     return replace(there, offset=there.offset + at - foot(there), on=None)
+
+
+def over_the_gap(one: Placed, other: Placed) -> tuple[Floats, float] | None:
+    """Return the level way (3,) from a thing to another, and how much longer it is to reach it.
+
+    None where one is above the other. It reaches a third into the other.
+    """
+    way = (other.ball[0] - one.ball[0]) * [1, 1, 0]
+    away = float(np.hypot(*way[:2]))
+    if away < 1e-4:
+        return None
+    way = way / away
+    own, its = one.points @ way, other.points @ way
+    goal = np.min(its) + 0.3 * np.ptp(its)
+    return way, max(float((goal - np.min(own)) / np.ptp(own)), 1.0)

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sv2r_tabletop.colour import srgb
-from sv2r_tabletop.materials import painted
-from sv2r_tabletop.meshes import Floats
-from sv2r_tabletop.render import (
+from sv2r_tabletop.describe import (
     MIDDLE,
     describe_flat,
     describe_grouped,
@@ -21,11 +19,11 @@ from sv2r_tabletop.render import (
     make_sensor,
     make_shape,
     mitsuba,
-    render_parts,
-    render_quickly,
-    render_synthetic,
     trace,
 )
+from sv2r_tabletop.materials import painted
+from sv2r_tabletop.meshes import Floats
+from sv2r_tabletop.render import render_parts, render_quickly, render_synthetic
 from sv2r_tabletop.scene import Scene, stream
 
 Picture = NDArray[np.uint8]
