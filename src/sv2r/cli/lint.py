@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
 from sv2r.errors import ConfigError
 from sv2r.plugin.hookspecs import hookimpl
@@ -101,7 +102,7 @@ def lint(
         click.echo(json.dumps(_as_data(name, opened, report), ensure_ascii=False))
     else:
         for line in lines(name, opened, report):
-            click.echo(line)
+            click.echo(plain(line))
     return report.exit_code
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.cli.options import OnceCommand
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.report import EMBEDDED
@@ -42,7 +43,7 @@ def report(output: Path, embedded: int, source: Path | None) -> None:
     with watching("reading labels") as watch:
         path = write_report(output, source=source, embedded=embedded, watch=watch, say=notes.append)
     for note in notes:
-        click.echo(f"note        {note}", err=True)
+        click.echo(plain(f"note        {note}"), err=True)
     size = path.stat().st_size / 1e6
     click.echo(f"{path}  ({size:.1f} MB)")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.cli.options import OnceCommand
 from sv2r.plugin.hookspecs import hookimpl
 
@@ -60,7 +61,7 @@ def verify(
         click.echo(json.dumps(_plain(found), ensure_ascii=False))
     else:
         for line in lines(found):
-            click.echo(line)
+            click.echo(plain(line))
     return found.exit_code
 
 

@@ -11,6 +11,7 @@ from sv2r.config.sections import ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.errors import ConfigError
 from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
+from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml
 
 # The name of the layer that no file is behind.
@@ -104,6 +105,11 @@ def _by_name(layer: str, section: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, Mapping):
+        for name, options in value.items():
+            if options is not None and not isinstance(options, Mapping):
+                raise ConfigError(
+                    f"{layer}: {section}.{name} needs a mapping of its options, not {options!r}"
+                )
         return {str(name): dict(options or {}) for name, options in value.items()}
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return {item: {} for item in value}
@@ -129,7 +135,7 @@ def _preset_layers(registry: Registry, name: str, seen: tuple[str, ...]) -> list
 
 def _file_layers(registry: Registry, path: Path, seen: tuple[str, ...]) -> list[Layer]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: {str(error.strerror).lower()}; give a config file") from None
     except UnicodeDecodeError:

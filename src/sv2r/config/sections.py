@@ -9,13 +9,17 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, whole
 from sv2r.plugin.registry import Kind
 
 Step = Literal["undo", "retry", "restore", "reject", "keep"]
 CELL = 8  # px: the side of a latent cell of the usual VAEs
 # What every sample can fill in; attributes and `vary` names come on top.
 FIELDS = ("categories", "count")
+
+
+# Far more pictures than any device makes at a time.
+_LARGEST_BATCH = 4096
 
 
 class PromptOptions(Options):
@@ -163,7 +167,7 @@ class JobOptions(Options):
     input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
     output: Path = Field(description="The folder to write to; outside of the input.")
     seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
-    variants: int = Field(1, ge=1, description="Pictures to make per source.")
+    variants: int = Field(1, ge=1, le=10_000, description="Pictures to make per source.")
     batch_size: int | Literal["auto"] = Field(
         "auto",
         description="Pictures per batch, 1 or more, or auto: what the device does fastest. Another "
@@ -176,7 +180,8 @@ class JobOptions(Options):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="What models compute in; auto: bfloat16 or float16 on a GPU, else float32.",
+        description="What models compute in; auto: on a GPU the half precision that suits the "
+        "model (float16 for Stable Diffusion 1.x, 2.x and XL, else bfloat16), else float32.",
     )
     limit: int | None = Field(None, ge=1, description="Convert the first LIMIT samples alone.")
     only: tuple[str, ...] = Field(
@@ -194,12 +199,14 @@ class JobOptions(Options):
     @classmethod
     def _number_or_auto(cls, value: object) -> object:
         text = str(value)
-        if text == "auto" or (text.isdecimal() and int(text) >= 1):
-            return value if text == "auto" else int(text)
-        raise ValueError(f"must be a number of 1 or more, or auto, not {text!r}")
+        if text == "auto":
+            return text
+        if text.isdecimal() and len(text) <= 6 and 1 <= int(text) <= _LARGEST_BATCH:
+            return int(text)
+        raise ValueError(f"must be a number from 1 to {_LARGEST_BATCH}, or auto, not {text[:40]!r}")
 
     @field_validator("input", "output")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         # A run.yaml must mean the same folders wherever it is read.
-        return value.expanduser().absolute()
+        return whole(value)

@@ -230,7 +230,7 @@ def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[
 
 def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     """Return why a file has no place in an output, or None."""
-    if place.name.startswith(TEMPORARY):
+    if place.name.startswith(TEMPORARY) and place.as_posix() not in explained:
         return "left over from a killed run; delete it"
     if place.parts[0] == FOLDER:
         own = len(place.parts) == 2 and place.name in _OWN

@@ -19,11 +19,11 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from sv2r.config.sections import JobOptions
+from sv2r.devices import free_memory, is_out_of_memory
 from sv2r.errors import ConfigError, SampleError
 from sv2r.types import Batch, Record, Refusal, Task
 from sv2r.worker.batch_size import SIZES, pick_batch_size
 from sv2r.worker.life import Draw, Life, Made
-from sv2r.worker.out_of_memory import free_memory, is_out_of_memory
 from sv2r.worker.parts import Parts
 from sv2r.worker.threads import share_cores, work_ahead
 
@@ -103,7 +103,9 @@ class Batcher:
 
     def _add(self, one: _Waiting, writing: ThreadPoolExecutor) -> Iterator[Record]:
         """Put a draw into its bucket; run a full bucket, or the oldest when many wait."""
-        self.batch_size = self.batch_size or self._find_batch_size(one.draw)
+        if not self.batch_size:
+            self.batch_size = self._find_batch_size(one.draw)
+        self._parts.compile()
         self._put(one)
         while (key := self._ready()) is not None:
             self._run_batch(self._take(key), writing)
@@ -140,18 +142,29 @@ class Batcher:
     def _run_batch(self, batch: list[_Waiting], writing: ThreadPoolExecutor) -> None:
         """Draw what lives of one bucket wait for, and let them go on."""
         start = time.monotonic()
-        try:
-            images = self._translate([one.draw for one in batch])
-        except Exception as error:  # whatever a translator raises, its pictures fail
-            if is_out_of_memory(error) and self._fits_less(batch):
-                return
-            images = [Refusal(str(error), failed=True)] * len(batch)
+        images = self._images(batch)
+        if images is None:
+            free_memory()  # not sooner: an error's frames hold the batch
+            return
         self._made = True
         settings = {**self._parts.settings(), "batch_size": self.batch_size}
         seconds = (time.monotonic() - start) / len(batch)
         for one, image in zip(batch, images, strict=True):
             made = Made(image, settings, seconds)
             self._behind.append(writing.submit(_go_on, one.life, made))
+
+    def _images(self, batch: list[_Waiting]) -> Sequence[Tensor | Refusal] | None:
+        """Return what came of a batch's draws; None where it did not fit in memory.
+
+        Raises:
+            ConfigError: not even the first picture fits by itself.
+        """
+        try:
+            return self._translate([one.draw for one in batch])
+        except Exception as error:  # whatever a translator raises, its pictures fail
+            if is_out_of_memory(error) and self._fits_less(batch):
+                return None
+            return [Refusal(str(error), failed=True)] * len(batch)
 
     def _translate(self, draws: Sequence[Draw]) -> list[Tensor | Refusal]:
         """Return what the translator makes of a batch that is filled up to the fixed size."""
@@ -190,7 +203,6 @@ class Batcher:
                 return False
             raise _does_not_fit(batch[0].draw)
         self.batch_size //= 2
-        free_memory()
         key = self._bucket_of(batch[0].draw)
         waiting = self._buckets.pop(key, ())
         self._buckets = {key: deque([*batch, *waiting]), **self._buckets}

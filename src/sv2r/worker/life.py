@@ -217,6 +217,7 @@ def _record_of(subject: _Subject, draw: Draw, made: Made) -> Record:
         status="done",
         seed=draw.seed,
         prompt=prompt.text,
+        negative_prompt=prompt.negative or None,
         drawn=prompt.drawn,
         normalised=frame.normalised,
         settings=made.settings,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sv2r.config.resolve import Chosen, Config
+from sv2r.devices import beside_a_model, is_out_of_memory
 from sv2r.errors import ConfigError, PluginError
 from sv2r.plugin.guard import guard, guarded
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime, Writer
+from sv2r.plugin.specs import Buckets, Check, Compiles, Conditioner, Describes, Runtime, Writer
 from sv2r.types import Batch, Frame, Published, Refusal, Sample
-from sv2r.worker.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ class Parts:
     translate, publish: see `Translator` and `Writer`.
     bucket: which (height, width) can share a batch: those with equal keys.
     settings: what really ran, as JSON values, for the record.
+    compile: lets the translator compile its networks, now that the batch size is known.
     """
 
     conditioners: tuple[tuple[str, Conditioner], ...]
@@ -33,6 +35,7 @@ class Parts:
     settings: Callable[[], Mapping[str, Any]]
     checks: tuple[tuple[str, Check], ...]
     publish: Callable[[Sample, int, Tensor, Frame], Published]
+    compile: Callable[[], None]
 
 
 def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Writer) -> Parts:
@@ -55,17 +58,27 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Wr
 
     def settings() -> Mapping[str, Any]:
         own = translator.settings() if isinstance(translator, Describes) else {}
-        controls = {c.name: make.settings() for c, make in makers if isinstance(make, Describes)}
+        controls = {
+            chosen.name: chosen.options.model_dump(mode="json")
+            | dict(make.settings() if isinstance(make, Describes) else {})
+            for chosen, make in makers
+        }
         return {**own, **({"conditioners": controls} if controls else {})}
 
+    def compile_() -> None:
+        if isinstance(translator, Compiles):
+            translator.compile()
+
+    beside = partial(beside_a_model, runtime.device)
     bucket = translator.bucket if isinstance(translator, Buckets) else _by_size
     return Parts(
-        tuple((c.name, call(c, "conditioner", make)) for c, make in makers),
+        tuple((c.name, beside(call(c, "conditioner", make))) for c, make in makers),
         call(config.translator, "translator", translator),
         call(config.translator, "translator", bucket),
         call(config.translator, "translator", settings),
-        tuple((c.name, call(c, "check", check)) for c, check in checks),
+        tuple((c.name, beside(call(c, "check", check))) for c, check in checks),
         call(config.writer, "writer", writer.publish),
+        call(config.translator, "translator", compile_),
     )
 
 
