@@ -20,7 +20,10 @@ class StorageError(Sv2rError):
 
 
 # What plugins are asked to do before any picture can be made.
-_EARLY = ("import", "detect", "load", "controls", "objection", "preflight", "build")
+_EARLY = (
+    *("import", "detect", "load", "controls", "objection", "preflight", "build"),
+    *("target", "claims"),
+)
 
 
 class PluginError(Sv2rError):

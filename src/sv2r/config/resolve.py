@@ -6,6 +6,7 @@ Order, each over the one before: a field's default, the preset, the config file 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,10 @@ from sv2r.config.sections import (
     PromptOptions,
     SmallOptions,
 )
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin.options import Options, OptionsT, read_texts, validate_options
-from sv2r.plugin.registry import Kind, Registry
+from sv2r.plugin.registry import Entry, Kind, Registry
+from sv2r.types import Match
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
 # fast, not what a picture looks like (but for the last bits).
@@ -250,7 +252,7 @@ def detect_loader(registry: Registry, root: Path) -> str:
     """Return the name of the loader that is surest of a folder; a tie is the user's to decide."""
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder with --input")
-    matches = {e.name: e.value.detect(root) for e in registry.of_kind("loader")}
+    matches = {entry.name: _match(entry, root) for entry in registry.of_kind("loader")}
     best = max((m.confidence for m in matches.values()), default=0.0)
     winners = [name for name, match in matches.items() if match.confidence == best]
     reasons = "; ".join(
@@ -264,3 +266,15 @@ def detect_loader(registry: Registry, root: Path) -> str:
             f"{root}: {' and '.join(winners)} fit alike ({reasons}); choose with --loader"
         )
     return winners[0]
+
+
+def _match(entry: Entry, root: Path) -> Match:
+    """Return how sure a loader is of a folder; one that fails is told of and is not sure at all."""
+    try:
+        match: Match = entry.value.detect(root)
+        if not isinstance(match, Match):
+            raise PluginError(str(entry), "detect", f"returned {type(match).__name__}, not Match")
+    except Sv2rError as error:
+        logging.getLogger("sv2r").warning("warning     %s", error)
+        return Match(0.0, str(error))
+    return match

@@ -162,7 +162,7 @@ PLAIN: Mapping[str, type[Options]] = {
 
 
 class JobOptions(Options):
-    """What a job needs beside its components."""
+    """What a job needs besides its components."""
 
     input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
     output: Path = Field(description="The folder to write to; outside of the input.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sv2r.config.resolve import Config, difference, identity_of
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
@@ -98,7 +98,7 @@ def _nothing_left_if_refused(output: Path) -> Iterator[None]:
     before = output.exists()
     try:
         yield
-    except ConfigError:
+    except (ConfigError, PluginError):
         made = {path.name for path in output.iterdir()} if output.is_dir() else set()
         if not before and made <= {FOLDER}:
             shutil.rmtree(output, ignore_errors=True)
@@ -278,7 +278,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
 
 
 def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
-    """Write all records; return the label files copied beside the pictures, and the instances."""
+    """Write all records; return the label files copied next to the pictures, and the instances."""
     copied = instances = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from copy import copy
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
@@ -29,9 +29,40 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-@contextmanager
-def guard(owner: object, stage: str) -> Iterator[None]:
-    """Run a block of a plugin's code.
+# What a plugin's code may raise: what it has to tell the user, and what is not its own.
+_PASSING = (Sv2rError, KeyboardInterrupt, GeneratorExit)
+
+
+class Guard:
+    """See `guard`; a class, since each picture enters several."""
+
+    __slots__ = ("_owner", "_passing", "_prints", "_stage")
+
+    def __init__(
+        self,
+        owner: object,
+        stage: str,
+        *,
+        prints: bool = False,
+        passing: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self._owner, self._stage, self._prints, self._passing = owner, stage, prints, passing
+
+    def __enter__(self) -> None:
+        if not self._prints:
+            _stdout.turn()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if not self._prints:
+            _stdout.turn_back()
+        if error is not None and not isinstance(error, (*_PASSING, *self._passing)):
+            raise PluginError(str(self._owner), self._stage, one_line(error)) from error
+
+
+def guard(owner: object, stage: str) -> Guard:
+    """Return what a block of a plugin's code is run in.
 
     owner: whose code it is; its str() names the plugin and its distribution.
     stage: what the plugin is asked to do ("import", "build", "call", "publish" ...).
@@ -39,19 +70,7 @@ def guard(owner: object, stage: str) -> Iterator[None]:
     Raises:
         PluginError: the block raised something that is no `Sv2rError` and no Ctrl-C.
     """
-    with _printing_to_stderr, _named(owner, stage):
-        yield
-
-
-@contextmanager
-def _named(owner: object, stage: str, *passing: type[BaseException]) -> Iterator[None]:
-    through: tuple[type[BaseException], ...] = (Sv2rError, KeyboardInterrupt, GeneratorExit)
-    try:
-        yield
-    except (*through, *passing):
-        raise
-    except BaseException as error:
-        raise PluginError(str(owner), stage, one_line(error)) from error
+    return Guard(owner, stage)
 
 
 def guarded(owner: object, stage: str, call: Callable[P, R]) -> Callable[P, R]:
@@ -100,7 +119,7 @@ def guard_command(owner: object, command: click.Command) -> click.Command:
         method = getattr(type(command), name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with _named(owner, "command", *passing):
+            with Guard(owner, "command", prints=True, passing=passing):
                 return method(shell, *args, **kwargs)
 
         return call
@@ -119,46 +138,44 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}".rstrip(": ")
 
 
-class _PrintingToStderr:
-    """While anyone is inside, stdout leads to stderr: for Python, for libraries in C, for children.
+class _Stdout:
+    """While it is turned, stdout leads to stderr: for Python, for libraries in C, for children.
 
-    stdout belongs to the process, not to a thread. So it is turned once, by the first who comes in
+    stdout belongs to the process, not to a thread. So it is turned once, by the first who comes
     from any thread, and turned back by the last who leaves.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._stdout: TextIO | None = None
+        self._stream: TextIO | None = None
         self._descriptor: int | None = None
 
-    def __enter__(self) -> None:
+    def turn(self) -> None:
+        """Let stdout lead to stderr until `turn_back` was called as often as this."""
         with self._lock:
             self._inside += 1
-            if self._inside == 1:
-                self._turn()
+            if self._inside > 1:
+                return
+            _flush(sys.stdout)
+            self._stream, sys.stdout = sys.stdout, sys.stderr
+            with suppress(OSError):  # one of the two is closed
+                self._descriptor = os.dup(1)
+                os.dup2(2, 1)
 
-    def __exit__(self, *_: object) -> None:
+    def turn_back(self) -> None:
+        """Undo a `turn`."""
         with self._lock:
             self._inside -= 1
-            if self._inside == 0:
-                self._turn_back()
-
-    def _turn(self) -> None:
-        _flush(sys.stdout)
-        self._stdout, sys.stdout = sys.stdout, sys.stderr
-        with suppress(OSError):  # one of the two is closed
-            self._descriptor = os.dup(1)
-            os.dup2(2, 1)
-
-    def _turn_back(self) -> None:
-        if self._stdout is not None:
-            _flush(self._stdout)
-            sys.stdout, self._stdout = self._stdout, None
-        if self._descriptor is not None:
-            os.dup2(self._descriptor, 1)
-            os.close(self._descriptor)
-            self._descriptor = None
+            if self._inside:
+                return
+            _flush(sys.stdout)
+            if self._stream is not None:
+                sys.stdout, self._stream = self._stream, None
+            if self._descriptor is not None:
+                os.dup2(self._descriptor, 1)
+                os.close(self._descriptor)
+                self._descriptor = None
 
 
 def _flush(stream: TextIO | None) -> None:
@@ -167,4 +184,4 @@ def _flush(stream: TextIO | None) -> None:
             stream.flush()
 
 
-_printing_to_stderr = _PrintingToStderr()
+_stdout = _Stdout()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin import hookspecs
 from sv2r.plugin.discovery import GROUP, InstalledPlugin, Owner, Unwanted, find_plugins
 from sv2r.plugin.guard import guard, one_line
+from sv2r.plugin.guarded import guard_spec
 from sv2r.plugin.options import Options, nearest
 from sv2r.plugin.specs import (
     AnySpec,
@@ -262,7 +263,8 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
     except PydanticUserError as error:
         what = error.message.partition("\n")[0]
         raise _Refused("type", f"{kind} '{item.name}': options: {what}") from error
-    return Entry(kind, _good_name(kind, item.name), owner, item)
+    entry = Entry(kind, _good_name(kind, item.name), owner, item)
+    return replace(entry, value=guard_spec(entry, item))
 
 
 def _preset_entry(owner: Owner, item: Any) -> Entry:

@@ -77,7 +77,7 @@ def restore(
 ) -> Verdict:
     """Return the verdict on the picture with its damaged instances' pixels from the source.
 
-    What is taken beside them goes as far as the damage was seen to go; where that does not fix
+    What is taken next to them goes as far as the damage was seen to go; where that does not fix
     all, twice as far once more, with whatever the first seam did not fix.
     """
     if "restore" not in options.steps or not verdict.damaged:

@@ -1,4 +1,4 @@
-"""The components of a job, built for one device; each call of them is guarded."""
+"""The components of a job, built for one device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from sv2r.config.resolve import Chosen, Config
 from sv2r.devices import beside_a_model, is_out_of_memory
 from sv2r.errors import ConfigError, PluginError
-from sv2r.plugin.guard import guard, guarded
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Buckets, Check, Compiles, Conditioner, Describes, Runtime, Writer
 from sv2r.types import Batch, Frame, Published, Refusal, Sample
@@ -42,19 +41,15 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Wr
     """Return the job's components, models loaded, around a writer that is built already.
 
     Raises:
-        ConfigError: a component cannot be built: names it and its distribution.
+        PluginError: a component cannot be built: names it and its distribution.
+        ConfigError: it does not fit in memory.
     """
 
     def build(chosen: Chosen) -> Any:
         return _build(registry, chosen, runtime)
 
-    def call(chosen: Chosen, stage: str, work: Any) -> Any:
-        owner = registry.entry(chosen.kind, chosen.name).owner
-        return guarded(owner, f"{stage} '{chosen.name}'", work)
-
     makers = [(chosen, build(chosen)) for chosen in config.conditioners]
     translator = build(config.translator)
-    checks = [(chosen, build(chosen)) for chosen in config.checks]
 
     def settings() -> Mapping[str, Any]:
         own = translator.settings() if isinstance(translator, Describes) else {}
@@ -70,15 +65,14 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Wr
             translator.compile()
 
     beside = partial(beside_a_model, runtime.device)
-    bucket = translator.bucket if isinstance(translator, Buckets) else _by_size
     return Parts(
-        tuple((c.name, beside(call(c, "conditioner", make))) for c, make in makers),
-        call(config.translator, "translator", translator),
-        call(config.translator, "translator", bucket),
-        call(config.translator, "translator", settings),
-        tuple((c.name, beside(call(c, "check", check))) for c, check in checks),
-        call(config.writer, "writer", writer.publish),
-        call(config.translator, "translator", compile_),
+        tuple((chosen.name, beside(make)) for chosen, make in makers),
+        translator,
+        translator.bucket if isinstance(translator, Buckets) else _by_size,
+        settings,
+        tuple((chosen.name, beside(build(chosen))) for chosen in config.checks),
+        writer.publish,
+        compile_,
     )
 
 
@@ -87,13 +81,11 @@ def _by_size(height: int, width: int) -> Hashable:
 
 
 def _build(registry: Registry, chosen: Chosen, runtime: Runtime) -> Any:
-    entry = registry.entry(chosen.kind, chosen.name)
-    what = f"{chosen.kind} '{chosen.name}'"
     try:
-        with guard(entry.owner, f"build of {what}"):
-            return entry.value.build(chosen.options, runtime)
+        return registry.spec(chosen.kind, chosen.name).build(chosen.options, runtime)
     except PluginError as error:
-        if is_out_of_memory(error):
-            fix = "choose a smaller model, --translator.offload, or another --device"
-            raise ConfigError(f"{what}: out of memory on {runtime.device}; {fix}") from error
-        raise ConfigError(f"{what} from plugin {entry.owner} failed: {error.error}") from error
+        if not is_out_of_memory(error):
+            raise
+        fix = "choose a smaller model, --translator.offload, or another --device"
+        what = f"{chosen.kind} '{chosen.name}'"
+        raise ConfigError(f"{what}: out of memory on {runtime.device}; {fix}") from error
