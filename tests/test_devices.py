@@ -14,12 +14,12 @@ import torch
 
 from sv2r import devices
 from sv2r.devices import (
-    beside_a_model,
     fix_algorithms,
     has_bfloat16,
     is_out_of_memory,
     own_stream,
     settle_waiting,
+    sharing_a_device,
     unless_full,
 )
 from sv2r.diffusion.bits import repeatable
@@ -153,7 +153,7 @@ print(os.environ.get("OMP_WAIT_POLICY"), "torch" in sys.modules)
     assert ran.stdout.split()[0] == "PASSIVE"
 
 
-def test_what_runs_beside_a_model_is_done_again_by_itself_where_memory_is_full() -> None:
+def test_what_runs_sharing_a_device_is_done_again_by_itself_where_memory_is_full() -> None:
     calls: list[int] = []
 
     def check(value: int) -> int:
@@ -162,7 +162,7 @@ def test_what_runs_beside_a_model_is_done_again_by_itself_where_memory_is_full()
             raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
         return value + 1
 
-    assert beside_a_model("cpu", check)(4) == 5
+    assert sharing_a_device("cpu", check)(4) == 5
     assert calls == [4, 4]
 
 
@@ -171,7 +171,7 @@ def test_what_never_fits_says_so() -> None:
         raise torch.OutOfMemoryError("out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        beside_a_model("cpu", check)()
+        sharing_a_device("cpu", check)()
 
 
 def test_each_thread_has_a_stream_of_its_own() -> None:

@@ -20,7 +20,7 @@ ResultT = TypeVar("ResultT")
 _AMPERE = 8
 # The share of the cores that may be busy with other work before threads that wait should sleep.
 _BUSY = 0.25
-# What the libraries under torch say for want of memory, beside torch's own error.
+# What the libraries under torch say for want of memory, besides torch's own error.
 _FULL = (
     "can't allocate memory",
     "not enough memory",
@@ -34,7 +34,7 @@ _FULL = (
     "Unable to find a valid cuDNN algorithm",
 )
 _streams = threading.local()
-# Held by who does again what did not fit beside others.
+# Held by who does again what did not fit next to others.
 _alone = threading.Lock()
 
 
@@ -132,7 +132,7 @@ def _stream(device: str) -> torch.cuda.Stream:
     return streams[device]
 
 
-def beside_a_model(device: str, work: Callable[Params, ResultT]) -> Callable[Params, ResultT]:
+def sharing_a_device(device: str, work: Callable[Params, ResultT]) -> Callable[Params, ResultT]:
     """Return a conditioner's or a check's work, such that it lives on a device with the model.
 
     It has a stream of its own, and where memory is full it is done again: with what nobody uses

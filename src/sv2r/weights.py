@@ -65,7 +65,7 @@ def refuse_pickles_alone(folder: Path, named: str, part: str = "") -> None:
 
 
 def require_plain_shards(folder: Path, named: str, part: str = "") -> None:
-    """Raise ConfigError where an index names a file that is not a .safetensors file beside it.
+    """Raise ConfigError where an index names a file that is not a .safetensors file next to it.
 
     diffusers and transformers read what an index names, a pickle too.
     """
@@ -80,7 +80,7 @@ def require_plain_shards(folder: Path, named: str, part: str = "") -> None:
             if path.suffix != ".safetensors" or path.parent != folder or "\\" in name:
                 raise ConfigError(
                     f"{named}: {part}{index.name} names {name}, which is no .safetensors file "
-                    f"beside it; copy the model again"
+                    f"next to it; copy the model again"
                 )
 
 

@@ -214,7 +214,7 @@ def test_an_index_that_names_a_file_elsewhere(model: Path, name: str) -> None:
     shard(model / "unet", SHARDS)
     index = next((model / "unet").glob("*.index.json"))
     index.write_text(index.read_text().replace(SHARDS[1], json.dumps(name)[1:-1]))
-    assert "which is no .safetensors file beside it" in refusal(sdedit, {"model": str(model)})
+    assert "which is no .safetensors file next to it" in refusal(sdedit, {"model": str(model)})
 
 
 @pytest.mark.parametrize("text", ["[]", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}', "{", ""])

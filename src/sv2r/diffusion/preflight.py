@@ -163,7 +163,7 @@ def _require_safety_checker(source: Source) -> None:
 def require_core(source: Source, pipeline: str) -> None:
     """Raise ConfigError where a model's networks are for another call than that pipeline's.
 
-    A class in model_index.json is only a name: a UNet for inpainting, a picture beside the latents
+    A class in model_index.json is only a name: a UNet for inpainting, a picture next to the latents
     or depth takes more channels, whatever the class is called.
     """
     latents = source.configs.get("vae", {}).get("latent_channels")
@@ -174,7 +174,7 @@ def require_core(source: Source, pipeline: str) -> None:
     if wanted and channels and channels != wanted:
         raise ConfigError(
             f"{source.option} {source.asked}: its {_CORES[core]} takes {channels} channels, not "
-            f"{wanted}, which is for inpainting, depth or another picture beside the latents; "
+            f"{wanted}, which is for inpainting, depth or another picture next to the latents; "
             f"choose a plain model of that kind"
         )
     if family is not None and family.name == "stable-diffusion":

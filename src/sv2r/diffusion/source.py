@@ -72,12 +72,12 @@ class Source:
 
     def weight_files(self) -> list[Path]:
         """Return the safetensors files of the chosen variant, sorted by path."""
-        parts = self.parts if self.file is None else self.beside_file()
+        parts = self.parts if self.file is None else self.next_to_file()
         folders = [self.folder / part for part in parts]
         files = sorted(path for folder in folders for path in weight_files(folder, self.variant))
         return files if self.file is None else [self.file, *files]
 
-    def beside_file(self) -> tuple[str, ...]:
+    def next_to_file(self) -> tuple[str, ...]:
         """Return the parts that diffusers reads from the folder where the file lacks them."""
         return tuple(part for part in self.parts if self.components[part][0] == "transformers")
 
@@ -212,7 +212,7 @@ def require_whole(source: Source) -> None:
     for part in source.parts:
         require_plain_shards(source.folder / part, named, f"{part}/" if part else "")
     if source.file is not None:
-        for part in source.beside_file():
+        for part in source.next_to_file():
             refuse_pickles_alone(source.folder / part, named, f"{part}/")
     if source.file is not None or source.remote:
         return

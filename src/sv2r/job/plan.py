@@ -157,7 +157,7 @@ def _without_clashes(
 
 
 def _images_of(dataset: Dataset) -> dict[str, str]:
-    """Return the id of each picture by its file, where samples have channels beside it."""
+    """Return the id of each picture by its file, where samples have channels."""
     images: dict[str, str] = {}
     for number, id_ in enumerate(dataset.ids):
         with suppress(SampleError):  # it fails by itself, with its reason, when it is read

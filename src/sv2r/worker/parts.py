@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sv2r.config.resolve import Chosen, Config
-from sv2r.devices import beside_a_model, is_out_of_memory
+from sv2r.devices import is_out_of_memory, sharing_a_device
 from sv2r.errors import ConfigError, PluginError
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Buckets, Check, Compiles, Conditioner, Describes, Runtime, Writer
@@ -64,13 +64,13 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Wr
         if isinstance(translator, Compiles):
             translator.compile()
 
-    beside = partial(beside_a_model, runtime.device)
+    share = partial(sharing_a_device, runtime.device)
     return Parts(
-        tuple((chosen.name, beside(make)) for chosen, make in makers),
+        tuple((chosen.name, share(make)) for chosen, make in makers),
         translator,
         translator.bucket if isinstance(translator, Buckets) else _by_size,
         settings,
-        tuple((chosen.name, beside(build(chosen))) for chosen in config.checks),
+        tuple((chosen.name, share(build(chosen))) for chosen in config.checks),
         writer.publish,
         compile_,
     )
