@@ -42,7 +42,7 @@ def convert(
     \b
       sv2r convert --translator controlnet --conditioner canny --help
 
-    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing was started, 130 interrupted.
+    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing started, 130 interrupted.
     """  # noqa: D301
     from sv2r.cli.progress import watcher
     from sv2r.conversion import convert as run
