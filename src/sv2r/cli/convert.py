@@ -36,14 +36,14 @@ def convert(
 ) -> int:
     """Convert a labelled dataset: realistic pictures out, labels untouched.
 
-    Only INPUT is read and only OUTPUT is written. The same command again goes on where an earlier
-    run stopped. Options of plugins have a dot in them, such as --translator.strength: name the
-    plugins with --help to see theirs, as in
+    Only INPUT is read and only OUTPUT is written. The same command again continues a run that was
+    stopped. Plugins' options have a dot in them, such as --translator.strength; name the plugins
+    with --help to see their options:
 
     \b
       sv2r convert --translator controlnet --conditioner canny --help
 
-    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing was begun, 130 interrupted.
+    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing started, 130 interrupted.
     """  # noqa: D301
     from sv2r.cli.progress import watcher
     from sv2r.conversion import convert as run

@@ -40,7 +40,7 @@ class _LintCommand(ModelCommand):
 
         if not name.startswith("--loader."):
             if "." in name:
-                return f"no option {name}; lint reads --loader.… alone"
+                return f"no option {name}; lint takes only --loader.… options"
             return super().unknown(ctx, name)
         registry = ctx.obj.registry
         loader = _loader_named(ctx.obj)
@@ -53,8 +53,8 @@ class _LintCommand(ModelCommand):
 
 @click.command(cls=_LintCommand, no_args_is_help=True)
 @click.argument("dataset", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("--loader", metavar="NAME", help="The dataset's format; found out if left out.")
-@click.option("--limit", type=click.IntRange(min=1), help="Look at the first LIMIT samples alone.")
+@click.option("--loader", metavar="NAME", help="The dataset's format; detected by default.")
+@click.option("--limit", type=click.IntRange(min=1), help="Check only the first LIMIT samples.")
 @click.option("--all", "all_of_them", is_flag=True, help="List every finding, not the first few.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
@@ -68,16 +68,16 @@ def lint(
     as_json: bool,
     **values: Any,
 ) -> int:
-    """Look at the labels of the dataset in INPUT before GPU hours are spent on its pictures.
+    """Check the labels of the dataset in INPUT before you spend GPU hours on it.
 
-    What is empty, incomplete, out of the picture, there twice, too small or cannot be seen; what
-    there is of each category and size; and which options suit the dataset. Nothing is written.
-    Options of a loader have a dot in them: name it with --help to see them, as in
+    Lists labels that are empty, incomplete, out of the picture, duplicated, too small or invisible;
+    counts categories and sizes; and advises options for the dataset. Nothing is written. A loader's
+    options have a dot in them; name the loader with --help to see them:
 
     \b
       sv2r lint --loader coco --help
 
-    Exit code: 0 nothing is wrong (there may be remarks), 1 something is, 2 INPUT cannot be read.
+    Exit code: 0 no errors (remarks are allowed), 1 errors, 2 INPUT cannot be read.
     """  # noqa: D301
     from sv2r.cli.progress import watching
     from sv2r.lint.findings import LintOptions
