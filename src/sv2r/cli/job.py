@@ -26,7 +26,7 @@ _SHORT = {("prompt", "template"): "--prompt", ("damage", "steps"): "--on-damage"
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for, not yet held against the plugins."""
+    """What the command line asks for, not yet checked against the plugins."""
 
     registry: Registry
     layers: tuple[Layer, ...]

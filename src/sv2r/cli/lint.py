@@ -1,4 +1,4 @@
-"""`sv2r lint`: look at a dataset's labels before GPU hours are spent on its pictures."""
+"""`sv2r lint`: check a dataset's labels before you spend GPU hours on it."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def main() -> None:
 
 
 def run_command(command: click.Command) -> int:
-    """Return a command's exit code; a user's mistake is one line on stderr, never a traceback."""
+    """Return a command's exit code; a user's mistake is one line on stderr, without a traceback."""
     settle_waiting()
     write_any_text()
     # Pydantic looks for plugins of its own in the metadata of all that is installed, which takes

@@ -14,7 +14,7 @@ from sv2r.plugin.registry import Kind
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
 CELL = 8  # px: the side of a latent cell of the usual VAEs
-# What every sample can fill in; attributes and `vary` names come on top.
+# Fields that every sample has; attributes and `vary` names are added.
 FIELDS = ("categories", "count")
 
 
@@ -161,9 +161,9 @@ class SmallOptions(Options):
 # Sections that hold one component, and those that hold several by name.
 ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
 SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
-# The checks that run where nobody names any.
+# The checks that run by default.
 CHECKS = ("sanity", "shift", "survival", "invention", "background")
-# Sections that are no component.
+# Sections that are not components.
 PLAIN: Mapping[str, type[Options]] = {
     "prompt": PromptOptions,
     "damage": DamageOptions,

@@ -1,4 +1,4 @@
-"""Which pictures are still to be made, and what stands in the way, before any model loads."""
+"""Plans which pictures are still to be made, and finds obstacles, before any model loads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Plan:
 
 
 def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal | None) -> Plan:
-    """Return what is to be done for the selected samples."""
+    """Return the plan for the selected samples."""
     problems = list(_problem_records(config, dataset))
     settled = journal.settled() if journal else set()
     variants = range(config.job.variants)

@@ -32,7 +32,7 @@ from sv2r.worker.work import LocalWork, find_devices
 
 
 class Watcher(Protocol):
-    """Someone who looks on while a job runs."""
+    """Is informed while a job runs."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Everything is checked and planned; nothing has run."""
@@ -45,7 +45,7 @@ class Watcher(Protocol):
 
 
 class Silence:
-    """A watcher that keeps it to itself."""
+    """A watcher that shows nothing."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""A picture of pictures: before, after, and the labels' outlines on what came out."""
+"""A contact sheet: before, after, and the labels' outlines on the result."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Finished:
 def open_finished(output: Path, *, lenient: bool = False) -> Finished:
     """Return what an earlier job left in a folder.
 
-    lenient: take a run.yaml that cannot be read for an empty one.
+    lenient: treat a run.yaml that cannot be read as empty.
 
     Raises:
         ConfigError: the folder is no output of a job, or its run.yaml is not YAML.
@@ -83,7 +83,7 @@ def open_finished(output: Path, *, lenient: bool = False) -> Finished:
 def open_dataset(finished: Finished, registry: Registry, source: Path | None = None) -> Dataset:
     """Return the dataset that an output was made from.
 
-    source: where it lies now; by default where run.yaml says.
+    source: where it is now; by default where run.yaml says.
 
     Raises:
         ConfigError: it is not there any more, or cannot be opened.
@@ -105,7 +105,7 @@ def chosen(finished: Finished, registry: Registry, kind: Kind) -> tuple[Any, Any
     """Return the spec and the options of the component that run.yaml names.
 
     Raises:
-        ConfigError: no plugin has it, or it knows the options no more.
+        ConfigError: no plugin has it, or it no longer has these options.
     """
     values = dict(finished.section(kind))
     name = str(values.pop("name", ""))
@@ -122,7 +122,7 @@ def selected_ids(finished: Finished, dataset: Dataset) -> Iterator[str]:
 
 
 def read_records(path: Path, name: str) -> Iterator[Record]:
-    """Yield the records of a samples.jsonl; name is how errors call it.
+    """Yield the records of a samples.jsonl; name is what errors call it.
 
     Raises:
         ConfigError: it cannot be read, or a line of it is no record.

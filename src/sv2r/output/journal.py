@@ -1,4 +1,4 @@
-"""What became of every task, in one sqlite file that only the driver writes."""
+"""The result of every task, in one sqlite file that only the driver writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE INDEX IF NOT EXISTS by_status ON records (status, sample, variant);
 """
-# A killed run does again what these have not seen: the same pictures, bit for bit.
+# After a kill, records that were not committed are made again: the same pictures, bit for bit.
 _COMMIT_RECORDS = 64
 _COMMIT_SECONDS = 1.0
 
@@ -36,8 +36,8 @@ _COMMIT_SECONDS = 1.0
 class Journal:
     """The journal of one output folder, locked against a second run while it is open.
 
-    What a record says is there is on the disk before the record is: the folders of its files are
-    synced once for all records of a commit.
+    Files reach the disk before the records that name them: their folders are fsynced once for all
+    records of a commit.
     """
 
     def __init__(self, output: Path) -> None:
@@ -82,7 +82,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Commit what waits and let go of the folder."""
+        """Commit pending records and release the folder."""
         try:
             self.commit()
         finally:
@@ -105,13 +105,13 @@ class Journal:
             raise self._damaged(error) from None
 
     def keep(self, key: str, value: Any) -> None:
-        """Keep a value of the run at once."""
+        """Store a value of the run and commit."""
         text = json.dumps(value, sort_keys=True)
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
         self.commit()
 
     def add(self, record: Record) -> None:
-        """Keep a record in place of an earlier one of the same task; commits now and then."""
+        """Store a record, replacing an earlier one of the same task; commit now and then."""
         row = (record.sample, record.variant, record.status, to_json(record))
         self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
         for name in (record.output, *record.labels):
@@ -122,7 +122,7 @@ class Journal:
             self.commit()
 
     def commit(self) -> None:
-        """Put all that was added on disk."""
+        """Commit everything that was added."""
         if self._db.in_transaction:
             sync_folders(self._unsynced)
             self._unsynced.clear()

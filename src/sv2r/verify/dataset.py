@@ -1,4 +1,4 @@
-"""A finished dataset looked at again, from its files alone: nothing missing, extra or changed."""
+"""Checks a finished dataset from its files alone: nothing missing, extra or changed."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Verification:
-    """What a look at a finished dataset found.
+    """What the check of a finished dataset found.
 
     pictures: that their records call done. rejected, failed: records of pictures that were not
-    published. labels: label files with the bytes that they should have. labels_how: against what
-    they were held. scored: pictures that the checks saw again.
+    published. labels: label files with the bytes that they should have. labels_how: what
+    they were compared with. scored: pictures that the checks saw again.
     findings: what is wrong. notes: what could not be looked at, and why. fixed: what --fix did.
     """
 
@@ -167,7 +167,7 @@ def _open_inputs(
     try:
         labels = open_labels(finished, dataset, registry)
     except ConfigError as error:
-        notes.append(f"label files were not held against the input: {error}")
+        notes.append(f"label files were not compared with the input: {error}")
         return Inputs(finished.output, dataset, None, places, kept=kept)
     return Inputs(finished.output, dataset, labels, places, kept=kept)
 

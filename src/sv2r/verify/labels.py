@@ -1,4 +1,4 @@
-"""Label files of a finished output, held against the input's, byte for byte.
+"""Compares the label files of a finished output with the input's, byte for byte.
 
 What `mirror` carries over is looked for at its own path, without asking the writer. What another
 writer makes from the labels is made once more in a scratch folder, and must come out the same.

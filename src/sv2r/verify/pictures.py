@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the output is held against, as far as it is still there."""
+    """What the output is compared with, as far as it still exists."""
 
     output: Path
     dataset: Dataset | None

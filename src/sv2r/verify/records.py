@@ -1,4 +1,4 @@
-"""The records of a finished output: those of the journal, held against samples.jsonl."""
+"""The records of a finished output: those of the journal, compared with samples.jsonl."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _set_aside(folder: Path) -> Path | None:
 
 
 def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
-    """Note tasks as failed, with a reason each, so that the next run does them again."""
+    """Mark tasks as failed, each with a reason, so that the next run does them again."""
     with Journal(output) as journal:
         for (sample, variant), reason in sorted(tasks.items()):
             before = journal.record(sample, variant)
@@ -142,7 +142,7 @@ def against_settings(finished: Finished, records: Records) -> Iterator[Finding]:
 
 @contextmanager
 def no_run_at_work(finished: Finished) -> Iterator[None]:
-    """Hold the folder's lock with other readers, where there is one.
+    """Hold the folder's shared lock, if there is one.
 
     Raises:
         ConfigError: a run writes to the folder.

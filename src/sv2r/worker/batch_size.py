@@ -30,7 +30,7 @@ def pick_batch_size(
 
     It stops at the first size that does not fit and after two that were no faster: a batch that
     falls out of a CPU's cache, or a GPU that is busy already, does not get faster with more.
-    Each size runs twice; the second time counts, so that what happens once does not.
+    Each size runs twice; the second time counts, so that one-time costs do not count.
 
     make_batch: gives a batch of a size. candidates: ascending.
 
@@ -53,7 +53,7 @@ def pick_batch_size(
 
 
 def _seconds(translate: Callable[[Batch], Any], batch: Batch, clock: Callable[[], float]) -> float:
-    """Return how long a batch takes once everything that happens once has happened."""
+    """Return how long a batch takes after one-time costs."""
     translate(batch)
     start = clock()
     translate(batch)  # ends with the pictures on the CPU, so nothing is left in flight

@@ -1,4 +1,4 @@
-"""Runs lives in one process: begins them ahead, draws batch by batch, lets them go on behind.
+"""Runs pictures' lives in one process: starts them ahead, draws in batches, continues them after.
 
     tasks ─► lives begin (reading threads) ─► buckets of draws ─► translator
                  records ◄─ lives go on (writing threads) ◄─ what was made ─┘
@@ -40,7 +40,7 @@ _OPEN_BATCHES = 4
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A life that waits for its draw."""
+    """A life that is waiting for its draw."""
 
     life: Life
     draw: Draw
@@ -140,7 +140,7 @@ class Batcher:
         return taken
 
     def _run_batch(self, batch: list[_Waiting], writing: ThreadPoolExecutor) -> None:
-        """Draw what lives of one bucket wait for, and let them go on."""
+        """Draw what the lives of one bucket are waiting for, and continue them."""
         start = time.monotonic()
         images = self._images(batch)
         if images is None:
@@ -210,7 +210,7 @@ class Batcher:
         return True
 
     def _collect(self, limit: int) -> Iterator[Record]:
-        """Yield finished records in order until at most limit lives are going on.
+        """Yield finished records in order until at most limit lives are running.
 
         A life that wants another draw goes into its bucket instead.
         """
@@ -223,7 +223,7 @@ class Batcher:
 
 
 def _go_on(life: Life, made: Made | None = None) -> _Waiting | Record:
-    """Return a life at its next draw, or the record that it ended with."""
+    """Return a life at its next draw, or the record it ended with."""
     try:
         return _Waiting(life, next(life) if made is None else life.send(made))
     except StopIteration as end:
