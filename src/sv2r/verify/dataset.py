@@ -128,16 +128,23 @@ def _look(
     settings = against_settings(finished, records)
     findings = [*records.findings, *settings, *whole.findings]
     explained, labels, scored = set(whole.places), whole.equal, 0
+    others: Counter[str] = Counter()
     chosen = _with_turn(records.read(), wanted, counts["done"])
     for number, looked in enumerate(in_threads(partial(look_at, inputs), chosen), 1):
         findings += looked.findings
         explained |= looked.places
         labels += looked.labels
         scored += looked.scored
+        others.update(looked.others)
         if watch and (number % 50 == 0 or number == total):
             watch(number, total)
     findings += _not_recorded(inputs, finished, records)
     findings += _unexplained(finished.output, explained, inputs)
+    notes += [
+        f"{name}: another version of the check scored {count} of the {scored} pictures that were "
+        "scored again; those scores were not compared"
+        for name, count in sorted(others.items())
+    ]
     return Verification(
         finished.output,
         counts["done"],
