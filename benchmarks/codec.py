@@ -1,6 +1,6 @@
 """PNG as sv2r writes and reads it, against Pillow's default and OpenCV's.
 
-    uv run --with opencv-python-headless python benchmarks/codec.py [--json FILE]
+    uv run --with opencv-python-headless python -m benchmarks.codec [--json FILE]
 
 Pictures: one made here to be like a photograph (shapes, coloured noise, sensor noise; always the
 same), and real photographs where a folder of them is named or sample data is at hand.
@@ -17,14 +17,13 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from table import Row, median_seconds, parser, report
 
+from benchmarks.lib.photograph import Pixels, made_photograph
+from benchmarks.lib.table import Row, median_seconds, parser, report
 from sv2r.images.decode import read_picture
 from sv2r.images.encode import encode_picture
 
-Pixels = NDArray[np.uint8]
 Encode = Callable[[Pixels], bytes]
 
 _SIZES = (512, 1024)
@@ -127,27 +126,6 @@ def decode_times(pictures: Sequence[Pixels]) -> tuple[float, str, float]:
             ours.append(median_seconds(partial(read_picture, mine, mine.name)))
             pillow.append(median_seconds(partial(decode_pillow, theirs)))
     return 1000 * float(np.mean(ours)), "ms", 1000 * float(np.mean(pillow))
-
-
-def made_photograph(size: int) -> Pixels:
-    """Return a (size, size, 3) picture like a photograph: discs, texture, sensor noise."""
-    random = np.random.default_rng(20)
-    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
-    frequency[0, 0] = np.inf
-    spectrum = np.fft.rfft2(random.normal(size=(4, size, size))) / frequency**1.5
-    noise = np.fft.irfft2(spectrum, s=(size, size))
-    noise /= noise.std(axis=(1, 2), keepdims=True)
-    # Brightness varies more than colour. The exponent and the noise are chosen so that Pillow packs
-    # it about as far as it packs photographs of this size.
-    picture = 110 + 38 * noise[0] + 7 * noise[1:]
-    rows, columns = np.mgrid[:size, :size] / size
-    for _ in range(40):
-        y, x = random.random(2)
-        inside = np.hypot(rows - y, columns - x) < random.uniform(0.02, 0.12)
-        colour = random.uniform(30, 220, (3, 1))
-        picture[:, inside] = colour + 0.4 * (picture[:, inside] - 110)
-    picture += random.normal(0, 0.8, picture.shape)
-    return np.ascontiguousarray(picture.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def cropped_photographs(folder: Path, size: int) -> list[Pixels]:

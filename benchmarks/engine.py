@@ -1,6 +1,6 @@
 """The whole job with a translator that does nothing: its pace, its memory, and nothing left to do.
 
-    uv run python benchmarks/engine.py [--pictures N] [--samples N ...] [--json FILE]
+    uv run python -m benchmarks.engine [--pictures N] [--samples N ...] [--json FILE]
 
 The pace is held against decode and encode alone: `read_picture` and `encode_picture`, the very
 functions that the job calls, on the same files in a pool of as many threads as the job reads and
@@ -29,14 +29,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from codec import made_photograph
 from PIL import Image
-from table import Row, parser, report
+
+from benchmarks.lib.photograph import made_photograph
+from benchmarks.lib.table import Row, parser, report
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sv2r.job.opening import OpenJob
+    from sv2r.job.open import OpenJob
     from sv2r.job.plan import Plan
     from sv2r.job.summary import Summary
     from sv2r.plugin.registry import Registry
@@ -178,9 +179,9 @@ def in_process(work: Callable[..., T], *arguments: object) -> T:
 
 def decode_and_encode(source: Path) -> Figures:
     """Decode every picture and encode it again, in memory."""
+    from sv2r.config.sections import JobOptions
     from sv2r.images.decode import read_picture
     from sv2r.images.encode import encode_picture
-    from sv2r.job.sections import JobOptions
 
     def recode(file: Path) -> int:
         return len(encode_picture(read_picture(file, file.name).pixels, file.suffix))
@@ -230,8 +231,9 @@ def convert(
 
 def with_nothing() -> Registry:
     """Return what is installed, and a translator that does nothing."""
+    from sv2r.plugin.discovery import Owner
     from sv2r.plugin.options import Options
-    from sv2r.plugin.registry import Entry, Owner, Registry, load_registry
+    from sv2r.plugin.registry import Entry, Registry, load_registry
     from sv2r.plugin.specs import TranslatorSpec
 
     spec = TranslatorSpec(

@@ -1,6 +1,6 @@
 """Reading COCO files of many sizes, against pycocotools.
 
-    uv run python benchmarks/index.py [--sizes 10000,100000,1000000] [--json FILE]
+    uv run python -m benchmarks.index [--sizes 10000,100000,1000000] [--json FILE]
 
 The files are made here, always the same: ten annotations a picture, each a polygon of as many
 points as COCO's have, about 0.5 GB per 100,000 pictures. Every measurement is a process of its own,
@@ -27,7 +27,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from table import Row, parser, report
+from benchmarks.lib.table import Row, parser, report
 
 _ANNOTATIONS = 10
 _CATEGORIES = 80
@@ -85,7 +85,15 @@ def row(name: str, ours: Any, rival: Any, key: str, unit: str) -> Row:
 
 def run(measure: str, folder: Path, gigabytes: float = 0, seconds: float = 0) -> Any:
     """Return what a fresh process measured, or None where it broke one of its limits."""
-    command = [sys.executable, __file__, "--measure", measure, "--folder", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.index",
+        "--measure",
+        measure,
+        "--folder",
+        str(folder),
+    ]
     environment = {**os.environ, "SV2R_CACHE": str(folder / "cache")}
 
     def limit() -> None:
@@ -111,9 +119,9 @@ def run(measure: str, folder: Path, gigabytes: float = 0, seconds: float = 0) ->
 
 def measure_sv2r(folder: Path) -> dict[str, float]:
     """Return what loading costs with sv2r, and what the labels of one picture cost then."""
-    import sv2r.loaders.coco_cache
-    import sv2r.loaders.coco_samples  # noqa: F401 - imported before the clock starts
-    from sv2r.loaders.coco import CocoOptions, load
+    import sv2r.loaders.coco.cache
+    import sv2r.loaders.coco.samples  # noqa: F401 - imported before the clock starts
+    from sv2r.loaders.coco.loader import CocoOptions, load
 
     options = CocoOptions.model_validate({"annotations": _FILE, "images": "."})
     clock = Clock()

@@ -1,6 +1,6 @@
 """The pictures of docs/labels.md, made from generated scenes: what the checks' scores look like.
 
-    uv run python benchmarks/labels_page.py [--output docs/labels]
+    uv run python -m benchmarks.labels_page [--output docs/labels]
 
 Every tile carries the number that `sv2r.checks.score` gives it here and now.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from benign import repaint
-from damage import everyone
 from PIL import Image, ImageDraw
-from pixels import filled, grown, rims, sample, smooth
-from scenes import Picture, generated, outline, surface, to_uint8
 
+from benchmarks.lib.benign import repaint
+from benchmarks.lib.damage import everyone
+from benchmarks.lib.pixels import filled, grown, rims, sample, smooth
+from benchmarks.lib.scenes import Picture, generated, outline, surface, to_uint8
 from sv2r.checks import score
 
 if TYPE_CHECKING:

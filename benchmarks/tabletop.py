@@ -7,7 +7,7 @@ realism     distances to photographs of other scenes, without any network's weig
 downstream  one segmenter trained with equal steps on each set, COCO mask AP on photographs
 fidelity    are objects where the render, and the photograph of the same scene, have them
 
-    python benchmarks/tabletop.py --world world --work work --json tabletop.json
+    python -m benchmarks.tabletop --world world --work work --json tabletop.json
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from typing import Any
 # Threads that wait in busy loops make everything slower on cores that others use as well.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import tableworld
-from bench import PHOTO, SYNTHETIC, Bench, Figure
-from table import machine, parser, write_json
-from tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN, TEST_PHOTO, TEST_SYNTHETIC
-from translated import BASELINES, DIFFUSION, MODEL, PRESET, Translation
-
+from benchmarks.lib import tableworld
+from benchmarks.lib.bench import PHOTO, SYNTHETIC, Bench, Figure
+from benchmarks.lib.table import machine, parser, write_json
+from benchmarks.lib.tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN, TEST_PHOTO, TEST_SYNTHETIC
+from benchmarks.lib.translated import BASELINES, DIFFUSION, MODEL, PRESET, Translation
 from sv2r import ConfigError, Sv2rError
 
 STAGES = ("translate", "realism", "downstream", "fidelity")
@@ -70,7 +69,8 @@ _UNITS = {"colour": "Lab", "spectrum": "dB"}
 def _draws_of_realism(bench: Bench) -> list[dict[str, dict[str, float]]]:
     """Return the distances of each set in each bootstrap draw of pictures on both sides."""
     import torch
-    from realism import VERSION, Look, distances
+
+    from benchmarks.lib.realism import VERSION, Look, distances
 
     limit = bench.translation.limit
     sets = {
@@ -117,14 +117,14 @@ def _normal(name: str, values: Any, unit: str) -> Figure:
 
 def downstream(bench: Bench) -> list[Figure]:
     """Train on each set, and return mask AP and how much of the gap each closes."""
-    from downstream import figures
+    from benchmarks.lib.downstream import figures
 
     return figures(bench)
 
 
 def fidelity(bench: Bench) -> list[Figure]:
     """Measure the translated test renders, and the photographs of their scenes, against both."""
-    from fidelity import figures, looks
+    from benchmarks.lib.fidelity import figures, looks
 
     limit = bench.translation.limit
     sources = tableworld.read(bench.world / TEST_SYNTHETIC, limit)
@@ -164,11 +164,11 @@ def _measure(arguments: argparse.Namespace) -> list[Figure]:
             words = [*command[1:], "--workers", str(arguments.workers)]
             run = [sys.executable, "-m", "sv2r.cli.main", *words]
             if subprocess.run(run, check=False).returncode:
-                raise Sv2rError(f"{shlex.join(command)}: failed; mend what it says above")
+                raise Sv2rError(f"{shlex.join(command)}: failed; fix what it says above")
     tableworld.require(arguments.world)
     bench = _bench(arguments)
     if "downstream" in arguments.stages:
-        from segmenter import require
+        from benchmarks.lib.segmenter import require
 
         require()  # before hours are spent on the stages before it
     work = {

@@ -1,6 +1,6 @@
 """Pictures per second from folder to folder, against the loop that people write with diffusers.
 
-    uv run python benchmarks/throughput.py [--model toy|sd15|sdxl] [--json FILE]
+    uv run python -m benchmarks.throughput [--model toy|sd15|sdxl] [--json FILE]
 
 All contenders read the same PNG pictures and control maps, use the same model, prompts, seeds and
 steps (20 at strength 0.5, guidance on), and write PNG:
@@ -27,21 +27,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import torch
 from PIL import Image
-from table import Row, parser, report
 
-from sv2r.diffusion.autobatch import SIZES as SIZES_TRIED
-from sv2r.diffusion.autobatch import pick_batch_size
+from benchmarks.lib import models
+from benchmarks.lib.table import Row, parser, report
 from sv2r.hub import quiet
 from sv2r.images.decode import read_picture
 from sv2r.images.encode import encode_picture
-from sv2r.job.threads import share_cores
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import controlnet
 from sv2r.types import Batch, Frame, Instances, Sample
+from sv2r.worker.batch_size import SIZES as SIZES_TRIED
+from sv2r.worker.batch_size import pick_batch_size
+from sv2r.worker.threads import share_cores
+from tests import toys
 
 STEPS, STRENGTH, GUIDANCE = 20, 0.5, 7.5
 PROMPTS = tuple(f"a photo of a street in the {when}" for when in ("rain", "sun", "snow", "evening"))
@@ -108,7 +109,7 @@ def make_work(root: Path, size: int, count: int) -> Work:
     work.out.mkdir()
     draw = np.random.default_rng(0)
     for place in range(count):
-        levels = models.toy.picture(size, size, seed=place).permute(1, 2, 0).numpy() * 255
+        levels = toys.picture(size, size, seed=place).permute(1, 2, 0).numpy() * 255
         noisy = (levels + draw.normal(0, 3, levels.shape)).clip(0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(work.picture(place))
         edges = np.abs(np.diff(levels.sum(-1), axis=0, prepend=0)) > 60

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Toy networks gain nothing from threads, and threads that wait for each other lose much wherever
 # the cores are shared. Read by torch when it is loaded, here and in the processes tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import HealthCheck, settings
 
 from sv2r.plugin.registry import Registry, load_registry
+from tests import toys
+from tests.toys.datasets import make_coco
+from tests.toys.distributions import Site
+
+# On a busy machine hypothesis takes its own waiting for slow strategies.
+settings.register_profile("sv2r", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("sv2r")
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +31,12 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="session")
 def toy_sd15(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import toy
-
-    return toy.save_sd15(tmp_path_factory.mktemp("models") / "sd15")
+    return toys.save_sd15(tmp_path_factory.mktemp("models") / "sd15")
 
 
 @pytest.fixture(scope="session")
 def toy_canny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import toy
-
-    return toy.save_controlnet(tmp_path_factory.mktemp("models") / "canny")
+    return toys.save_controlnet(tmp_path_factory.mktemp("models") / "canny")
 
 
 @pytest.fixture
@@ -42,42 +45,12 @@ def renders(tmp_path: Path) -> Path:
     return make_coco(tmp_path / "renders")
 
 
-def make_coco(
-    root: Path, names: tuple[str, ...] = (), size: tuple[int, int] = (32, 40), seed: int = 0
-) -> Path:
-    names = names or ("a/0.png", "a/1.png", "b/0.png", "b/1.jpg", "b/2.png", "c.png")
-    images, annotations = [], []
-    for number, name in enumerate(names):
-        height, width = size if number % 3 else (size[0] - 5, size[1] + 3)
-        write_render(root / name, height, width, seed + number)
-        image = {"id": number + 1, "file_name": name, "height": height, "width": width}
-        images.append({**image, "weather": "rain" if number % 2 else "sun"})
-        for k, (category, left) in enumerate(((1, 3), (4, 18))):
-            box = [left, 6, left + 12, 6, left + 12, 20, left, 20]
-            annotations.append(
-                {
-                    "id": number * 10 + k + 1,
-                    "image_id": number + 1,
-                    "category_id": category,
-                    "segmentation": [box],
-                    "bbox": [left, 6, 12, 14],
-                    "area": 168,
-                    "iscrowd": 0,
-                }
-            )
-    categories = [{"id": 1, "name": "coffee_mug"}, {"id": 4, "name": "bowl"}]
-    data = {"images": images, "annotations": annotations, "categories": categories}
-    (root / "annotations.json").write_text(json.dumps(data, indent=1))
-    return root
-
-
-def write_render(path: Path, height: int, width: int, seed: int) -> None:
-    """Write a picture with two flat objects on a gradient."""
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:height, :width]
-    pixels = np.stack([40 + 2 * columns, 60 + 2 * rows, 90 + columns + rows], -1)
-    pixels = np.clip(pixels + random.normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
-    pixels[6:20, 3:15] = (200, 40, 40)
-    pixels[6:20, 18:30] = (40, 60, 210)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A folder that stands for site-packages; what is imported from it is forgotten."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("SV2R_DISABLE_PLUGINS", raising=False)
+    yield Site(tmp_path)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]

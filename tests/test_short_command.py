@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import running
-from conftest import write_render
 from PIL import Image
-from test_convert import files_of, records_of
 
 from sv2r.cli.main import run_command
 from syn_via_diff.pipeline import pipeline
+from tests.toys import processes
+from tests.toys.datasets import write_render
+from tests.toys.jobs import files_of, records_of
 
 DEFAULT = Path(__file__).parents[1] / "configs" / "default.yaml"
 NAMES = ("a.png", "near/b.jpg", "near/deep/c.png")
@@ -64,7 +64,7 @@ def test_pictures_keep_their_paths_and_masks_go_to_masks_byte_for_byte(dataset, 
     before, output = files_of(dataset), tmp_path / "realistic_dataset"
     out, error = tmp_path / "out.txt", tmp_path / "error.txt"
     args = asked(dataset, output, toy_sd15)
-    assert running.run(running.typed, "syn_via_diff.pipeline", args, out, error) == 0
+    assert processes.run(processes.typed, "syn_via_diff.pipeline", args, out, error) == 0
     assert out.read_text().startswith("done 3 · rejected 0 · failed 0 · ")
     assert files_of(dataset) == before
     made = files_of(output)

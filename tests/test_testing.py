@@ -16,7 +16,6 @@ from PIL import Image
 from pydantic import ConfigDict, Field, model_validator
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import write_atomically
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import (
     CheckSpec,
@@ -27,6 +26,7 @@ from sv2r.plugin.specs import (
     TranslatorSpec,
     WriterSpec,
 )
+from sv2r.storage.files import write_atomically
 from sv2r.testing import (
     ContractError,
     check_check,
@@ -636,7 +636,7 @@ class PlainWriter:
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         listing = "\n".join(f"{record.sample} {record.output}" for record in records)
         write_atomically(self.output / "list.txt", listing.encode())
-        return {"labels": "1 file"}
+        return {"list.txt": hashlib.sha256(listing.encode()).hexdigest()}
 
 
 class Escaping(PlainWriter):
@@ -709,6 +709,21 @@ class Silent(PlainWriter):
         return {"files": 3}  # type: ignore[dict-item]
 
 
+class Counting(PlainWriter):
+    def publish(self, *args: Any) -> Published:
+        return replace(super().publish(*args), labels=1)
+
+
+class Inventing(PlainWriter):
+    def publish(self, *args: Any) -> Published:
+        return replace(super().publish(*args), labels=("day/000.json",))
+
+
+class Grabbing(PlainWriter):
+    def claims(self, sample: Sample, variant: int) -> Iterable[str]:
+        return ["day/other.png"]
+
+
 class Littering(PlainWriter):
     def publish(self, *args: Any) -> Published:
         (self.output.parent / "log").write_text("published")
@@ -741,7 +756,13 @@ def _writer(kind: type[PlainWriter]) -> WriterSpec[Any]:
         (Appending, "must write the same bytes when a run is resumed: log.txt"),
         (Greedy, "must finish: FileNotFoundError"),
         (Touching, "must leave its input as it was: a file changed"),
-        (Silent, "must tell in words what was verified: {'files': 3}"),
+        (
+            Silent,
+            "must return the SHA-256 of each label file by its path under the output: {'files': 3}",
+        ),
+        (Counting, "must name the label files that it copied, as a tuple of paths under the out"),
+        (Inventing, "must name the label files that it copied, as a tuple of paths under the out"),
+        (Grabbing, "must claim every path that it publishes: not day/000.png"),
         (Littering, "must write inside its output alone: it made {'log'}"),
     ],
 )

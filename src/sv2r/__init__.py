@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from sv2r.errors import ConfigError as ConfigError
     from sv2r.errors import SampleError as SampleError
     from sv2r.errors import Sv2rError as Sv2rError
-    from sv2r.images.files import copy_atomically as copy_atomically
-    from sv2r.images.files import write_atomically as write_atomically
     from sv2r.job.summary import Summary as Summary
     from sv2r.plugin.hookspecs import hookimpl as hookimpl
     from sv2r.plugin.options import Options as Options
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from sv2r.plugin.specs import TranslatorSpec as TranslatorSpec
     from sv2r.plugin.specs import Writer as Writer
     from sv2r.plugin.specs import WriterSpec as WriterSpec
+    from sv2r.storage.files import copy_atomically as copy_atomically
+    from sv2r.storage.files import write_atomically as write_atomically
     from sv2r.types import Batch as Batch
     from sv2r.types import CheckResult as CheckResult
     from sv2r.types import ControlMap as ControlMap
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "pydantic": ("Field",),
     "sv2r.errors": ("ConfigError", "SampleError", "Sv2rError"),
-    "sv2r.images.files": ("copy_atomically", "write_atomically"),
+    "sv2r.storage.files": ("copy_atomically", "write_atomically"),
     "sv2r.conversion": ("convert",),
     "sv2r.job.summary": ("Summary",),
     "sv2r.plugin.hookspecs": ("hookimpl",),

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sv2r.job.config import Config
-from sv2r.job.finished import REPORT, SAMPLES
-from sv2r.job.journal import FOLDER
+from sv2r.config.resolve import Config
+from sv2r.devices import settle_waiting
+from sv2r.job.open import as_config, open_job
 from sv2r.job.run import Watcher, run_job
 from sv2r.job.summary import Summary
+from sv2r.output.finished import REPORT, SAMPLES
+from sv2r.output.journal import FOLDER
 from sv2r.plugin.registry import Registry, load_registry
 
 # A page of more pictures takes memory and minutes that a job should not: `sv2r report` writes it.
@@ -35,13 +37,15 @@ def convert(
         ConfigError: the job cannot start; nothing has been written.
         StorageError: the output takes no more bytes; what is there can be resumed.
     """
+    settle_waiting()
     registry = registry or load_registry()
-    summary = run_job(config, registry, overwrite=overwrite, fail_fast=fail_fast, watch=watch)
+    job = open_job(as_config(config, registry), registry)
+    summary = run_job(job, overwrite=overwrite, fail_fast=fail_fast, watch=watch)
     ended = summary.done + summary.rejected + summary.failed
     if not summary.left and ended <= LARGEST_REPORT and _is_stale(summary.output / FOLDER):
         from sv2r.report.write import write_report
 
-        write_report(summary.output, registry=registry)
+        write_report(summary.output, job.dataset)
     return summary
 
 

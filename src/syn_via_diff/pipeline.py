@@ -10,21 +10,33 @@ The engine, the config files and the dotted options are those of `sv2r convert`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sv2r.cli.dotted import Asked, DottedCommand
+from sv2r.cli.job import JobCommand, section_options
 from sv2r.cli.main import run_command
+from sv2r.cli.options import Asked
 from sv2r.cli.progress import watcher
 from sv2r.conversion import convert
 from sv2r.errors import ConfigError
-from sv2r.job.config import resolve
-from sv2r.job.layers import COMMAND_LINE, Layer, read_layers
 
 
-@click.command(cls=DottedCommand, no_args_is_help=True)
+class _PipelineCommand(JobCommand):
+    """A command with the options of the plugins that its config names, and of the two formats."""
+
+    @cached_property
+    def own_options(self) -> Sequence[click.Option]:
+        return [option for option in section_options() if not option.typed]
+
+    def merged(self, asked: Asked) -> dict[str, Any]:
+        return {**super().merged(asked), "loader": {"name": "folder"}, "writer": {"name": "mirror"}}
+
+
+@click.command(cls=_PipelineCommand, no_args_is_help=True)
 @click.option("--input-dir", required=True, type=click.Path(path_type=Path), help="The pictures.")
 @click.option(
     "--mask-dir", required=True, type=click.Path(path_type=Path), help="The masks, same stems."
@@ -52,12 +64,12 @@ def pipeline(
     output_dir: Path,
     config_file: Path,
     model: str | None,
+    **values: Any,
 ) -> int:
     """Convert a folder of pictures with a folder of masks; labels stay as they are.
 
     Options of sv2r's plugins can be given too, such as --translator.strength 0.3.
     """
-    asked: Asked = ctx.obj
     for folder, what, option in (
         (input_dir, "pictures", "--input-dir"),
         (mask_dir, "masks", "--mask-dir"),
@@ -65,18 +77,17 @@ def pipeline(
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder; give the {what}' folder with {option}")
     masks = mask_dir.absolute()
-    values: dict[str, Any] = {
+    own: dict[str, Any] = {
         "input": str(input_dir),
         "output": str(output_dir),
         "loader": {"name": "folder", "images": ".", "masks": str(masks)},
         "writer": {"name": "mirror", "relocate": {str(masks): "masks"}},
     }
-    layers = [*read_layers(asked.registry, files=[config_file]), Layer(COMMAND_LINE, values)]
     if model:
-        layers.append(Layer(COMMAND_LINE, {"translator": {"model": model}}))
-    config = resolve(asked.registry, layers, asked.texts)
+        own["translator"] = {"model": model}
+    request = pipeline.request(ctx, values, own)
     with watcher() as watch:
-        summary = convert(config, registry=asked.registry, watch=watch)
+        summary = convert(request.config(), registry=request.registry, watch=watch)
     watch.summarise(summary)
     return summary.exit_code
 

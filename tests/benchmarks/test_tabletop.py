@@ -7,14 +7,13 @@ import math
 import shutil
 from pathlib import Path
 
-import averageprecision
 import numpy as np
 import pytest
-import realism
-import tableworld
 import torch
 from PIL import Image
 from pycocotools import mask as rle
+
+from benchmarks.lib import averageprecision, realism, tableworld
 
 SIZE = 64
 CATEGORIES = [{"id": 1, "name": "box"}, {"id": 2, "name": "ball"}]
@@ -184,7 +183,7 @@ def test_a_part_is_read_without_the_pictures_that_are_missing(world: Path, tmp_p
 def test_missing_parts_are_told_with_the_commands_that_render_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import tabletop
+    from benchmarks import tabletop
 
     world = tmp_path / "a world"
     assert tabletop.main(["--world", str(world), "--methods", "fda"]) == 2
@@ -198,7 +197,7 @@ def test_missing_parts_are_told_with_the_commands_that_render_them(
 def test_a_stage_before_the_translation_says_what_to_run(
     stage: str, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import tabletop
+    from benchmarks import tabletop
 
     words = ["--world", str(world), "--work", str(tmp_path), "--methods", "fda", "--stages", stage]
     assert tabletop.main(words) == 2
@@ -208,7 +207,7 @@ def test_a_stage_before_the_translation_says_what_to_run(
 def test_a_translation_with_failed_pictures_is_told_and_not_measured(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import tabletop
+    from benchmarks import tabletop
 
     broken = tmp_path / "world"
     shutil.copytree(world, broken)
@@ -227,7 +226,7 @@ def test_a_translation_with_failed_pictures_is_told_and_not_measured(
 def test_numbers_that_measure_nothing_are_refused(
     option: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import tabletop
+    from benchmarks import tabletop
 
     with pytest.raises(SystemExit):
         tabletop.main(["--world", "world", option, value])
@@ -236,7 +235,7 @@ def test_numbers_that_measure_nothing_are_refused(
 
 def test_the_measurement_runs_whole_and_goes_on_where_it_was(world: Path, tmp_path: Path) -> None:
     pytest.importorskip("torchvision", reason="the segmenter needs torchvision (extra `measure`)")
-    import tabletop
+    from benchmarks import tabletop
 
     preset = tmp_path / "stand-in.yaml"
     photos = world / "photo-train" / "images"

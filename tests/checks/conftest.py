@@ -61,3 +61,14 @@ def tensor():
         return torch.from_numpy(image).permute(2, 0, 1).contiguous()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def striped(scene):
+    """The scene's picture with a ground of strong slanted stripes, its objects as they were."""
+    image, labels = scene()
+    y, x = np.mgrid[:160, :200]
+    grain = np.random.default_rng(3).normal(0, 25, labels.shape)
+    stripes = 120 + 60 * np.sign(np.sin((y + 0.3 * x) / 2.5)) + grain
+    floor = np.repeat(stripes[..., None], 3, -1)
+    return np.where((labels > 0)[..., None], image, floor).clip(0, 255).astype(np.uint8)

@@ -16,7 +16,8 @@ def test_shift_passes_a_picture_that_lies_on_its_source(make_frame, scene, tenso
     image, labels = scene()
     result = build_shift(ShiftOptions(), Runtime())(make_frame(image, labels), tensor(255 - image))
     assert result.reason is None
-    assert set(result.picture) == {"dx", "dy", "zoom", "turn", "shift", "local", "agreement"}
+    names = {"dx", "dy", "zoom", "turn", "shift", "sure", "local", "agreement"}
+    assert set(result.picture) == names
 
 
 def test_shift_refuses_with_what_it_measured(make_frame, scene, tensor):
@@ -29,6 +30,26 @@ def test_shift_refuses_with_what_it_measured(make_frame, scene, tensor):
         build_shift(ShiftOptions(max_shift=6), Runtime())(make_frame(image, labels), moved).reason
         is None
     )
+
+
+def test_shift_claims_nothing_where_a_new_texture_outvotes_the_outlines(
+    make_frame, scene, tensor, striped
+):
+    image, labels = scene()
+    result = build_shift(ShiftOptions(), Runtime())(make_frame(image, labels), tensor(striped))
+    assert (result.reason, result.displacement) == (None, None)
+    assert result.picture["sure"] == 0
+    assert result.picture["shift"] < 0.2
+
+
+def test_shift_finds_outlines_that_have_moved_under_a_new_texture(
+    make_frame, scene, tensor, striped
+):
+    image, labels = scene()
+    moved = tensor(np.roll(striped, (3, -5), (0, 1)))
+    result = build_shift(ShiftOptions(), Runtime())(make_frame(image, labels), moved)
+    assert result.displacement == pytest.approx((3, -5), abs=0.7)
+    assert result.picture["sure"] > 2.5
 
 
 def test_shift_judges_tiles_only_when_asked(make_frame, scene, tensor):
@@ -54,7 +75,9 @@ def test_survival_names_what_is_lost(make_frame, scene, tensor):
     result = check(make_frame(image, labels), tensor(scene(without=(2,))[0]))
     assert result.reason.startswith("1 instance has lost the boundary: 2 (0.")
     assert result.picture["damaged"] == 1
-    assert set(result.instances[1]) == {"survival", "offset", "moved", "contrast", "visible"}
+    assert set(result.instances[1]) == {
+        *("survival", "offset", "moved", "lost", "contrast", "visible")
+    }
 
 
 def test_survival_scores_a_crowd_but_does_not_refuse_it(make_frame, scene, tensor):

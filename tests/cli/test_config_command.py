@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sv2r.job.strict_yaml import read_yaml
+from sv2r.storage.strict_yaml import read_yaml
 
 PRESETS = Path(__file__).parents[2] / "configs"
 
@@ -66,7 +66,7 @@ def test_copy_keeps_every_byte_and_never_overwrites(sv2r, tmp_path, monkeypatch)
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    from sv2r.job.schema import job_schema
+    from sv2r.config.schema import job_schema
     from sv2r.plugin.registry import load_registry
 
     return job_schema(load_registry())

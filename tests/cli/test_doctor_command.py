@@ -8,6 +8,7 @@ import platform
 from importlib.metadata import version
 
 import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +66,11 @@ def test_a_broken_plugin_is_named_and_the_exit_code_is_1(sv2r, tmp_path, monkeyp
     assert (code, f"warning     {line}" in out.splitlines()) == (1, True)
     code, out, _ = sv2r("doctor", "--json")
     assert (code, json.loads(out)["plugins"]["failed"]) == (1, [line])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_trial_without_a_gpu_is_refused_in_one_line(sv2r):
+    code, out, error = sv2r("doctor", "--gpu")
+    assert (code, out) == (2, "")
+    assert error.count("\n") == 1
+    assert f"--gpu: torch {torch.__version__} (built for CUDA" in error

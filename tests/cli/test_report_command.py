@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outputs import make_output
+from tests.toys.outputs import make_output
 
 
 def test_it_says_where_the_page_is(sv2r, tmp_path):

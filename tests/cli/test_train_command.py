@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-import toy
 from PIL import Image
+
+from tests import toys
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(5):
-        pixels = (255 * toy.picture(32, 32, number)).byte().permute(1, 2, 0).numpy()
+        pixels = (255 * toys.picture(32, 32, number)).byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return folder
 

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from outputs import make_output
+
+from tests.toys.outputs import make_output
 
 
 @pytest.fixture
@@ -26,13 +27,13 @@ def test_a_clean_output_is_one_line_and_exit_code_0(sv2r, out):
     )
 
 
-def test_what_is_wrong_is_listed_with_the_mend_and_exit_code_1(sv2r, out):
+def test_what_is_wrong_is_listed_with_the_fix_and_exit_code_1(sv2r, out):
     (out / "a/0.png").unlink()
     code, text, _ = sv2r("verify", out, "--sample", "0")
     assert code == 1
     assert text.splitlines() == [
         "missing     a/0.png: the picture is gone",
-        f"mend        sv2r verify {out} --mend, then the same sv2r convert again",
+        f"fix         sv2r verify {out} --fix, then the same sv2r convert again",
         (
             "1 thing wrong: 2 pictures looked at · "
             "1 label file equal to the input's byte for byte · "
@@ -63,7 +64,7 @@ def test_json_has_all_of_it(sv2r, out):
             }
         ],
         "notes": [],
-        "mended": [],
+        "fixed": [],
         "clean": False,
         "exit_code": 1,
     }

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-import running
-from conftest import make_coco, write_render
-from test_convert import files_of, records_of
 
-from sv2r.images.files import TEMPORARY
-from sv2r.job.journal import Journal
+from sv2r.output.journal import Journal
+from sv2r.storage.files import TEMPORARY
+from tests.toys import processes
+from tests.toys.datasets import make_coco, write_render
+from tests.toys.jobs import files_of, records_of
 
 NAMES = tuple(f"{number:02}.png" for number in range(8))
 
@@ -33,7 +33,7 @@ def asked(tmp_path, toy_sd15):
 
 def started(asked, tmp_path, error=None):
     files = tmp_path / "out.txt", error or tmp_path / "error.txt"
-    return running.start(running.typed, "sv2r.cli.main", asked, *files)
+    return processes.start(processes.typed, "sv2r.cli.main", asked, *files)
 
 
 def wait_for(path: Path, process) -> None:
@@ -73,7 +73,7 @@ def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(as
     assert last == "again       the same command goes on where it stopped"
 
     files = tmp_path / "out again.txt", tmp_path / "error again.txt"
-    assert running.run(running.typed, "sv2r.cli.main", asked, *files) == 0
+    assert processes.run(processes.typed, "sv2r.cli.main", asked, *files) == 0
     told = files[1].read_text()
     assert f"{left} of 8 to do · {len(records)} restored from an earlier run" in told
     assert records_of(tmp_path / "out").keys() == set(NAMES)
@@ -150,7 +150,7 @@ def on_terminal(asked, tmp_path) -> str:
 def test_elsewhere_there_are_plain_lines(asked, tmp_path):
     words = [*asked, "--limit", 2, "--translator.steps", 4]
     files = tmp_path / "out.txt", tmp_path / "error.txt"
-    assert running.run(running.typed, "sv2r.cli.main", words, *files) == 0
+    assert processes.run(processes.typed, "sv2r.cli.main", words, *files) == 0
     text = files[1].read_text()
     assert "\x1b" not in text
     assert "━" not in text

@@ -96,6 +96,6 @@ def test_a_weak_chain_is_kept_as_far_as_it_touches_a_strong_pixel():
         ({"low_threshold": 0}, "canny.low_threshold must be greater than 0, not 0"),
     ],
 )
-def test_options_that_cannot_work_are_refused_with_the_mend(values, message):
+def test_options_that_cannot_work_are_refused_with_the_fix(values, message):
     with pytest.raises(ConfigError, match=message):
         validate_options(CannyOptions, values, where="--conditioner.canny")

@@ -21,9 +21,9 @@ from sv2r.testing import make_frame as textured_frame
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    import toy
+    from tests import toys
 
-    return toy.save_depth(tmp_path_factory.mktemp("models") / "depth")
+    return toys.save_depth(tmp_path_factory.mktemp("models") / "depth")
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_record_tells_the_model_and_the_hash_of_its_weights(checkpoint):
     assert build(kind="linear").settings() == {"renderer": "linear"}
 
 
-def test_a_sample_without_depth_is_told_both_mends(make_frame):
+def test_a_sample_without_depth_is_told_both_fixes(make_frame):
     message = "a/1: has no depth; name the renderer's by --loader.depth, or a depth-estimation"
     with pytest.raises(
         SampleError, match=rf"^{message} checkpoint by --conditioner\.depth\.model$"

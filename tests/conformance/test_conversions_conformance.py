@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_convert import files_of, records_of
 
 import sv2r
 from sv2r.images.decode import picture_size
-from sv2r.images.opening import PICTURE_SUFFIXES
+from sv2r.images.picture_file import PICTURE_SUFFIXES
+from tests.toys.jobs import files_of, records_of
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TINY = "tiny_formats"

@@ -1,4 +1,4 @@
-"""The loaders on third-party data, where it lies beside the checkout: literal expectations."""
+"""The loaders on third-party data, where it lies next to the checkout: literal expectations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.decode import PICTURE_SUFFIXES, picture_size, read_picture
-from sv2r.images.files import sha256_file
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import load_registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.hashes import sha256_file
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = CHECKOUT.parent / "shared" / "data"
@@ -108,11 +108,10 @@ def test_carlas_instance_camera_is_read_as_colours_whose_red_is_the_tag():
     assert sum(sizes.values()) == 9586 + 30684 + 334
 
 
-def test_solo_is_refused_with_a_reason_and_read_as_colours_if_asked():
+def test_solo_is_no_plain_folder_and_read_as_colours_if_asked():
     for name, frames in (("solo_keypoints", 10), ("solo_custom_type", 1)):
         matches = detected(name)
-        assert {match.confidence for match in matches.values()} == {0.0}
-        assert matches["folder"].reason.startswith("looks like Unity's SOLO: ")
+        assert matches["folder"].reason.startswith("looks like Unity's SOLO: take --loader solo")
         data = load(
             "folder",
             name,
@@ -192,9 +191,9 @@ def test_pascal_voc_is_refused_by_itself_and_read_if_told_how():
 
 TAKEN = {
     "blenderproc_coco": "coco",
-    "carla_instance": "folder",
+    "carla_instance": "carla",
     "per_instance_shapes": "folder",
-    "robot_semantic_rgba": "folder",
+    "robot_semantic_rgba": "replicator",
     "tiny_formats/cityscapes_dataset/dataset": "cityscapes",
     "tiny_formats/cityscapes_dataset/train_dataset": "cityscapes",
     "tiny_formats/coco_dataset/coco_instances": "coco",
@@ -221,8 +220,6 @@ REFUSED = {
         "no picture that was looked at has a mask"
         " (loco_palletjacks/1564562568.298206.jpg is one of 57)"
     ),
-    "solo_custom_type": "looks like Unity's SOLO: ",
-    "solo_keypoints": "looks like Unity's SOLO: ",
     "tiny_formats/ade20k2017_dataset/dataset": "looks like ADE20K: ",
     "tiny_formats/camvid_dataset": "no picture has a mask (test/0001TP_008550.png is one of 8)",
     "tiny_formats/kitti_dataset/kitti_detection": "looks like KITTI: ",
@@ -231,7 +228,6 @@ REFUSED = {
     "tiny_formats/labelme_dataset": "looks like LabelMe: ",
     "tiny_formats/mots_dataset": "looks like MOTS: ",
     "tiny_formats/synthia_dataset/rand": "no picture has a mask (GT/000000.png is one of 4)",
-    "tiny_formats/voc_dataset/voc_dataset1": "looks like Pascal VOC: ",
     "tiny_formats/voc_dataset/voc_dataset2": "no picture in it (PNG, JPEG, WebP, TIFF, BMP)",
     "tiny_formats/yolo_dataset/strict": "looks like YOLO: ",
 }

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
+
+from tests import toys
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,9 +24,9 @@ def one_thread() -> Iterator[None]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with toy models: sd15, sdxl, canny."""
     folder = tmp_path_factory.mktemp("diffusion")
-    toy.save_sd15(folder / "sd15")
-    toy.save_sdxl(folder / "sdxl")
-    toy.save_sd3(folder / "sd3")
-    toy.save_controlnet(folder / "canny")
-    toy.save_controlnet(folder / "canny-xl", "sdxl")
+    toys.save_sd15(folder / "sd15")
+    toys.save_sdxl(folder / "sdxl")
+    toys.save_sd3(folder / "sd3")
+    toys.save_controlnet(folder / "canny")
+    toys.save_controlnet(folder / "canny-xl", "sdxl")
     return folder

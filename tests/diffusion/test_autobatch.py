@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 
-from sv2r.diffusion.autobatch import pick_batch_size
 from sv2r.types import Batch
+from sv2r.worker.batch_size import pick_batch_size
+from tests import toys
 
 
 class Device:
@@ -25,7 +25,7 @@ class Device:
 
     def pick(self, **more: Any) -> int:
         return pick_batch_size(
-            lambda size: toy.batch([(8, 8)] * size),
+            lambda size: toys.batch([(8, 8)] * size),
             self.translate,
             "cpu",
             clock=lambda: self.now,

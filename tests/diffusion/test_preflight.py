@@ -1,4 +1,4 @@
-"""What cannot work is one line that names the thing and the mend, before any weight is read."""
+"""What cannot work is one line that names the thing and the fix, before any weight is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 
 from sv2r.diffusion.memory import check_offload, offload_for
 from sv2r.diffusion.options import DiffusionOptions
@@ -17,6 +16,7 @@ from sv2r.errors import ConfigError
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import checkpoint, controlnet, sdedit
+from tests import toys
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def test_weights_of_another_shape_are_named(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_lora_of_another_model(root: Path, tmp_path: Path) -> None:
-    lora = toy.save_lora(tmp_path, family="sdxl")
+    lora = toys.save_lora(tmp_path, family="sdxl")
     options = sdedit.SdeditOptions(model=str(root / "sd15"), lora=[str(lora)])
     with pytest.raises(ConfigError, match="does not fit the model"):
         sdedit.build(options, Runtime())

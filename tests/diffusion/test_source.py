@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 
 from sv2r.diffusion.loading import fetch
 from sv2r.diffusion.source import find_network, find_pipeline
 from sv2r.errors import ConfigError
-from sv2r.hub import weights_sha256
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import sdedit
+from sv2r.weights import weights_sha256
+from tests import toys
 
 
 def cache(folder: Path, model: Path, name: str, revision: str = "main") -> Path:
@@ -49,7 +49,7 @@ def test_a_repository_in_the_cache_is_used_without_a_network(root: Path, hub: Pa
     snapshot = cache(hub, root / "sd15", "someone/toy")
     by_id = sdedit.build(sdedit.SdeditOptions(model="someone/toy", steps=4), Runtime())
     by_path = sdedit.build(sdedit.SdeditOptions(model=str(root / "sd15"), steps=4), Runtime())
-    batch = toy.batch([(16, 24)])
+    batch = toys.batch([(16, 24)])
 
     assert fetch(find_pipeline("someone/toy")).folder == snapshot
     assert torch.equal(by_id(batch)[0], by_path(batch)[0])
@@ -89,7 +89,7 @@ def test_a_config_without_a_single_file(root: Path) -> None:
 
 
 def test_a_single_file_s_kind_is_known_by_its_tensors(tmp_path: Path, hub: Path) -> None:
-    file, config = toy.save_sd15_file(tmp_path)
+    file, config = toys.save_sd15_file(tmp_path)
     with pytest.raises(ConfigError) as caught:
         find_pipeline(str(file))
     assert "its configuration is stable-diffusion-v1-5/stable-diffusion-v1-5's" in str(caught.value)
@@ -131,7 +131,7 @@ def test_the_hash_of_several_files_is_that_of_sha256sum_s_list(root: Path) -> No
 
 
 def test_other_weights_have_another_hash(root: Path, tmp_path: Path) -> None:
-    model = toy.save_sd15(tmp_path / "sd15", seed=1)
+    model = toys.save_sd15(tmp_path / "sd15", seed=1)
     hashes = {
         weights_sha256(source.weight_files(), source.folder)
         for source in (find_pipeline(str(model)), find_pipeline(str(root / "sd15")))

@@ -8,21 +8,21 @@ import signal
 from pathlib import Path
 
 import pytest
-import running
-from conftest import make_coco
-from test_convert import config_of, files_of, records_of
 
 import sv2r
 from sv2r.errors import ConfigError, Sv2rError
-from sv2r.images.files import TEMPORARY
 from sv2r.job.run import Silence
+from sv2r.storage.files import TEMPORARY
+from tests.toys import processes
+from tests.toys.datasets import make_coco
+from tests.toys.jobs import config_of, files_of, records_of
 
 NAMES = tuple(f"{number:02}.png" for number in range(24))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _preloaded():
-    running.preload()
+    processes.preload()
 
 
 @pytest.fixture(scope="module")

@@ -364,7 +364,7 @@ def test_a_name_that_the_system_refuses_is_said_in_one_line(tmp_path):
         read_picture(Path("a\0b.png"), "nul")
 
 
-def test_a_truncated_picture_names_the_mend(tmp_path):
+def test_a_truncated_picture_names_the_fix(tmp_path):
     data = saved(NOISE, "PNG")[:100]
     assert error_of(tmp_path, data) == (
         "a.png: truncated after 100 bytes; render it again, then run the same command"

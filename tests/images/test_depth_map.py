@@ -163,7 +163,7 @@ def test_a_header_that_promises_more_than_the_file_holds_is_refused(tmp_path):
         (np.zeros((2, 3), np.complex64), "holds complex64 values, not numbers"),
     ],
 )
-def test_npy_of_another_kind_is_refused_with_the_mend(tmp_path, stored, message):
+def test_npy_of_another_kind_is_refused_with_the_fix(tmp_path, stored, message):
     path = tmp_path / "d.npy"
     np.save(path, stored)
     with pytest.raises(SampleError, match=rf"^d\.npy: {message}; save distances as 16-bit"):
@@ -238,7 +238,7 @@ def test_a_picture_of_one_depth_is_black(values, kind):
     assert shade(of(values), "d", kind=kind).tolist() == [[0, 0]]
 
 
-def test_negative_distances_are_refused_with_the_mend():
+def test_negative_distances_are_refused_with_the_fix():
     with pytest.raises(SampleError, match=r"^d\.exr: holds negative distances; .*depth\.kind$"):
         shade(of([-1, 2]), "d.exr")
 

@@ -79,7 +79,7 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(suffix):
         encode_picture(picture(), suffix)
 
 
-def test_a_picture_too_large_for_its_format_is_refused_with_the_mend():
+def test_a_picture_too_large_for_its_format_is_refused_with_the_fix():
     with pytest.raises(SampleError, match=r"WEBP cannot hold 16384x1 pixels .*; write PNG instead"):
         encode_picture(picture(1, 16384), ".webp")
 

@@ -185,7 +185,7 @@ def test_missing_empty_and_folders_are_told(tmp_path, name):
         read_label_image(tmp_path / name, name)
 
 
-def test_a_truncated_mask_names_the_mend(tmp_path):
+def test_a_truncated_mask_names_the_fix(tmp_path):
     data = saved(np.random.default_rng(0).integers(0, 9, (40, 40)).astype(np.uint8))[:200]
     assert error_of(tmp_path, data) == (
         "truncated after 200 bytes; render it again, then run the same command"

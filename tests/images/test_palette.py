@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-import toy
 from PIL import Image
 
 from sv2r.errors import ConfigError
 from sv2r.images.palette import Palette, look_of, spread, take_on, to_lab
 from sv2r.images.references import find_photos
+from tests import toys
 
 
 def noise(size, *, deviation: float = 0.02, seed: int = 0) -> torch.Tensor:
@@ -22,25 +22,25 @@ def draw(seed: int = 1) -> torch.Generator:
 
 def warm(height: int = 96, width: int = 128) -> torch.Tensor:
     """A photograph of a dim, warm room."""
-    return toy.picture(height, width, 3) * torch.tensor([0.6, 0.4, 0.2])[:, None, None] + 0.1
+    return toys.picture(height, width, 3) * torch.tensor([0.6, 0.4, 0.2])[:, None, None] + 0.1
 
 
 def test_a_picture_ends_with_the_photographs_colours():
     look = look_of(warm())
-    made = take_on(toy.picture(64, 64, 1) * 0.6 + 0.2, look, draw())
+    made = take_on(toys.picture(64, 64, 1) * 0.6 + 0.2, look, draw())
     torch.testing.assert_close(spread(to_lab(made)), look.colours, atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.03])
 def test_grain_is_measured_in_a_photograph_of_things(deviation):
-    clean = toy.picture(128, 128, 2) * 0.6 + 0.2
+    clean = toys.picture(128, 128, 2) * 0.6 + 0.2
     grain = look_of(clean + noise(clean.shape, deviation=deviation)).grain
     assert grain.tolist() == pytest.approx([deviation] * 3, rel=0.2)
 
 
 def test_a_picture_without_grain_gets_the_photographs():
     look = look_of(warm() + noise((3, 96, 128)))
-    made = take_on(toy.picture(96, 96, 1) * 0.6 + 0.2, look, draw())
+    made = take_on(toys.picture(96, 96, 1) * 0.6 + 0.2, look, draw())
     assert look_of(made).grain.tolist() == pytest.approx(look.grain.tolist(), rel=0.25)
 
 
@@ -58,7 +58,7 @@ def test_a_larger_photographs_grain_is_weaker_in_a_smaller_picture():
 
 
 def test_a_picture_in_its_own_look_stays_but_for_rounding():
-    picture = toy.picture(64, 64, 4) * 0.8 + 0.1
+    picture = toys.picture(64, 64, 4) * 0.8 + 0.1
     assert float((take_on(picture, look_of(picture), draw()) - picture).abs().max()) < 2 / 255
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sv2r.config.layers import Layer, merge, read_layers
+from sv2r.config.resolve import Texts, difference, resolve
 from sv2r.errors import ConfigError
-from sv2r.job.config import Texts, difference, resolve
-from sv2r.job.layers import Layer, merge, read_layers
-from sv2r.job.strict_yaml import read_yaml, write_yaml
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 
 
 def _base(**values):
@@ -83,7 +83,7 @@ def test_a_config_is_the_same_after_a_trip_through_yaml(registry):
         ({"seed": "many"}, "layer 0: --seed must be a whole number, not 'many'"),
         (
             {"batch_size": 0},
-            "layer 0: --batch-size must be a number of 1 or more, or auto, not '0'",
+            "layer 0: --batch-size must be a number from 1 to 4096, or auto, not '0'",
         ),
         ({"translator": "controlnets"}, "no translator 'controlnets'; did you mean controlnet?"),
         (
@@ -99,8 +99,8 @@ def test_a_config_is_the_same_after_a_trip_through_yaml(registry):
             "--translator.strength must be at most 1, not 2",
         ),
         (
-            {"damage": "undo,redo"},
-            "--damage.steps must be some of undo, retry, restore, reject, keep, not 'redo'",
+            {"damage": "undo,again"},
+            "--damage.steps must be some of undo, retry, redo, restore, reject, keep, not 'again'",
         ),
         (
             {"prompt": "a {"},

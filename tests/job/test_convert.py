@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco, write_render
 from PIL import Image
 
 import sv2r
+from sv2r.config.layers import Layer
+from sv2r.config.resolve import resolve
 from sv2r.errors import ConfigError
-from sv2r.job.config import resolve
-from sv2r.job.journal import Journal
-from sv2r.job.layers import Layer
-
-
-def config_of(renders: Path, output: Path, model: Path, **more):
-    return {
-        "input": str(renders),
-        "output": str(output),
-        "loader": "coco",
-        "translator": {"name": "sdedit", "model": str(model), "steps": 4, "strength": 0.5},
-        "checks": ["sanity"],  # a toy keeps no object in place
-        "batch_size": 2,
-        **more,
-    }
-
-
-def records_of(output: Path) -> dict[str, dict]:
-    lines = (output / "sv2r" / "samples.jsonl").read_text().splitlines()
-    return {json.loads(line)["sample"]: json.loads(line) for line in lines}
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Return every file but the journal, whose bytes tell of time, by relative path."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "journal.sqlite3" not in path.name
-    }
+from sv2r.output.journal import Journal
+from tests.toys.datasets import make_coco, write_render
+from tests.toys.jobs import config_of, files_of, records_of
 
 
 def sha256(path: Path) -> str:
@@ -144,12 +118,12 @@ def test_another_setting_into_the_same_folder_is_refused_by_name(config, tmp_pat
 
 
 def test_other_weights_under_the_same_name_are_refused(renders, tmp_path):
-    import toy
+    from tests import toys
 
-    model = toy.save_sd15(tmp_path / "model")
+    model = toys.save_sd15(tmp_path / "model")
     config = config_of(renders, tmp_path / "out", model)
     sv2r.convert({**config, "limit": 2})
-    toy.save_sd15(tmp_path / "model", seed=5)
+    toys.save_sd15(tmp_path / "model", seed=5)
     with pytest.raises(ConfigError, match="weights are others"):
         sv2r.convert(config)
 
@@ -174,7 +148,7 @@ def test_run_yaml_runs_it_again(config, tmp_path, renders):
     assert files_of(tmp_path / "out") == before
 
 
-def test_a_mended_picture_is_done_by_the_next_run(config, tmp_path, renders):
+def test_a_fixed_picture_is_done_by_the_next_run(config, tmp_path, renders):
     whole = (renders / "b/0.png").read_bytes()
     (renders / "b/0.png").write_bytes(whole[: len(whole) // 2])
     summary = sv2r.convert(config)

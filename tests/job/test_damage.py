@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco
 from PIL import Image
 
 import sv2r
+from sv2r.config.sections import DamageOptions
 from sv2r.images.restore import move_back, restore_instances
-from sv2r.job.damage import DamageOptions, judge, restore, undo_shift
 from sv2r.job.describe import summary_lines
+from sv2r.plugin.discovery import Owner
 from sv2r.plugin.options import Options
-from sv2r.plugin.registry import Entry, Owner, Registry
+from sv2r.plugin.registry import Entry, Registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
 from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample
+from sv2r.worker.damage import judge, restore, undo_shift
+from tests.toys.datasets import make_coco
 
 
 def _registry_with(registry: Registry, damage) -> Registry:
@@ -107,7 +109,7 @@ def test_a_retry_gets_another_seed_and_more_care_and_is_published(tmp_path, regi
     assert records["b.png"]["seed"] == seen[-1][0]
 
 
-def test_what_cannot_be_mended_is_rejected_with_its_reason(tmp_path, registry):
+def test_what_cannot_be_fixed_is_rejected_with_its_reason(tmp_path, registry):
     def damage(frame, batch: Batch):
         return _erased(frame) if _is_b(frame) else _levels(frame)
 
@@ -132,13 +134,57 @@ def test_keep_publishes_with_the_scores(tmp_path, registry):
     assert records["b.png"]["scores"]["survival"]["picture"]["damaged"] == 1
 
 
+def test_a_damaged_instance_alone_is_drawn_again_with_what_stands_around_it(tmp_path, registry):
+    drawn = []
+
+    def damage(frame, batch: Batch):
+        if _is_b(frame) and tuple(frame.size) == (64, 72):
+            return _erased(frame)
+        if _is_b(frame):
+            drawn.append((frame, batch.strength_factor, batch.control_factor))
+        return _levels(frame)
+
+    summary, records = _run(tmp_path, registry, damage, damage="redo,reject")
+    assert summary.done == 4
+    first = min(drawn[0][0].instances.table)
+    assert records["b.png"]["repairs"] == [f"redo: instance {first}"]
+    assert "rendered" not in records["b.png"]
+    assert {(frame.size, *factors) for frame, *factors in drawn} == {((64, 64), 0.7, 1.3)}
+
+
+def test_what_drawing_again_does_not_help_is_restored_and_its_pixels_are_counted(
+    tmp_path, registry
+):
+    def damage(frame, batch: Batch):
+        if frame.size != (64, 72):
+            return torch.full_like(_levels(frame), 90)
+        return _erased(frame) if _is_b(frame) else _levels(frame)
+
+    _, records = _run(tmp_path, registry, damage, damage="redo,restore,reject")
+    steps = [step.partition(":")[0] for step in records["b.png"]["repairs"]]
+    assert steps == ["restore"]
+    assert 0.02 < records["b.png"]["rendered"] < 0.3
+
+
+def test_restored_pixels_take_on_the_grain_and_the_softness_around_them(make_one):
+    labels = (_disc(20).numpy() > 0.5).astype(np.int32)
+    frame = make_one(_scene_of(_disc(20)) / 255, labels)
+    noise = torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(1)) * 8
+    grainy = (_scene_of(torch.zeros(96, 96)) + noise).clamp(0, 255).byte()
+    mended = restore_instances(grainy, frame, [1], feather=2).float()
+    inside = mended[:, 40:56, 32:48]
+    assert inside.std((1, 2)).mean() == pytest.approx(8, abs=2.5)
+    even = restore_instances(_scene_of(torch.zeros(96, 96)).byte(), frame, [1]).float()
+    assert even[:, 40:56, 32:48].std((1, 2)).mean() < 3
+
+
 def test_restoring_changes_no_other_instance_and_no_distant_pixel():
     frame = make_frame(60, 80, instances=3)
     picture = torch.full((3, 60, 80), 90, dtype=torch.uint8)
     ids = sorted(frame.instances.table)
-    mended = restore_instances(picture, frame, ids[1:2], feather=3)
+    fixed = restore_instances(picture, frame, ids[1:2], feather=3)
     labels = torch.from_numpy(frame.instances.labels.copy())
-    changed = (mended != picture).any(0)
+    changed = (fixed != picture).any(0)
     assert changed[labels == ids[1]].any()
     assert not changed[(labels == ids[0]) | (labels == ids[2])].any()
     assert isinstance(frame.instances, Instances)
@@ -157,7 +203,7 @@ def test_a_whole_pixel_shift_is_undone_exactly_inside():
     [
         ("keep,reject", "must name one of reject and keep, not both"),
         ([], "must name one step at least"),
-        ("mend", "must be some of undo, retry, restore, reject, keep, not 'mend'"),
+        ("fix", "must be some of undo, retry, redo, restore, reject, keep, not 'fix'"),
     ],
 )
 def test_steps_that_make_no_sense_are_refused(steps, told):
@@ -263,8 +309,8 @@ def test_restored_pixels_take_on_the_light_around_them(make_one):
     frame = make_one(source / 255, labels)
     lit = source * light
     floor = _scene_of(torch.zeros(96, 96)) * light
-    mended = restore_instances(floor.byte(), frame, [1], feather=2, margin=4).float()
-    assert (mended - lit)[:, _disc(19) > 0.5].abs().mean() < 12
+    fixed = restore_instances(floor.byte(), frame, [1], feather=2, margin=4).float()
+    assert (fixed - lit)[:, _disc(19) > 0.5].abs().mean() < 12
 
 
 @pytest.fixture
@@ -295,3 +341,21 @@ def test_a_shift_that_was_mismeasured_is_not_undone(make_one):
     checks = [("shift", misled), ("survival", _survival())]
     before = judge(frame, image, checks)
     assert undo_shift(frame, before, DamageOptions(), checks) is before
+
+
+def test_a_shift_is_not_undone_where_another_check_finds_the_picture_worse_for_it(make_one):
+    frame = make_one(_scene_of(_disc(20)) / 255, (_disc(20).numpy() > 0.5).astype(np.int32))
+    image = torch.roll(_scene_of(_disc(20)).byte(), 4, 1)
+
+    def moved(frame: Frame, picture: torch.Tensor) -> CheckResult:
+        same = torch.equal(picture, image)
+        return CheckResult("moved", displacement=(4.0, 0.0) if same else None)
+
+    def other(worse: float):
+        return lambda frame, picture: CheckResult(merit=1.0 if picture is image else worse)
+
+    for merit, steps in ((0.9, ()), (1.0, ("undo: moved back by 4.00 px",))):
+        checks = [("shift", moved), ("other", other(merit))]
+        assert (
+            undo_shift(frame, judge(frame, image, checks), DamageOptions(), checks).steps == steps
+        )

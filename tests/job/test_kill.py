@@ -7,13 +7,13 @@ import time
 
 import numpy as np
 import pytest
-import running
-from conftest import make_coco
 from PIL import Image
-from test_convert import config_of, files_of
 
-from sv2r.images.files import TEMPORARY
-from sv2r.job.journal import Journal
+from sv2r.output.journal import Journal
+from sv2r.storage.files import TEMPORARY
+from tests.toys import processes
+from tests.toys.datasets import make_coco
+from tests.toys.jobs import config_of, files_of
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def uninterrupted(tmp_path_factory, toy_sd15):
     """Return (renders, what an uninterrupted run makes of them)."""
     root = tmp_path_factory.mktemp("whole")
     renders = make_coco(root / "renders")
-    assert running.run(running.convert, config_of(renders, root / "out", toy_sd15)) == 0
+    assert processes.run(processes.convert, config_of(renders, root / "out", toy_sd15)) == 0
     return renders, files_of(root / "out")
 
 
@@ -36,11 +36,11 @@ def test_killed_at_a_change_of_a_file_and_resumed_ends_with_the_same_bytes(
 ):
     renders, whole = uninterrupted
     config = config_of(renders, tmp_path / "out", toy_sd15)
-    assert running.run(running.convert_and_die, config, tmp_path / "out", step) == -9
+    assert processes.run(processes.convert_and_die, config, tmp_path / "out", step) == -9
     for path in (tmp_path / "out").rglob("*.png"):
         if not path.name.startswith(TEMPORARY):
             Image.open(path).load()
-    assert running.run(running.convert, config) == 0
+    assert processes.run(processes.convert, config) == 0
     assert _comparable(files_of(tmp_path / "out")) == _comparable(whole)
 
 
@@ -51,22 +51,22 @@ def test_killed_at_random_moments_and_resumed_ends_with_the_same_bytes(
     config = config_of(renders, tmp_path / "out", toy_sd15)
     chance = random.Random(7)
     for _ in range(4):
-        process = running.start(running.convert, config)
+        process = processes.start(processes.convert, config)
         time.sleep(chance.uniform(0.05, 1.5))
         process.kill()
         process.join()
-    assert running.run(running.convert, config) == 0
+    assert processes.run(processes.convert, config) == 0
     assert _comparable(files_of(tmp_path / "out")) == _comparable(whole)
 
 
 def test_what_a_kill_after_the_last_picture_left_is_removed(tmp_path, toy_sd15):
     config = config_of(make_coco(tmp_path / "renders"), tmp_path / "out", toy_sd15)
-    assert running.run(running.convert, config) == 0
+    assert processes.run(processes.convert, config) == 0
     with Journal(tmp_path / "out") as journal:
         journal.keep("complete", value=False)  # as it is until the very last write
-    left = tmp_path / "out" / "sv2r" / f"{TEMPORARY}0.jsonl"
+    left = tmp_path / "out" / "sv2r" / f"{TEMPORARY}0123456789abcdef.jsonl"
     left.touch()
-    assert running.run(running.convert, config) == 0
+    assert processes.run(processes.convert, config) == 0
     assert not left.exists()
 
 
@@ -77,14 +77,14 @@ def test_a_full_disk_leaves_no_half_file_and_a_run_that_can_be_resumed(tmp_path,
     text = (renders / "annotations.json").read_text()
     (renders / "annotations.json").write_text(_resized(text, "z.png", 300))
     config = config_of(renders, tmp_path / "out", toy_sd15, batch_size=1)
-    assert running.run(running.convert_with_small_files, config, 150_000) == 3
+    assert processes.run(processes.convert_with_small_files, config, 150_000) == 3
     error = (tmp_path / "error.txt").read_text()
     assert error.startswith("StorageError: ")
     assert "free some space, then run the same command again" in error
     names = set(files_of(tmp_path / "out"))
     assert "z.png" not in names
     assert not [name for name in names if TEMPORARY in name]
-    assert running.run(running.convert, config) == 0
+    assert processes.run(processes.convert, config) == 0
     assert Image.open(tmp_path / "out" / "z.png").size == (300, 300)
 
 

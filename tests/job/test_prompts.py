@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sv2r.config.sections import PromptOptions
 from sv2r.errors import ConfigError, SampleError
-from sv2r.job.prompts import PromptOptions, check_template, plain_words, write_prompt
-from sv2r.job.seeds import picture_seed
 from sv2r.types import Instance, Instances, Sample
+from sv2r.worker.prompts import check_template, plain_words, write_prompt
+from sv2r.worker.seeds import picture_seed
 
 
 def _labelled(areas: dict[str, int], **attributes: str) -> tuple[Sample, Instances]:

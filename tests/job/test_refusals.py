@@ -7,15 +7,17 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import make_coco
 from PIL import Image
 
 import sv2r
+from sv2r.config.sections import PromptOptions
 from sv2r.errors import ConfigError
-from sv2r.job.prompts import PromptOptions, unused_lists
+from sv2r.plugin.discovery import Owner
 from sv2r.plugin.options import Options
-from sv2r.plugin.registry import Entry, Owner, Registry, load_registry
+from sv2r.plugin.registry import Entry, Registry, load_registry
 from sv2r.plugin.specs import TranslatorSpec
+from sv2r.worker.prompts import unused_lists
+from tests.toys.datasets import make_coco
 
 
 def asked(root, out, **more):

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import write_render
 from PIL import Image
 
 import sv2r
-from sv2r.job.small import Crop, SmallOptions, crop_frame, crops_of, paste
+from sv2r.config.sections import SmallOptions
 from sv2r.types import Frame, Instance, Instances, Sample
+from sv2r.worker.small import Crop, crop_frame, crops_of, paste
+from tests.toys.datasets import write_render
 
 OPTIONS = SmallOptions(cells=4, resolution=64, context=3, enlarge=4)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sv2r.errors import ConfigError
-from sv2r.job.strict_yaml import read_yaml, write_yaml
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 
 
 def test_numbers_are_numbers_and_words_are_words():

@@ -68,7 +68,7 @@ def test_a_pattern_that_finds_nothing_at_all_is_told(tmp_path):
         require_channels(tmp_path, images, {"depth": "{stem}_depth.png"})
     assert str(told.value) == (
         "--loader.depth '{stem}_depth.png' finds nothing for the first 2 pictures; "
-        "it looked for a_depth.png: mend the pattern or leave it out"
+        "it looked for a_depth.png: fix the pattern or leave it out"
     )
     put(tmp_path / "b_depth.png")
     require_channels(tmp_path, images, {"depth": "{stem}_depth.png"})

@@ -46,10 +46,10 @@ def _name(entry: Entry) -> str:
 @pytest.fixture(scope="module")
 def options(toy_sd15: Path, toy_canny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Options for what needs a model: real ones at toy size."""
-    import toy
+    from tests import toys
 
     model = {"model": str(toy_sd15), **STEPS}
-    depth = toy.save_depth(tmp_path_factory.mktemp("models") / "depth")
+    depth = toys.save_depth(tmp_path_factory.mktemp("models") / "depth")
     return {
         "conditioner depth": {"model": str(depth)},
         "translator sdedit": model,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sv2r.cli.plugins import plugins
-from sv2r.job.layers import read_layers
+from sv2r.config.layers import read_layers
 from sv2r.plugin.hookspecs import __file__ as hookspecs_file
 from sv2r.plugin.registry import load_registry
 from sv2r.testing import check_plugin
+from tests.toys import distributions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
@@ -85,19 +85,32 @@ def test_the_preset_of_the_page_is_a_config(site: Any) -> None:
     assert [layer.values["translator"]["name"] for layer in layers] == ["sdedit"]
 
 
-def test_the_whole_plugin_with_its_pyproject_and_its_test_works_as_shown(site: Any) -> None:
-    project = tomllib.loads(_blocks("toml")[0])["project"]
-    points = project["entry-points"]["sv2r"]
-    site.install(project["name"], project["version"], {"sv2r_sobel": WHOLE}, points)
+def test_the_whole_plugin_is_built_from_its_three_files_and_works_as_shown(
+    site: Any, tmp_path: Path
+) -> None:
+    test = next(block for block in _blocks("python") if "def test_" in block)
+    project = tmp_path / "sv2r-sobel"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(_blocks("toml")[0])
+    (project / "sv2r_sobel.py").write_text(WHOLE)
+    (project / "test_sv2r_sobel.py").write_text(test)
+    installed = distributions.install(project, site.root)
+    assert sorted(path.name for path in installed.iterdir()) == [
+        "sv2r_sobel-0.1.0.dist-info",
+        "sv2r_sobel.py",
+    ]
 
     command, _, expected = _blocks("console")[0].partition("\n")
     shown = CliRunner().invoke(plugins, command.removeprefix("$ sv2r plugins ").split())
     assert shown.output == expected
 
-    test = next(block for block in _blocks("python") if "def test_" in block)
-    namespace: dict[str, Any] = {}
-    exec(test, namespace)
-    namespace["test_the_plugin_keeps_its_promises"]()
+    assert distributions.run_tests(test) == 1
+
+
+def test_every_python_example_is_one_that_is_run_here() -> None:
+    shown = set(_blocks("python"))
+    test = next(block for block in shown if "def test_" in block)
+    assert shown == {*EXAMPLES.values(), WHOLE, test}
 
 
 def test_the_failure_of_the_page_reads_as_shown(site: Any) -> None:

@@ -1,4 +1,4 @@
-"""Jobs beside broken plugins, and with plugins that break when they are used."""
+"""Jobs with broken plugins, and with plugins that break when they are used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import sv2r
 from sv2r.cli.main import cli
-from sv2r.errors import ConfigError
+from sv2r.errors import PluginError
 
 TRANSLATOR = '''
 from sv2r import Options, TranslatorSpec, hookimpl
@@ -77,7 +77,7 @@ def test_a_plugin_that_cannot_be_built_is_named_with_its_distribution(
     source = TRANSLATOR.replace("    import torch\n", "    raise OSError('no weights')\n")
     site.plugin("invert", source, version="0.3")
 
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(PluginError) as caught:
         sv2r.convert(_config(renders, tmp_path))
 
     assert "translator 'invert'" in str(caught.value)
@@ -102,7 +102,8 @@ def test_a_plugin_that_raises_on_a_picture_fails_that_picture_alone(
         "b/2.png",
     ]
     assert {str(record.error) for record in summary.troubles} == {
-        f"{name}: translator 'invert': AssertionError: not this one"
+        f"{name}: translator 'invert' of plugin 'invert' (sv2r-invert 1.0) failed in call: "
+        "AssertionError: not this one"
         for name in ("b/0.png", "b/1.jpg", "b/2.png")
     }
 
@@ -116,7 +117,9 @@ def test_a_check_that_raises_on_a_picture_fails_that_picture_alone(
     summary = sv2r.convert({**_config(renders, tmp_path), "checks": ["picky"]})
 
     assert (summary.done, summary.failed, summary.exit_code) == (5, 1, 1)
-    assert [record.error for record in summary.troubles] == ["c.png: KeyError: 'nothing'"]
+    who = "check 'picky' of plugin 'picky' (sv2r-picky 1.0)"
+    told = f"c.png: {who} failed in call: KeyError: 'nothing'"
+    assert [record.error for record in summary.troubles] == [told]
 
 
 def test_a_plugin_that_changes_a_pictures_size_publishes_nothing(

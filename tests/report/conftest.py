@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs import make_output, scores
 
 from sv2r.report.write import write_report
+from tests.toys.outputs import make_output, scores
 
 NAMES = ("a/0.png", "a/1.png", "b/0.png", "b/1.png", "c.png")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
-from outputs import make_output, scores
 from PIL import Image
 from playwright.sync_api import expect
 
 from sv2r.report.write import write_report
+from tests.toys.outputs import make_output, scores
 
 WORST_FIRST = ["a/1.png", "b/1.png", "a/0.png", "b/0.png", "c.png"]
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from outputs import make_output, scores
 from PIL import Image
 
 from sv2r.errors import ConfigError
-from sv2r.job.finished import open_dataset, open_finished
+from sv2r.output.finished import open_dataset, open_finished
 from sv2r.report import statistics
 from sv2r.report.entries import make_entry, shift_of, survival_of
 from sv2r.report.pictures import contours
 from sv2r.report.write import write_report
 from sv2r.types import Record
+from tests.toys.outputs import make_output, scores
 
 
 def data_of(path) -> dict:
@@ -127,7 +127,7 @@ def test_lines_that_are_missing_or_binary_are_refused(out):
     with pytest.raises(ConfigError, match=r"samples.jsonl cannot be read"):
         write_report(out)
     path.unlink()
-    with pytest.raises(ConfigError, match=r"samples.jsonl is missing; sv2r verify --mend"):
+    with pytest.raises(ConfigError, match=r"samples.jsonl is missing; sv2r verify --fix"):
         write_report(out)
 
 

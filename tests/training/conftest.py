@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 from PIL import Image
+
+from tests import toys
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,11 +23,11 @@ def one_thread() -> Any:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photos in two folders, one of them upright, with captions beside."""
+    """Ten photos in two folders, one of them upright, with captions nearby."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(10):
         height, width = (48, 36) if number == 3 else (34, 40)
-        pixels = (255 * toy.picture(height, width, number)).byte().permute(1, 2, 0).numpy()
+        pixels = (255 * toys.picture(height, width, number)).byte().permute(1, 2, 0).numpy()
         path = folder / ("kitchen" if number % 2 else "dining_room") / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).save(path)
@@ -36,13 +37,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return toy.save_sdxl(tmp_path_factory.mktemp("models") / "sdxl")
+    return toys.save_sdxl(tmp_path_factory.mktemp("models") / "sdxl")
 
 
 @pytest.fixture
 def train(photos: Path, tmp_path: Path) -> Callable[..., Any]:
     """Return a function that trains, by kind and options, into a new folder."""
-    import trainings
+    from tests.toys import trainings
 
     def run(kind: str, **options: Any) -> Any:
         return trainings.train(kind, {"photos": photos, "output": tmp_path / "out", **options})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
-import toy
 from pydantic import ValidationError
 
 from sv2r.errors import ConfigError
 from sv2r.training.options import BaseOptions, ControlnetOptions, LoraOptions
 from sv2r.training.run import check_memory
+from tests import toys
 
 STEPS = {"steps": 2, "batch_size": 2, "device": "cpu", "resolution": 32, "held_out": 0}
 
@@ -24,7 +24,7 @@ def refusal(train, kind, **options):
 
 
 def test_a_checkpoint_of_another_family(train, tmp_path):
-    model = toy.save_pix2pix(tmp_path / "model")
+    model = toys.save_pix2pix(tmp_path / "model")
     line = refusal(train, "lora", model=str(model))
     assert line == (
         f"--model {model} is a StableDiffusionInstructPix2PixPipeline; sv2r train takes Stable "
@@ -34,7 +34,7 @@ def test_a_checkpoint_of_another_family(train, tmp_path):
 
 
 def test_a_controlnet_for_a_transformer(train, tmp_path):
-    model = toy.save_sd3(tmp_path / "model")
+    model = toys.save_sd3(tmp_path / "model")
     line = refusal(train, "controlnet", model=str(model))
     assert "ControlNets are trained for Stable Diffusion 1.x, 2.x and XL" in line
 
@@ -69,7 +69,7 @@ def test_a_unet_that_does_not_fit(train, toy_sd15, part, more, message):
     [
         ({"unet_channels": (8, 8)}, "has sizes of its own; leave --unet-channels out"),
         ({"unet_layers": 3}, "has sizes of its own; leave --unet-layers out"),
-        ({}, "--prediction v_prediction: the scheduler beside --unet"),
+        ({}, "--prediction v_prediction: the scheduler next to --unet"),
     ],
 )
 def test_an_option_that_a_unet_contradicts(train, toy_sd15, more, message):
@@ -112,19 +112,19 @@ def test_a_controlnet_for_latents_of_another_size(train, toy_sd15, tmp_path):
     assert line == (
         f"--embedding has 3 numbers; the model {toy_sd15}, with one latent for 2 pixels, takes 2"
     )
-    net = toy.save_controlnet(tmp_path / "net", factor=8)
+    net = toys.save_controlnet(tmp_path / "net", factor=8)
     line = refusal(train, "controlnet", model=str(toy_sd15), controlnet=str(net))
     assert line.endswith(f"{toy_sd15}: it is for one latent for 8 pixels, not 2")
 
 
 def test_a_lora_that_does_not_fit(train, toy_sd15, toy_sdxl, tmp_path):
-    lora = toy.save_lora(tmp_path, family="sdxl")
+    lora = toys.save_lora(tmp_path, family="sdxl")
     line = refusal(train, "lora", model=str(toy_sd15), lora=str(lora))
     assert line.startswith(f"--lora {lora} does not fit the model: ")
 
 
 def test_a_lora_that_fits_is_gone_on_with(train, toy_sd15, tmp_path):
-    lora = toy.save_lora(tmp_path)
+    lora = toys.save_lora(tmp_path)
     assert train("lora", model=str(toy_sd15), lora=str(lora), **STEPS).finished
 
 
@@ -187,7 +187,7 @@ def test_a_resume_with_other_weights(train, toy_sd15, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(toy_sd15, model)
     train("lora", model=str(model), **STEPS)
-    toy.save_sd15(model, seed=1)
+    toys.save_sd15(model, seed=1)
     line = refusal(train, "lora", model=str(model), steps=4)
     assert "lora.safetensors: was begun with the weights of --model SHA-256 " in line
     assert line.endswith("give the same again, or another --output")

@@ -7,15 +7,14 @@ import shlex
 import shutil
 
 import pytest
-import running
 import torch
-import trainings
-from conftest import make_coco
 from PIL import Image
 from safetensors.torch import load_file
 
 import sv2r
 from sv2r.errors import ConfigError
+from tests.toys import processes, trainings
+from tests.toys.datasets import make_coco
 
 SMALL = {
     "resolution": 32,
@@ -53,7 +52,7 @@ def values_of(kind, model, photos, output):
 def test_a_killed_run_ends_with_the_same_bytes(kind, step, toy_sd15, photos, tmp_path):
     never = trainings.train(kind, values_of(kind, toy_sd15, photos, tmp_path / "never"))
     values = values_of(kind, toy_sd15, photos, tmp_path / "killed")
-    assert running.run(trainings.train_and_die, kind, values, step) == -9
+    assert processes.run(trainings.train_and_die, kind, values, step) == -9
     assert trainings.weights(tmp_path / "killed") == {}
     resumed = trainings.train(kind, values)
     assert sum(e.ran for e in resumed.endings.values()) < sum(e.ran for e in never.endings.values())
@@ -206,9 +205,9 @@ def test_any_name_of_a_folder_will_do(train, toy_sd15, tmp_path):
 
 @pytest.mark.parametrize("family", ["save_sd3", "save_flux", "save_sdxl"])
 def test_a_lora_is_trained_on_every_family(family, train, tmp_path):
-    import toy
+    from tests import toys
 
-    model = getattr(toy, family)(tmp_path / "model")
+    model = getattr(toys, family)(tmp_path / "model")
     values = {**STEPS, "resolution": 32, "steps": 2, "caption": "a mug"}
     made = train("lora", model=str(model), **values)
     assert made.finished

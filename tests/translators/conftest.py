@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
+
+from tests import toys
 
 Models = Callable[[str], Path]
 
@@ -26,18 +27,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     """Return a function from a toy model's name to its folder."""
     root = tmp_path_factory.mktemp("translators")
     makers: dict[str, Callable[[Path], Path]] = {
-        "sd15": toy.save_sd15,
-        "sd15-factor-8": lambda folder: toy.save_sd15(folder, factor=8),
-        "sd15-safe": lambda folder: toy.save_sd15(folder, safety_checker=True),
-        "sdxl": toy.save_sdxl,
-        "sd3": toy.save_sd3,
-        "flux": toy.save_flux,
-        "pix2pix": toy.save_pix2pix,
-        "canny": lambda folder: toy.save_controlnet(folder, seed=1),
-        "depth": lambda folder: toy.save_controlnet(folder, seed=2),
-        "canny-xl": lambda folder: toy.save_controlnet(folder, "sdxl", seed=1),
-        "lora": toy.save_lora,
-        "lora-2": lambda folder: toy.save_lora(folder, seed=4),
+        "sd15": toys.save_sd15,
+        "sd15-factor-8": lambda folder: toys.save_sd15(folder, factor=8),
+        "sd15-safe": lambda folder: toys.save_sd15(folder, safety_checker=True),
+        "sdxl": toys.save_sdxl,
+        "sd3": toys.save_sd3,
+        "flux": toys.save_flux,
+        "pix2pix": toys.save_pix2pix,
+        "canny": lambda folder: toys.save_controlnet(folder, seed=1),
+        "depth": lambda folder: toys.save_controlnet(folder, seed=2),
+        "canny-xl": lambda folder: toys.save_controlnet(folder, "sdxl", seed=1),
+        "lora": toys.save_lora,
+        "lora-2": lambda folder: toys.save_lora(folder, seed=4),
     }
 
     def model(name: str) -> Path:

@@ -8,11 +8,11 @@ from typing import Any
 
 import diffusers
 import pytest
-import toy
 
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import checkpoint, controlnet, sdedit
 from sv2r.types import Batch
+from tests import toys
 
 Models = Callable[[str], Path]
 SIZES = [(48, 64)] * 3
@@ -26,14 +26,14 @@ CALL: dict[str, Any] = {"strength": 0.5, "num_inference_steps": 8}
 
 def same_as_alone(made: Any, pipe: Any, batch: Batch, **call: Any) -> bool:
     """Return whether every picture of a batch is what the pipeline alone gives for it."""
-    alone = [toy.alone(pipe, batch, place, **call) for place in range(len(batch))]
-    assert toy.largest_difference(alone[0], alone[1]) > 1  # or all pictures would be the same
-    return max(map(toy.largest_difference, made, alone)) <= 1
+    alone = [toys.alone(pipe, batch, place, **call) for place in range(len(batch))]
+    assert toys.largest_difference(alone[0], alone[1]) > 1  # or all pictures would be the same
+    return max(map(toys.largest_difference, made, alone)) <= 1
 
 
 @pytest.mark.parametrize("scheduler", [None, "euler-a", "dpm++-2m", "heun"])
 def test_sdedit_with_stable_diffusion(models: Models, scheduler: str | None) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
+    batch = toys.batch(SIZES, **TEXTS)
     options = sdedit.SdeditOptions(model=str(models("sd15")), scheduler=scheduler, **RUN)
 
     made = sdedit.build(options, Runtime())(batch)
@@ -50,7 +50,7 @@ def test_sdedit_with_stable_diffusion(models: Models, scheduler: str | None) -> 
 
 
 def test_sdedit_at_the_true_factor_of_eight(models: Models) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
+    batch = toys.batch(SIZES, **TEXTS)
     options = sdedit.SdeditOptions(model=str(models("sd15-factor-8")), guidance_scale=1.0, **RUN)
 
     made = sdedit.build(options, Runtime())(batch)
@@ -60,7 +60,7 @@ def test_sdedit_at_the_true_factor_of_eight(models: Models) -> None:
 
 
 def test_sdedit_with_stable_diffusion_xl(models: Models) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
+    batch = toys.batch(SIZES, **TEXTS)
     options = sdedit.SdeditOptions(model=str(models("sdxl")), **RUN)
 
     made = sdedit.build(options, Runtime())(batch)
@@ -70,7 +70,7 @@ def test_sdedit_with_stable_diffusion_xl(models: Models) -> None:
 
 
 def test_sdedit_with_stable_diffusion_3(models: Models) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
+    batch = toys.batch(SIZES, **TEXTS)
     options = sdedit.SdeditOptions(model=str(models("sd3")), **RUN)
 
     made = sdedit.build(options, Runtime())(batch)
@@ -80,7 +80,7 @@ def test_sdedit_with_stable_diffusion_3(models: Models) -> None:
 
 
 def test_sdedit_with_flux(models: Models) -> None:
-    batch = toy.batch(SIZES, prompts=TEXTS["prompts"])
+    batch = toys.batch(SIZES, prompts=TEXTS["prompts"])
     options = sdedit.SdeditOptions(model=str(models("flux")), **RUN)
 
     made = sdedit.build(options, Runtime())(batch)
@@ -90,7 +90,7 @@ def test_sdedit_with_flux(models: Models) -> None:
 
 
 def test_one_controlnet(models: Models) -> None:
-    batch = toy.batch(SIZES, controls=["canny"], **TEXTS)
+    batch = toys.batch(SIZES, controls=["canny"], **TEXTS)
     options = controlnet.ControlnetOptions(
         model=str(models("sd15")),
         controlnet={"canny": str(models("canny"))},
@@ -106,7 +106,7 @@ def test_one_controlnet(models: Models) -> None:
         models("sd15"), controlnet=net
     )
     for place in range(3):
-        alone = toy.alone(
+        alone = toys.alone(
             pipe,
             batch,
             place,
@@ -115,11 +115,11 @@ def test_one_controlnet(models: Models) -> None:
             control_guidance_end=0.6,
             **CALL,
         )
-        assert toy.largest_difference(made[place], alone) <= 1
+        assert toys.largest_difference(made[place], alone) <= 1
 
 
 def test_several_controlnets(models: Models) -> None:
-    batch = toy.batch(SIZES, controls=["depth", "canny"], **TEXTS)
+    batch = toys.batch(SIZES, controls=["depth", "canny"], **TEXTS)
     options = controlnet.ControlnetOptions(
         model=str(models("sd15")),
         controlnet={"canny": str(models("canny")), "depth": str(models("depth"))},
@@ -135,7 +135,7 @@ def test_several_controlnets(models: Models) -> None:
         models("sd15"), controlnet=nets
     )
     for place in range(3):
-        alone = toy.alone(
+        alone = toys.alone(
             pipe,
             batch,
             place,
@@ -145,11 +145,11 @@ def test_several_controlnets(models: Models) -> None:
             control_guidance_end=[1.0, 1.0],
             **CALL,
         )
-        assert toy.largest_difference(made[place], alone) <= 1
+        assert toys.largest_difference(made[place], alone) <= 1
 
 
 def test_controlnet_with_stable_diffusion_xl(models: Models) -> None:
-    batch = toy.batch(SIZES, controls=["canny"], **TEXTS)
+    batch = toys.batch(SIZES, controls=["canny"], **TEXTS)
     options = controlnet.ControlnetOptions(
         model=str(models("sdxl")), controlnet={"canny": str(models("canny-xl"))}, **RUN
     )
@@ -161,7 +161,7 @@ def test_controlnet_with_stable_diffusion_xl(models: Models) -> None:
         models("sdxl"), controlnet=net
     )
     for place in range(3):
-        alone = toy.alone(
+        alone = toys.alone(
             pipe,
             batch,
             place,
@@ -169,11 +169,11 @@ def test_controlnet_with_stable_diffusion_xl(models: Models) -> None:
             controlnet_conditioning_scale=1.0,
             **CALL,
         )
-        assert toy.largest_difference(made[place], alone) <= 1
+        assert toys.largest_difference(made[place], alone) <= 1
 
 
 def test_checkpoint_with_two_loras(models: Models) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
+    batch = toys.batch(SIZES, **TEXTS)
     files = [models(name) / "pytorch_lora_weights.safetensors" for name in ("lora", "lora-2")]
     options = checkpoint.CheckpointOptions(
         model=str(models("sd15")), lora=[str(files[0]), f"{files[1]}=0.5"], **RUN
@@ -182,19 +182,19 @@ def test_checkpoint_with_two_loras(models: Models) -> None:
     made = checkpoint.build(options, Runtime())(batch)
 
     pipe = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(models("sd15"))
-    plain = toy.alone(pipe, batch, 0, **CALL)
+    plain = toys.alone(pipe, batch, 0, **CALL)
     for name, file in zip(("one", "two"), files, strict=True):
         pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=name)
     pipe.set_adapters(["one", "two"], [1.0, 0.5])
     assert same_as_alone(made, pipe, batch, **CALL)
-    assert toy.largest_difference(plain, made[0]) > 1
+    assert toys.largest_difference(plain, made[0]) > 1
 
 
 def test_checkpoint_of_a_single_file(
     models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
-    file, config = toy.save_sd15_file(tmp_path_factory.mktemp("single"))
+    batch = toys.batch(SIZES, **TEXTS)
+    file, config = toys.save_sd15_file(tmp_path_factory.mktemp("single"))
     options = checkpoint.CheckpointOptions(model=str(file), config=str(config), **RUN)
 
     made = checkpoint.build(options, Runtime())(batch)
@@ -204,7 +204,7 @@ def test_checkpoint_of_a_single_file(
 
 
 def test_checkpoint_of_a_pipeline_that_is_called_as_it_is(models: Models) -> None:
-    batch = toy.batch(SIZES, **TEXTS)
+    batch = toys.batch(SIZES, **TEXTS)
     options = checkpoint.CheckpointOptions(
         model=str(models("pix2pix")), steps=6, image_guidance_scale=1.2
     )

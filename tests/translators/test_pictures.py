@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 from PIL import Image
 
 from sv2r.plugin.specs import Buckets, Describes, Runtime
 from sv2r.translators import checkpoint, controlnet, sdedit
 from sv2r.types import Batch, Refusal
+from tests import toys
 
 Models = Callable[[str], Path]
 RUN: dict[str, Any] = {"strength": 0.5, "steps": 4}
@@ -37,7 +37,7 @@ def test_odd_sizes_come_back_exactly(models: Models, fit: str) -> None:
     translate = sdedit.build(options, Runtime())
 
     for size in ((101, 75), (7, 9), (1, 1), (64, 200)):
-        picture = translate(toy.batch([size]))[0]
+        picture = translate(toys.batch([size]))[0]
         assert picture.shape == (3, *size)
         assert picture.dtype == torch.uint8
         assert picture.is_contiguous()
@@ -49,7 +49,7 @@ def test_sizes_of_one_bucket_share_a_batch(models: Models, fit: str) -> None:
     options = sdedit.SdeditOptions(model=str(models("sd15-factor-8")), fit=fit, **more, **RUN)
     translate = sdedit.build(options, Runtime())
     sizes = [(41, 60), (42, 60), (48, 64)] if fit == "native" else [(41, 60), (40, 58), (33, 47)]
-    batch = toy.batch(sizes)
+    batch = toys.batch(sizes)
 
     assert isinstance(translate, Buckets)
     assert len({translate.bucket(*size) for size in sizes}) == 1
@@ -57,7 +57,7 @@ def test_sizes_of_one_bucket_share_a_batch(models: Models, fit: str) -> None:
     assert [picture.shape for picture in together] == [(3, *size) for size in sizes]
     for place in range(3):
         alone = translate(reordered(batch, [place]))[0]
-        assert toy.largest_difference(together[place], alone) <= 1
+        assert toys.largest_difference(together[place], alone) <= 1
 
 
 def test_a_native_bucket_is_the_padded_size(models: Models) -> None:
@@ -72,7 +72,7 @@ def test_a_batch_gives_the_same_bits_in_any_order(models: Models, model: str) ->
     options = sdedit.SdeditOptions(model=str(models(model)), **RUN)
     translate = sdedit.build(options, Runtime())
     prompts = ("a car", "a dog", "rain", "a car", "snow", "a house")
-    six = toy.batch([(40, 56)] * 6, prompts=prompts)
+    six = toys.batch([(40, 56)] * 6, prompts=prompts)
     first = [*translate(reordered(six, [0, 1, 2, 3]))]
     second = [*translate(reordered(six, [4, 5, 5, 5]))]
 
@@ -89,7 +89,7 @@ def test_control_maps_follow_their_pictures_bit_for_bit(models: Models) -> None:
         model=str(models("sd15")), controlnet={"canny": str(models("canny"))}, **RUN
     )
     translate = controlnet.build(options, Runtime())
-    batch = toy.batch([(40, 56)] * 4, controls=["canny"])
+    batch = toys.batch([(40, 56)] * 4, controls=["canny"])
 
     made = translate(batch)
     other = translate(reordered(batch, [2, 0, 3, 1]))
@@ -100,11 +100,11 @@ def test_control_maps_follow_their_pictures_bit_for_bit(models: Models) -> None:
 
 def test_another_seed_is_another_picture(models: Models) -> None:
     translate = sdedit.build(sdedit.SdeditOptions(model=str(models("sd15")), **RUN), Runtime())
-    batch = toy.batch([(40, 56)])
+    batch = toys.batch([(40, 56)])
     one, again = translate(batch)[0], translate(batch)[0]
     other = translate(replace(batch, seeds=(2**48 - 1,)))[0]
     assert torch.equal(one, again)
-    assert toy.largest_difference(one, other) > 10
+    assert toys.largest_difference(one, other) > 10
 
 
 @pytest.fixture
@@ -126,12 +126,12 @@ def test_pictures_end_in_the_look_of_a_photo_that_the_seed_draws(
     plain = checkpoint.build(checkpoint.CheckpointOptions(**options), Runtime())
     options["palette"] = photos
     translate = checkpoint.build(checkpoint.CheckpointOptions(**options), Runtime())
-    batch = toy.batch([(40, 56)] * 6)
+    batch = toys.batch([(40, 56)] * 6)
     made = translate(batch)
     redder = [bool(picture[0].float().mean() > picture[2].float().mean()) for picture in made]
     assert set(redder) == {True, False}
     assert torch.equal(translate(reordered(batch, [3]))[0], made[3])
-    assert toy.largest_difference(made[0], plain(batch)[0]) > 10
+    assert toys.largest_difference(made[0], plain(batch)[0]) > 10
     assert isinstance(translate, Describes)
     assert translate.settings()["palette"] == str(photos)
 
@@ -144,11 +144,11 @@ def test_each_text_is_encoded_once(models: Models) -> None:
         encoder.register_forward_hook(lambda *_, name=name: calls.append(name))
     sizes = [(16, 16)] * 4
 
-    translate(toy.batch(sizes, prompts=("a car", "a dog"), negatives=("blurry",)))
+    translate(toys.batch(sizes, prompts=("a car", "a dog"), negatives=("blurry",)))
     assert calls.count("text_encoder") == 3
     assert calls.count("text_encoder_2") == 3
 
-    translate(toy.batch(sizes, prompts=("a dog", "a car", "a cat"), negatives=("blurry",)))
+    translate(toys.batch(sizes, prompts=("a dog", "a car", "a cat"), negatives=("blurry",)))
     assert calls.count("text_encoder") == 4
 
 
@@ -158,7 +158,7 @@ def test_without_guidance_no_negative_prompt_is_encoded(models: Models) -> None:
     calls: list[int] = []
     encoder = translate._prompts._encoders["text_encoder"]
     encoder.register_forward_hook(lambda *_: calls.append(1))
-    translate(toy.batch([(16, 16)] * 2, negatives=("blurry",)))
+    translate(toys.batch([(16, 16)] * 2, negatives=("blurry",)))
     assert len(calls) == 1
 
 
@@ -175,8 +175,8 @@ def test_a_condition_is_embedded_once_per_batch(models: Models) -> None:
 
     store.compute.register_forward_hook(lambda *_: count("embedding"))
     translate._pipe.controlnet.register_forward_hook(lambda *_: count("steps"))
-    translate(toy.batch([(16, 24)] * 3, controls=["canny"]))
-    translate(toy.batch([(16, 24)] * 3, controls=["canny"]))
+    translate(toys.batch([(16, 24)] * 3, controls=["canny"]))
+    translate(toys.batch([(16, 24)] * 3, controls=["canny"]))
 
     assert calls == {"embedding": 2, "steps": 10}
     assert not store._kept
@@ -187,13 +187,13 @@ def test_the_vae_is_called_once_per_batch(models: Models) -> None:
     vae, shapes = translate._pipe.vae, []
     vae.encoder.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape))
     vae.decoder.register_forward_hook(lambda _, inputs, __: shapes.append(inputs[0].shape))
-    translate(toy.batch([(16, 24)] * 3))
+    translate(toys.batch([(16, 24)] * 3))
     assert shapes == [(3, 3, 16, 24), (3, 4, 8, 12)]
 
 
 def test_nan_is_refused_and_its_neighbour_is_not(models: Models) -> None:
     translate = sdedit.build(sdedit.SdeditOptions(model=str(models("sd15")), **RUN), Runtime())
-    batch = toy.batch([(16, 24)] * 2)
+    batch = toys.batch([(16, 24)] * 2)
     batch.frames[0].image[:] = float("nan")
 
     refused, fine = translate(batch)
@@ -206,7 +206,7 @@ def test_a_flagged_picture_is_refused_and_never_black(models: Models) -> None:
     options = sdedit.SdeditOptions(model=str(models("sd15-safe")), safety_checker=True, **RUN)
     translate = sdedit.build(options, Runtime())
     checker = translate._pipe.safety_checker
-    batch = toy.batch([(32, 48)] * 2)
+    batch = toys.batch([(32, 48)] * 2)
 
     checker.concept_embeds_weights.data.fill_(-2)  # below every similarity: all is flagged
     assert [type(made) for made in translate(batch)] == [Refusal, Refusal]
@@ -219,8 +219,8 @@ def test_a_flagged_picture_is_refused_and_never_black(models: Models) -> None:
 
 def test_a_negative_prompt_where_the_model_takes_none_is_left_out_and_told(models: Models) -> None:
     translate = sdedit.build(sdedit.SdeditOptions(model=str(models("flux")), **RUN), Runtime())
-    (asked,) = translate(toy.batch([(16, 16)], negatives=("blurry",)))
-    (plain,) = translate(toy.batch([(16, 16)], negatives=("",)))
+    (asked,) = translate(toys.batch([(16, 16)], negatives=("blurry",)))
+    (plain,) = translate(toys.batch([(16, 16)], negatives=("",)))
     assert torch.equal(asked, plain)
     assert translate.settings()["negative_prompt"] == "not taken"
 
@@ -237,7 +237,7 @@ def test_the_settings_say_what_ran(models: Models) -> None:
         steps=5,
     )
     translate = controlnet.build(options, Runtime())
-    translate(toy.batch([(16, 24)], controls=["canny"]))
+    translate(toys.batch([(16, 24)], controls=["canny"]))
 
     assert isinstance(translate, Describes)
     settings = json.loads(json.dumps(translate.settings()))
@@ -261,7 +261,7 @@ def test_the_settings_say_what_ran(models: Models) -> None:
 def test_settings_of_a_pipeline_as_it_is_have_no_option_that_did_not_run(models: Models) -> None:
     options = checkpoint.CheckpointOptions(model=str(models("pix2pix")), steps=3)
     translate = checkpoint.build(options, Runtime())
-    translate(toy.batch([(16, 24)]))
+    translate(toys.batch([(16, 24)]))
     settings = translate.settings()
     assert settings["path"] == "pipeline"
     assert settings["steps"] == settings["effective_steps"] == 3
@@ -271,5 +271,5 @@ def test_settings_of_a_pipeline_as_it_is_have_no_option_that_did_not_run(models:
 def test_a_pipeline_as_it_is_keeps_odd_sizes(models: Models) -> None:
     options = checkpoint.CheckpointOptions(model=str(models("pix2pix")), steps=2)
     translate = checkpoint.build(options, Runtime())
-    made = translate(toy.batch([(33, 21), (7, 9)]))
+    made = translate(toys.batch([(33, 21), (7, 9)]))
     assert [picture.shape for picture in made] == [(3, 33, 21), (3, 7, 9)]

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_coco, write_render
 from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
-from sv2r.job.journal import Journal, line_of
+from sv2r.output.journal import Journal
+from sv2r.output.records import line_of
 from sv2r.verify.dataset import Verification, verify
 from sv2r.verify.scores import Part, read_part
+from tests.toys.datasets import make_coco, write_render
 
 NAMES = ("a/0.png", "a/1.png", "b/1.jpg", "c.png")
 # Own files that say where the folder is, so that they differ in another one.
@@ -120,7 +121,7 @@ def test_a_byte_changed_in_the_record_is_found(out):
     lines.write_text(lines.read_text().replace('"prompt": "a photo', '"prompt": "a phot0', 1))
     (finding,) = verify(out, sample="0").findings
     assert str(finding) == (
-        "changed     sv2r/samples.jsonl: 1 line not as the journal has them, the first is line 1"
+        "changed     sv2r/samples.jsonl: its line is not as the journal has a/0.png"
     )
 
 
@@ -206,7 +207,7 @@ def test_a_record_that_names_a_file_outside_of_the_output_is_not_followed(out, p
 def test_a_link_to_a_picture_elsewhere_is_replaced_by_a_picture(converted, out, toy_sd15):
     (out / "c.png").unlink()
     (out / "c.png").symlink_to(converted / "out" / "c.png")
-    assert found(out, mend=True) == {("record", "c.png")}
+    assert found(out, fix=True) == {("record", "c.png")}
     sv2r.convert(config_of(converted / "renders", out, toy_sd15))
     assert found(out) == set()
     assert not (out / "c.png").is_symlink()
@@ -221,10 +222,10 @@ def test_the_damage_that_explains_the_rest_stands_first(out):
     assert "a/0.png" in rest
 
 
-def test_a_journal_and_a_run_file_that_are_both_damaged_are_mended(converted, out, toy_sd15):
+def test_a_journal_and_a_run_file_that_are_both_damaged_are_fixed(converted, out, toy_sd15):
     (out / "sv2r" / "journal.sqlite3").write_bytes(b"nothing of use")
     (out / "sv2r" / "run.yaml").write_bytes(b"\xff: [")
-    verify(out, sample="0", mend=True)
+    verify(out, sample="0", fix=True)
     summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
     assert (summary.restored, summary.done) == (4, 4)
     assert found(out) == set()
@@ -291,9 +292,9 @@ def test_a_journal_is_rebuilt_so_that_the_job_goes_on_where_it_was(converted, ou
         database.close()
     else:
         journal.unlink()
-    result = verify(out, sample="0", mend=True)
+    result = verify(out, sample="0", fix=True)
     assert result.exit_code == 1
-    assert result.mended[0].startswith("the journal is rebuilt from the 4 records that")
+    assert result.fixed[0].startswith("the journal is rebuilt from the 4 records that")
     summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
     assert (summary.restored, summary.exit_code) == (4, 0)
     assert found(out) == set()
@@ -303,7 +304,7 @@ def test_a_journal_is_rebuilt_so_that_the_job_goes_on_where_it_was(converted, ou
 
 
 @pytest.mark.parametrize("lines", ["missing", "cut short"])
-def test_journal_and_lines_both_damaged_are_told_and_mended_in_one_step(
+def test_journal_and_lines_both_damaged_are_told_and_fixed_in_one_step(
     converted, out, toy_sd15, lines
 ):
     samples = out / "sv2r" / "samples.jsonl"
@@ -314,9 +315,9 @@ def test_journal_and_lines_both_damaged_are_told_and_mended_in_one_step(
         samples.unlink()
     else:
         samples.write_text("\n".join([*whole[:2], whole[2][:40], whole[1]]))
-    with pytest.raises(ConfigError, match=r"is damaged .*; sv2r verify --mend rebuilds it"):
+    with pytest.raises(ConfigError, match=r"is damaged .*; sv2r verify --fix rebuilds it"):
         sv2r.convert(config)
-    result = verify(out, sample="0", mend=True)
+    result = verify(out, sample="0", fix=True)
     own = {f.path: f.message for f in result.findings if f.path.startswith("sv2r/")}
     assert own["sv2r/journal.sqlite3"] == "is damaged (file is not a database)"
     told = "is missing too" if lines == "missing" else "line 3 is no record ("
@@ -394,8 +395,8 @@ def test_what_is_missing_or_changed_is_made_again_bit_for_bit(converted, out, to
     (out / "a/0.png").unlink()
     flip_byte(out / "b/1.jpg")
     flip_byte(out / "annotations.json")
-    result = verify(out, sample="0", mend=True)
-    assert result.mended[0] == "2 pictures will be made again"
+    result = verify(out, sample="0", fix=True)
+    assert result.fixed[0] == "2 pictures will be made again"
     assert found(out) >= {("record", ".")}
     summary = sv2r.convert(config_of(converted / "renders", out, toy_sd15))
     assert (summary.restored, summary.done, summary.exit_code) == (2, 4, 0)
@@ -477,7 +478,7 @@ def test_masks_beside_the_pictures_are_held_against_the_inputs(tmp_path, toy_sd1
     assert found(out) == {("labels", "masks/d/y.png"), ("missing", "masks/x.png")}
 
 
-def test_pictures_in_another_format_have_their_names_mended_in_the_labels(tmp_path, toy_sd15):
+def test_pictures_in_another_format_have_their_names_fixed_in_the_labels(tmp_path, toy_sd15):
     make_coco(tmp_path / "renders", ("a/0.png", "b.jpg"))
     out = tmp_path / "out"
     writer = {"name": "mirror", "format": "png"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import make_coco
 
 from sv2r.plugin.registry import load_registry
 from sv2r.plugin.specs import Runtime
 from sv2r.types import Record
+from tests.toys.datasets import make_coco
 
 SURVIVAL = {"survival": {"picture": {}, "instances": {"1": {"survival": 0.7}, "2": {}}}}
 

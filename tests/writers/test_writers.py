@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_coco
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,6 +17,7 @@ import sv2r
 from sv2r.errors import ConfigError
 from sv2r.images.rle import encode_instances
 from sv2r.types import Instance, Instances
+from tests.toys.datasets import make_coco
 
 
 def _config(source: Path, output: Path, **more):

@@ -72,7 +72,7 @@ def test_both_domains_have_the_same_labels_and_depth(both: Path) -> None:
 
 @needs_mitsuba
 def test_sv2r_reads_the_dataset_as_it_is(both: Path) -> None:
-    from sv2r.loaders import coco
+    from sv2r.loaders.coco import loader as coco
     from sv2r.plugin.specs import Runtime
 
     options = coco.CocoOptions(depth="../depth/{stem}.png")
@@ -156,7 +156,7 @@ def test_a_dataset_can_grow(both: Path, tmp_path: Path) -> None:
 
 @needs_mitsuba
 def test_a_file_that_was_removed_is_made_again(both: Path, tmp_path: Path) -> None:
-    output = tmp_path / "mended"
+    output = tmp_path / "fixed"
     shutil.copytree(both, output)
     settings = _settings("synthetic", "photo")
     assert not plan(output, settings, 2)
@@ -171,7 +171,7 @@ def test_a_file_that_was_removed_is_made_again(both: Path, tmp_path: Path) -> No
     assert _bytes(output) == _bytes(both)
 
 
-def test_a_damaged_file_of_the_state_is_told_with_its_mend(tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_state_is_told_with_its_fix(tmp_path: Path) -> None:
     settings = _settings("photo")
     plan(tmp_path, settings, 1)
     part, state = (tmp_path / ".tabletop" / f"{name}.json" for name in ("700000", "settings"))

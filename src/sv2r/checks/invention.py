@@ -22,7 +22,8 @@ class InventionOptions(Options):
     max_invention: float = Field(
         4.5,
         gt=0,
-        description="How far unexplained edges may stand out of the picture's own level.",
+        description="How far something new on the ground may stand out of its surroundings and "
+        "of the picture's own edges.",
     )
 
 
@@ -31,7 +32,7 @@ def build(options: InventionOptions, runtime: Runtime) -> Check:
     from sv2r.checks.structure import structure
 
     def check(frame: Frame, picture: Tensor) -> CheckResult:
-        """Return how strong the edges of a (3, H, W) uint8 picture are that nothing explains.
+        """Return how clearly a (3, H, W) uint8 picture shows an object that nothing explains.
 
         Scores: `invention`, and where it is refused `y`, `x` (px), where it is strongest.
         """
@@ -44,8 +45,8 @@ def build(options: InventionOptions, runtime: Runtime) -> Check:
         )
         scores = {"invention": round(invention, 4)}
         if invention <= options.max_invention:
-            return CheckResult(None, scores)
-        return CheckResult(reason, {**scores, "y": float(y), "x": float(x)})
+            return CheckResult(None, scores, merit=-options.max_invention)
+        return CheckResult(reason, {**scores, "y": float(y), "x": float(x)}, merit=-invention)
 
     return check
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sv2r.checks.boundaries import Boundary, boundaries
 from sv2r.checks.edges import levels, smoothed
+from sv2r.checks.fit import Survival, survivals
+from sv2r.checks.ground import Ground, ground
 from sv2r.checks.motion import Motion, motion
 from sv2r.checks.structure import Structure, structure
 
@@ -22,19 +23,22 @@ class Scores:
     """What the checks say of a picture against its source and labels.
 
     motion: how the picture lies on its source; None where the source has no edges.
-    structure: edges that the source does not explain.
-    instances: what became of each instance's boundary, by id.
+    structure: what stands on the ground that the source does not explain.
+    ground: what became of what no label covers; None where the source shows nothing of it.
+    instances: what became of each instance, by id.
     """
 
     motion: Motion | None
     structure: Structure
-    instances: Mapping[int, Boundary]
+    ground: Ground | None
+    instances: Mapping[int, Survival]
 
     @property
     def picture(self) -> dict[str, float]:
         """Return the numbers of the picture as a whole, as a record has them."""
         found = {} if self.motion is None else motion_scores(self.motion)
-        return {**found, "invention": self.structure.invention}
+        kept = {} if self.ground is None else {"background": self.ground.background}
+        return {**found, "invention": self.structure.invention, **kept}
 
 
 def measure(
@@ -59,16 +63,17 @@ def measure(
     before, after = levels(source, device), levels(translated, device)
     soft_before, soft_after = smoothed(before, 1.0), smoothed(after, 1.0)
     return Scores(
-        motion=motion(soft_before, soft_after),
+        motion=motion(soft_before, soft_after, labels),
         structure=structure(before, after, labels),
-        instances=boundaries(soft_before, soft_after, labels),
+        ground=ground(before, after, labels),
+        instances=survivals(soft_before, soft_after, labels),
     )
 
 
 def _require_labels(labels: NDArray[np.integer]) -> None:
     if labels.dtype.kind not in "iu":
-        mend = "give whole numbers, one id per instance"
-        raise ValueError(f"labels: {labels.dtype}, expected integers; {mend}")
+        fix = "give whole numbers, one id per instance"
+        raise ValueError(f"labels: {labels.dtype}, expected integers; {fix}")
     if labels.ndim != 2:
         given = "x".join(str(side) for side in labels.shape)
         raise ValueError(f"labels: {given}, expected height x width; give one map of ids")
@@ -78,5 +83,5 @@ def _require_labels(labels: NDArray[np.integer]) -> None:
 
 def motion_scores(found: Motion) -> dict[str, float]:
     """Return a motion as the scores of a record."""
-    names = ("dx", "dy", "zoom", "turn", "shift", "local", "agreement")
+    names = ("dx", "dy", "zoom", "turn", "shift", "sure", "local", "agreement")
     return {name: float(getattr(found, name)) for name in names}

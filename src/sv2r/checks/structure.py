@@ -1,11 +1,12 @@
-"""Where a picture has edges that neither its source nor its labels explain.
+"""Where a picture shows an object that neither its source nor its labels explain.
 
-What marks an object against texture and light is an edge that is sharp and has two sides: it is
-there at a fine and at a coarse scale (texture averages away at the coarse one, a soft change of
-light has nothing at the fine one). Such edges are explained by any edge of the source nearby,
-scaled by how much stronger edges have become on the whole, and by the boundaries that the labels
-draw. What is left over is set against what its own region has everywhere, so that a new texture on
-a surface is no object.
+Two things mark an object against texture, light and shadow. It has an edge that is sharp and has
+two sides: it is there at a fine and at a coarse scale (texture averages away at the coarse one, a
+soft change of light has nothing at the fine one). And it stands alone (`standing`). Edges are
+explained by any edge of the source nearby, scaled by how much stronger edges have become on the
+whole, and by the boundaries that the labels draw; what is left over is set against what its own
+region has everywhere. Only the ground is looked at: what no label covers, and what is as large as a
+ground. A print, a highlight or another texture inside an instance is no invention.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sv2r.checks.edges import dilated, gradients, pooled, smoothed
+from sv2r.checks.standing import standing_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,14 +33,16 @@ DARK = 10.0  # levels: where a source is darker than this, no ratio is taken
 GATHER = 2.0  # px of the half-size picture over which unexplained edges are added up
 COMMON = 4.0  # times what a region has everywhere: as much is its texture
 GROUND = 3.0  # levels: the least that unexplained edges are set against
+LARGE = 0.3  # share of the picture from which a labelled region is ground for others
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Edges that the source does not explain.
+    """What stands on the ground that the source does not explain.
 
-    invention: how far the strongest group of them stands out of the picture's own level; below 1
-        there is nothing, an object of clear contrast has 7 or more.
+    invention: how far a place stands out of its surroundings, times how far the strongest group of
+        unexplained edges at it stands out of the picture's own level; below 1 there is nothing, an
+        object of clear contrast has 10 or more.
     map: (H, W) float32, the same everywhere.
     place: (y, x) of the strongest group, px.
     """
@@ -49,7 +53,7 @@ class Structure:
 
 
 def structure(source: Tensor, picture: Tensor, labels: NDArray[np.integer]) -> Structure:
-    """Return the unexplained edges of a picture.
+    """Return what a picture shows that nothing explains.
 
     source, picture: (3, H, W) float32 levels. labels: (H, W), 0 = background.
     """
@@ -72,7 +76,8 @@ def structure(source: Tensor, picture: Tensor, labels: NDArray[np.integer]) -> S
     apart = (new - COMMON * _usual(new, regions)).clamp(min=0)
     gathered, ground = smoothed(torch.stack([apart, new]), GATHER)
     level = torch.quantile(ground.flatten()[::7], 0.9) + GROUND
-    found = gathered / level
+    ground_only = _ground(regions)
+    found = standing_out(*halves, ground_only, gathered / level * ground_only)
     row, column = divmod(int(found.argmax()), found.shape[1])
     full = interpolate(found[None, None], (height, width), mode="bilinear")[0, 0]
     place = (min(2 * row, height - 1), min(2 * column, width - 1))
@@ -118,6 +123,17 @@ def _local_gain(
     light = (blocks[3] + DARK) / (blocks[2] + DARK)
     local = edges.maximum(light).clamp(min=gain / 2, max=gain * 4)
     return interpolate(local[None, None], before.shape, mode="bilinear")[0, 0]
+
+
+def _ground(regions: Tensor) -> Tensor:
+    """Return 1 where a place is ground and no border of a label is near, else 0."""
+    import torch
+
+    ids, index, counts = torch.unique(regions, return_inverse=True, return_counts=True)
+    large = (ids == 0) | (counts >= LARGE * regions.numel())
+    borders = _borders(regions)
+    ground: Tensor = large[index].to(borders.dtype) * (1 - dilated(borders, NEARBY))
+    return ground
 
 
 def _borders(regions: Tensor) -> Tensor:

@@ -1,23 +1,25 @@
-"""`sv2r convert`: the main job."""
+"""`sv2r convert`: convert a labelled dataset: realistic pictures, labels untouched."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sv2r.cli.dotted import DottedCommand, job_options, read_request
-from sv2r.cli.progress import watcher
-from sv2r.conversion import convert as run
-from sv2r.job.config import Config
-from sv2r.job.journal import line_of
-from sv2r.job.summary import Summary
-from sv2r.plugin.registry import Registry
+from sv2r.cli.job import JobCommand
+from sv2r.cli.lines import plain
+from sv2r.plugin.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from sv2r.config.resolve import Config
+    from sv2r.job.summary import Summary
+    from sv2r.plugin.registry import Registry
 
 
-@click.command(cls=DottedCommand, no_args_is_help=True)
+@click.command(cls=JobCommand, no_args_is_help=True)
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, make nothing.")
 @click.option("--overwrite", is_flag=True, help="Forget an earlier run into the same folder.")
 @click.option("--fail-fast", is_flag=True, help="Stop after the first failed sample.")
@@ -34,16 +36,19 @@ def convert(
 ) -> int:
     """Convert a labelled dataset: realistic pictures out, labels untouched.
 
-    Only INPUT is read and only OUTPUT is written. The same command again goes on where an earlier
-    run stopped. Options of plugins have a dot in them, such as --translator.strength: name the
-    plugins beside --help to see theirs, as in
+    Only INPUT is read and only OUTPUT is written. The same command again continues a run that was
+    stopped. Plugins' options have a dot in them, such as --translator.strength; name the plugins
+    with --help to see their options:
 
     \b
       sv2r convert --translator controlnet --conditioner canny --help
 
-    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing was begun, 130 interrupted.
+    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing started, 130 interrupted.
     """  # noqa: D301
-    request = read_request(ctx, values)
+    from sv2r.cli.progress import watcher
+    from sv2r.conversion import convert as run
+
+    request = convert.request(ctx, values)
     config = request.config()
     if dry_run:
         return _dry_run(config, request.registry, as_json=as_json)
@@ -58,10 +63,9 @@ def convert(
     return summary.exit_code
 
 
-job_options(convert)
-
-
 def _plain(summary: Summary) -> dict[str, Any]:
+    from sv2r.output.records import line_of
+
     troubles = [json.loads(line_of(record)) for record in summary.troubles]
     return {**{f.name: getattr(summary, f.name) for f in fields(summary)}, "troubles": troubles}
 
@@ -74,5 +78,11 @@ def _dry_run(config: Config, registry: Registry, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(asdict(found), default=str))
     else:
-        click.echo("\n".join(found.lines))
+        click.echo("\n".join(map(plain, found.lines)))
     return 1 if found.problems else 0
+
+
+@hookimpl
+def sv2r_commands() -> Iterable[click.Command]:
+    """Return the command."""
+    return [convert]

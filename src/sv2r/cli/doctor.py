@@ -1,4 +1,4 @@
-"""`sv2r doctor`: what this machine has."""
+"""`sv2r doctor`: say what this machine has: versions, devices, plugins, caches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sv2r.diffusion.families import FAMILIES
-from sv2r.diffusion.preflight import find_compiler
-from sv2r.plugin.registry import load_registry
+from sv2r.cli.options import OnceCommand
+from sv2r.errors import ConfigError
+from sv2r.plugin.hookspecs import hookimpl
 
 _LIBRARIES = (
     *("sv2r", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors"),
@@ -23,13 +24,23 @@ _LIBRARIES = (
 )
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def doctor(as_json: bool) -> int:
+@click.command(cls=OnceCommand)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, for a bug report.")
+@click.option(
+    "--gpu",
+    "gpus",
+    is_flag=True,
+    help="Try every GPU for about a minute: rounding, cuDNN, attention, pace, cost of the checks.",
+)
+def doctor(as_json: bool, gpus: bool) -> int:
     """Say what this machine has: versions, devices, plugins, caches.
 
-    Exit code 1 where a plugin failed.
+    Exit code 1 where a plugin failed, or something does not work on a GPU.
     """
+    from sv2r.diffusion.families import FAMILIES
+    from sv2r.diffusion.preflight import find_compiler
+
+    tried = {name: _tried(name, as_json=as_json) for name in _gpus()} if gpus else {}
     found: dict[str, Any] = {
         "python": f"{platform.python_version()} ({sys.executable})",
         "versions": {name: _version(name) for name in _LIBRARIES},
@@ -38,12 +49,49 @@ def doctor(as_json: bool) -> int:
         "paths": {"latents": [family.name for family in FAMILIES], "pipeline": ["all others"]},
         "plugins": _plugins(),
         "caches": _caches(),
+        **({"tried": tried} if gpus else {}),
     }
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         _print(found)
-    return 1 if found["plugins"]["failed"] else 0
+    broken = [finding for all_of_it in tried.values() for finding in all_of_it]
+    return 1 if found["plugins"]["failed"] or not all(one["works"] for one in broken) else 0
+
+
+def _gpus() -> list[str]:
+    """Return the GPUs by name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    import torch
+
+    count = torch.cuda.device_count()
+    if not count:
+        cuda = torch.version.cuda
+        built = f"built for CUDA {cuda}" if cuda else "built without CUDA"
+        raise ConfigError(
+            f"--gpu: torch {torch.__version__} ({built}) sees no GPU here; nvidia-smi shows "
+            "whether there is a driver, and its version"
+        )
+    return [f"cuda:{index}" for index in range(count)]
+
+
+def _tried(device: str, *, as_json: bool) -> list[dict[str, Any]]:
+    """Return what a trial of a GPU found, each told on stderr as it comes."""
+    from dataclasses import asdict
+
+    from sv2r.trial import try_device
+    from sv2r.worker.work import choose_dtype
+
+    found = []
+    for finding in try_device(device, choose_dtype("auto", device)):
+        if not as_json:
+            works = "" if finding.works else "DOES NOT WORK: "
+            click.echo(f"{device:<11} {finding.what}: {works}{finding.says}", err=True)
+        found.append(asdict(finding))
+    return found
 
 
 def _version(name: str) -> str:
@@ -71,6 +119,8 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _plugins() -> dict[str, Any]:
+    from sv2r.plugin.registry import load_registry
+
     registry = load_registry()
     kinds = (
         "loader",
@@ -90,7 +140,7 @@ def _plugins() -> dict[str, Any]:
 def _caches() -> list[dict[str, Any]]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from sv2r.loaders.coco_cache import cache_file
+    from sv2r.loaders.coco.cache import cache_file
 
     return [_cache("hub", Path(HF_HUB_CACHE)), _cache("coco index", cache_file(Path("any")).parent)]
 
@@ -128,3 +178,9 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(
             f"cache       {cache['what']}: {cache['path']}, {used:.2f} GiB ({free:.0f} GiB free)"
         )
+
+
+@hookimpl
+def sv2r_commands() -> Iterable[click.Command]:
+    """Return the command."""
+    return [doctor]

@@ -1,52 +1,60 @@
-"""`sv2r lint`: a dataset's labels, before GPU hours are spent on its pictures."""
+"""`sv2r lint`: check a dataset's labels before you spend GPU hours on it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sv2r.cli.dotted import Asked, DottedCommand, help_text, metavar, plugin_section
-from sv2r.cli.progress import watching
+from sv2r.cli.lines import plain
+from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
 from sv2r.errors import ConfigError
-from sv2r.job.config import detect_loader
-from sv2r.lint.findings import SORTS, Finding, LintOptions
-from sv2r.lint.report import EXAMPLES, Report
-from sv2r.lint.report import lint as look
-from sv2r.lint.tally import SIDES
-from sv2r.plugin.options import OptionField, option_fields, read_texts, validate_options
-from sv2r.plugin.specs import Runtime
-from sv2r.types import Dataset
+from sv2r.plugin.hookspecs import hookimpl
 
-# Categories and picture sizes that are listed; --json lists all.
-_LISTED = 20
-_BAR = 24  # columns of the longest bar
+if TYPE_CHECKING:
+    from sv2r.lint.report import Report
+    from sv2r.plugin.registry import Registry
+    from sv2r.types import Dataset
 
 
-class _LoaderCommand(DottedCommand):
-    """A command that takes the options of loaders, and of nothing else."""
+class _LintCommand(ModelCommand):
+    """A command with the options of loaders, and of no other plugins."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        rest = super().parse_args(ctx, args)
-        for item in ctx.obj.texts:
-            if item.path[0] != "loader":
-                raise ConfigError(f"no option --{'.'.join(item.path)}; lint reads --loader.… alone")
-        return rest
+    @cached_property
+    def own_options(self) -> Sequence[click.Option]:
+        from sv2r.lint.findings import LintOptions
 
-    def sections(self, asked: Asked) -> Iterable[tuple[str, str, list[OptionField]]]:
-        name = asked.plain.get("loader")
-        return plugin_section(asked.registry, "loader", name, "--loader.") if name else ()
+        return own_options(LintOptions)
+
+    def plugin_options(self, asked: Asked) -> Iterable[ModelOption]:
+        name = _loader_named(asked)
+        return component_options(asked.registry, "loader", name, ("loader",)) if name else ()
+
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        from sv2r.plugin.options import unknown_option
+
+        if not name.startswith("--loader."):
+            if "." in name:
+                return f"no option {name}; lint takes only --loader.… options"
+            return super().unknown(ctx, name)
+        registry = ctx.obj.registry
+        loader = _loader_named(ctx.obj)
+        if loader is None:
+            return f"{name}: whose option it is depends on the format; give INPUT or --loader"
+        listing = f"sv2r plugins show loader:{loader}"
+        options = registry.spec("loader", loader).options
+        return unknown_option([name.removeprefix("--loader.")], options, "--loader", listing)
 
 
-@click.command(cls=_LoaderCommand, no_args_is_help=True)
+@click.command(cls=_LintCommand, no_args_is_help=True)
 @click.argument("dataset", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("--loader", metavar="NAME", help="The dataset's format; found out if left out.")
-@click.option("--limit", type=click.IntRange(min=1), help="Look at the first LIMIT samples alone.")
+@click.option("--loader", metavar="NAME", help="The dataset's format; detected by default.")
+@click.option("--limit", type=click.IntRange(min=1), help="Check only the first LIMIT samples.")
 @click.option("--all", "all_of_them", is_flag=True, help="List every finding, not the first few.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
@@ -60,20 +68,33 @@ def lint(
     as_json: bool,
     **values: Any,
 ) -> int:
-    """Look at the labels of the dataset in INPUT before GPU hours are spent on its pictures.
+    """Check the labels of the dataset in INPUT before you spend GPU hours on it.
 
-    What is empty, incomplete, out of the picture, there twice, too small or cannot be seen; what
-    there is of each category and size; and which options suit the dataset. Nothing is written.
-    Options of a loader have a dot in them: name it beside --help to see them, as in
+    Lists labels that are empty, incomplete, out of the picture, duplicated, too small or invisible;
+    counts categories and sizes; and advises options for the dataset. Nothing is written. A loader's
+    options have a dot in them; name the loader with --help to see them:
 
     \b
       sv2r lint --loader coco --help
 
-    Exit code: 0 nothing is wrong (there may be remarks), 1 something is, 2 INPUT cannot be read.
+    Exit code: 0 no errors (remarks are allowed), 1 errors, 2 INPUT cannot be read.
     """  # noqa: D301
-    given = {name: value for name, value in values.items() if value not in (None, ())}
-    options = validate_options(LintOptions, given, where="--")
-    name, opened = _open(ctx.obj, dataset, loader)
+    from sv2r.cli.progress import watching
+    from sv2r.lint.findings import LintOptions
+    from sv2r.lint.lines import lines
+    from sv2r.lint.report import EXAMPLES
+    from sv2r.lint.report import lint as look
+    from sv2r.plugin.options import validate_options
+
+    own: dict[str, Any] = {}
+    of_loader: dict[str, Sequence[str]] = {}
+    for option, texts in ctx.obj.typed(values):
+        if option.path[0] == "loader":
+            of_loader[option.path[-1]] = texts
+        else:
+            own[option.path[-1]] = texts if option.multiple else texts[0]
+    options = validate_options(LintOptions, own, where="--")
+    name, opened = _open(ctx.obj.registry, dataset, loader, of_loader)
     with watching("looking") as watch:
         kept = None if all_of_them else EXAMPLES
         report = look(opened, options, limit=limit, examples=kept, watch=watch)
@@ -81,133 +102,53 @@ def lint(
         click.echo(json.dumps(_as_data(name, opened, report), ensure_ascii=False))
     else:
         for line in lines(name, opened, report):
-            click.echo(line)
+            click.echo(plain(line))
     return report.exit_code
 
 
-for _field in option_fields(LintOptions):
-    lint.params.append(
-        click.Option(
-            [f"--{_field.name.replace('_', '-')}"],
-            metavar=metavar(_field).strip(),
-            multiple=_field.repeatable,
-            help=help_text(_field),
-        )
-    )
+def _loader_named(asked: Asked) -> str | None:
+    """Return the loader that is named, or found in the folder, where that is known so far."""
+    from sv2r.config.resolve import detect_loader
+
+    name: str | None = asked.named.get("loader")
+    folder = _folder_in(asked.rest)
+    if name is None and folder is not None and not asked.helping:
+        return detect_loader(asked.registry, folder)
+    return name
 
 
-def _open(asked: Asked, root: Path, name: str | None) -> tuple[str, Dataset]:
+def _folder_in(words: Sequence[str]) -> Path | None:
+    """Return the word that is INPUT, among options of which it is not known what they take."""
+    values = {i + 1 for i, word in enumerate(words) if word.startswith("--") and "=" not in word}
+    plain = [word for i, word in enumerate(words) if i not in values and not word.startswith("--")]
+    # The word behind a switch looks like its value.
+    folders = plain or [word for word in words if Path(word).is_dir()]
+    return Path(folders[-1]).expanduser().absolute() if folders else None
+
+
+def _open(
+    registry: Registry, root: Path, name: str | None, texts: Mapping[str, Sequence[str]]
+) -> tuple[str, Dataset]:
     """Return the loader's name and the dataset."""
+    from sv2r.config.resolve import detect_loader
+    from sv2r.plugin.options import read_texts, validate_options
+    from sv2r.plugin.specs import Runtime
+
     root = root.expanduser().absolute()
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder")
-    name = name or detect_loader(asked.registry, root)
-    spec = asked.registry.spec("loader", name)
-    texts = {
-        item.path[-1]: read_texts(spec.options, item.path[-1], item.texts, where="--loader")
-        for item in asked.texts
-    }
+    name = name or detect_loader(registry, root)
+    spec = registry.spec("loader", name)
+    values = {key: read_texts(spec.options, key, t, where="--loader") for key, t in texts.items()}
     listing = f"sv2r plugins show loader:{name}"
-    options = validate_options(spec.options, texts, where="--loader", listing=listing)
+    options = validate_options(spec.options, values, where="--loader", listing=listing)
     dataset: Dataset = spec.build(options, Runtime(input=root))(root)
     return name, dataset
 
 
-def lines(name: str, dataset: Dataset, report: Report) -> Iterator[str]:
-    """Yield what was found as a person reads it, the worst first."""
-    looked = _count(report.pictures, "picture")
-    if report.pictures < report.total:
-        looked = f"{report.pictures:,} of {_count(report.total, 'picture')}"
-    categories = _count(len(report.categories), "category", "categories")
-    yield f"{name} · {looked} · {_count(report.instances, 'instance')} · {categories}"
-    yield from (f"  {note}" for note in dataset.notes)
-    yield from _findings(report)
-    yield from _categories(report)
-    yield from _sizes(report)
-    if report.advice:
-        yield ""
-        for advice in report.advice:
-            yield f"try {advice.option}"
-            yield f"    {advice.reason}"
-    yield ""
-    yield _verdict(report)
-
-
-def _findings(report: Report) -> Iterator[str]:
-    """Yield a line for each kind of finding, and its first ones below it."""
-    for (kind, severity), count in report.counts.items():
-        yield ""
-        yield f"{severity:<7} {kind:<13} {count:>7,}  {SORTS[kind].title}"
-        if SORTS[kind].mend:
-            yield f"{'':<31}{SORTS[kind].mend}"
-        shown = [f for f in report.findings if (f.kind, f.severity) == (kind, severity)]
-        for finding in shown:
-            yield f"        {_placed(finding)}"
-        if count > len(shown):
-            yield f"        and {count - len(shown):,} more; --all lists them"
-
-
-def _placed(finding: Finding) -> str:
-    """Return a finding as it stands below the mend of its kind."""
-    mend = SORTS[finding.kind].mend
-    return finding.message.removesuffix(f"; {mend}") if mend else finding.message
-
-
-def _categories(report: Report) -> Iterator[str]:
-    if not report.categories:
-        return
-    shown = report.categories[:_LISTED]
-    width = min(40, max(len(category.name) for category in shown))
-    most = shown[0].instances
-    yield ""
-    yield f"{'category':<{width}}  instances  pictures"
-    for one in shown:
-        counts = f"{one.instances:>9,}  {one.pictures:>8,}"
-        yield f"{_fitting(one.name, width):<{width}}  {counts}  {_bar(one.instances, most)}"
-    if len(report.categories) > _LISTED:
-        yield f"and {len(report.categories) - _LISTED:,} more; --json lists all"
-
-
-def _sizes(report: Report) -> Iterator[str]:
-    """Yield the histogram of the instances' sizes, and the pictures' own."""
-    if any(report.sides):
-        yield ""
-        yield "size of an instance, as a square"
-        for bounds, count in zip(_bins(), report.sides, strict=True):
-            yield f"{bounds:<12}  {count:>9,}  {_bar(count, max(report.sides))}"
-    if report.sizes:
-        sizes = [f"{w}×{h} ({n:,})" for (h, w), n in list(report.sizes.items())[:5]]
-        more = f" and {len(report.sizes) - 5:,} more sizes" if len(report.sizes) > 5 else ""
-        yield ""
-        yield f"pictures  {', '.join(sizes)}{more}"
-
-
-def _bins() -> list[str]:
-    between = [f"{low} to {high} px" for low, high in pairwise(SIDES)]
-    return [f"under {SIDES[0]} px", *between, f"{SIDES[-1]} px, more"]
-
-
-def _verdict(report: Report) -> str:
-    remarks = sum(report.counts.values()) - report.errors
-    if not report.errors:
-        told = f"; {_count(remarks, 'remark')}" if remarks else ""
-        return f"nothing is wrong{told}"
-    return f"{_count(report.errors, 'error')}, {_count(remarks, 'remark')}"
-
-
-def _bar(count: int, most: int) -> str:
-    return "█" * -(-count * _BAR // most) if most else ""
-
-
-def _fitting(name: str, width: int) -> str:
-    return name if len(name) <= width else f"{name[: width - 1]}…"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
-
-
 def _as_data(name: str, dataset: Dataset, report: Report) -> dict[str, Any]:
+    from sv2r.lint.lines import size_bins
+
     return {
         "loader": name,
         "notes": dataset.notes,
@@ -220,9 +161,15 @@ def _as_data(name: str, dataset: Dataset, report: Report) -> dict[str, Any]:
         ],
         "findings": [{**asdict(f), "message": f.message} for f in report.findings],
         "categories": [asdict(category) for category in report.categories],
-        "sides": dict(zip(_bins(), report.sides, strict=True)),
+        "sides": dict(zip(size_bins(), report.sides, strict=True)),
         "sizes": [{"height": h, "width": w, "pictures": n} for (h, w), n in report.sizes.items()],
         "advice": [asdict(advice) for advice in report.advice],
         "errors": report.errors,
         "exit_code": report.exit_code,
     }
+
+
+@hookimpl
+def sv2r_commands() -> Iterable[click.Command]:
+    """Return the command."""
+    return [lint]

@@ -1,35 +1,43 @@
-"""The `sv2r` command. Its subcommands are imported when they are named, so that help is quick."""
+"""The `sv2r` command. Its subcommands come from plugins, sv2r's own as well as anyone's.
+
+A plugin that brings a command names its entry point like it, and the first line of its module says
+what it does: "`sv2r NAME …`: what it does". So help lists it without importing it, and only the
+command that is asked for is imported.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from sv2r.errors import ConfigError, Sv2rError
-from sv2r.plugin.commands import COMMANDS
+from sv2r.cli.lines import plain, write_any_text
+from sv2r.devices import settle_waiting
+from sv2r.errors import ConfigError, PluginError, Sv2rError
+from sv2r.plugin.discovery import GROUP, InstalledPlugin, Unwanted, find_plugins
+from sv2r.plugin.guard import guard_command
+
+# For authors of plugins: what a plugin raised is shown whole.
+_TRACEBACK = "SV2R_TRACEBACK"
 
 
 class _Commands(click.Group):
-    """sv2r's own commands by name, then those of plugins."""
+    """The commands that the installed plugins bring."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(_plugin_commands())]
+        return [name for name, _ in _listed()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in COMMANDS:
-            command = getattr(import_module(f"sv2r.cli.{cmd_name}"), cmd_name)
-            return command if isinstance(command, click.Command) else None
-        return _plugin_commands().get(cmd_name)
+        return _find(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([*COMMANDS.items(), *sorted(_plugin_lines())])
+            formatter.write_dl(list(_listed()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -39,52 +47,29 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _plugin_lines() -> Iterator[tuple[str, str]]:
-    """Yield name and summary of the plugins that seem to bring a command, without loading them.
+def _listed() -> Iterator[tuple[str, str]]:
+    """Yield name and summary of the commands, sv2r's own first; no plugin is imported."""
+    own = []
+    for plugin, text in _with_commands():
+        name, distribution = plugin.owner.plugin, plugin.owner.distribution
+        said = re.search(
+            rb'^"""`sv2r %b\b[^`]*`: (.+?)"*$' % re.escape(name.encode()), text, re.MULTILINE
+        )
+        summary = said[1].decode(errors="replace") if said else "a plugin's command."
+        whose = "" if distribution == GROUP else f" ({distribution})"
+        if name not in own:
+            own.append(name)
+            yield name, f"{summary[0].upper()}{summary[1:]}{whose}"
 
-    A plugin that brings one names its entry point like it. The summary is what the module's first
-    line says of it ("`sv2r NAME …`: what it does"), else nothing but whose it is.
-    """
-    for name, distribution, text in _with_commands():
-        if name not in COMMANDS:
-            said = re.match(rb'"""`sv2r %b\b[^`]*`: (.+?)"*$' % name.encode(), text, re.MULTILINE)
-            summary = said[1].decode() if said else "A plugin's command."
-            yield name, f"{summary[0].upper()}{summary[1:]} ({distribution})"
 
-
-def _with_commands() -> Iterator[tuple[str, str, bytes]]:
-    """Yield name, distribution and module's text of the entry points that may bring commands."""
-    for name, module, distribution in _entry_points():
-        if not module.startswith("sv2r."):  # sv2r's own have none
-            text = _text_with_commands(module)
+def _with_commands() -> Iterator[tuple[InstalledPlugin, bytes]]:
+    """Yield the plugins that seem to bring commands, with their modules' text."""
+    unwanted = Unwanted.read()
+    for plugin in find_plugins()[0]:
+        if plugin.owner not in unwanted:
+            text = _text_with_commands(plugin.target.partition(":")[0].strip())
             if text is not None:
-                yield name, distribution, text
-
-
-def _entry_points() -> Iterator[tuple[str, str, str]]:
-    """Yield name, module and distribution of each entry point of the group sv2r.
-
-    importlib.metadata reads the metadata of all that is installed, which would be a third of the
-    time that help takes. Plugins are loaded through it all the same.
-    """
-    for folder in dict.fromkeys(sys.path):
-        for file in sorted(Path(folder).glob("*.dist-info/entry_points.txt")):
-            text = f"\n{file.read_text(encoding='utf-8')}"
-            _, found, group = text.partition("\n[sv2r]\n")
-            distribution = file.parent.name.partition("-")[0]
-            for line in group.partition("\n[")[0].splitlines() if found else ():
-                name, equals, module = (part.strip() for part in line.partition("="))
-                if equals:
-                    yield name, module, distribution.replace("_", "-")
-
-
-def _plugin_commands() -> Mapping[str, click.Command]:
-    """Return the plugins' commands; no plugin is loaded where none can bring any."""
-    if not any(True for _ in _with_commands()):
-        return {}
-    from sv2r.plugin.registry import load_registry
-
-    return load_registry().commands
+                yield plugin, text
 
 
 def _text_with_commands(module: str) -> bytes | None:
@@ -92,16 +77,46 @@ def _text_with_commands(module: str) -> bytes | None:
     from importlib.util import find_spec
 
     top, *rest = module.split(".")
-    spec = find_spec(top)  # of a package this runs nothing
-    if spec is None or spec.origin is None:
+    try:
+        spec = find_spec(top)  # of a package this runs nothing
+        if spec is None or spec.origin is None:
+            return None
+        file = Path(spec.origin)
+        if rest:
+            file = file.parent.joinpath(*rest).with_suffix(".py")
+        if not file.is_file():
+            return b""  # a package within the package may have it anywhere
+        text = file.read_bytes()
+    except (OSError, ValueError, ImportError):  # it fails, with its reason, when it is loaded
         return None
-    file = Path(spec.origin)
-    if rest:
-        file = file.parent.joinpath(*rest).with_suffix(".py")
-    if not file.is_file():
-        return b""  # a package within the package may have it anywhere
-    text = file.read_bytes()
     return text if b"sv2r_commands" in text else None
+
+
+def _find(name: str) -> click.Command | None:
+    """Return a command: from the plugin of its name, or else from whichever brings it.
+
+    Raises:
+        ConfigError: the plugin of its name failed.
+    """
+    bringing = [plugin for plugin, _ in _with_commands()]
+    if not bringing:
+        return None
+    from sv2r.plugin.registry import Entry, PluginFailure, load_plugin, load_registry
+
+    def guarded(entry: Entry) -> click.Command:
+        command: click.Command = entry.value
+        return command if entry.owner.distribution == GROUP else guard_command(entry, command)
+
+    for plugin in bringing:
+        if plugin.owner.plugin == name:
+            brought = load_plugin(plugin)
+            if isinstance(brought, PluginFailure):
+                raise ConfigError(str(brought))
+            for entry in brought:
+                if (entry.kind, entry.name) == ("command", name):
+                    return guarded(entry)
+    found = (entry for entry in load_registry().of_kind("command") if entry.name == name)
+    return next(map(guarded, found), None)
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -128,29 +143,58 @@ def main() -> None:
 
 
 def run_command(command: click.Command) -> int:
-    """Return a command's exit code; a user's mistake is one line on stderr, never a traceback."""
-    # Torch's threads wait for each other in busy loops, which on cores that others use as well
-    # makes a job several times slower. OpenMP reads this once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Return a command's exit code; a user's mistake is one line on stderr, without a traceback."""
+    settle_waiting()
+    write_any_text()
+    # Pydantic looks for plugins of its own in the metadata of all that is installed, which takes
+    # long and fails where one distribution's is damaged.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = command.main(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        return _failed(error.format_message(), 2)
-    except click.ClickException as error:
-        return _failed(f"Error: {error.format_message()}", 2)
-    except (click.Abort, KeyboardInterrupt):
-        return _failed("stopped; the same command goes on where it was", 130)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, so that a full disk is told
     except BrokenPipeError:
         sys.stderr.close()
         return 141
-    except Sv2rError as error:
-        return _failed(f"Error: {error}", 2 if isinstance(error, ConfigError) else 1)
+    except Exception as error:
+        return _told(error)
+    except KeyboardInterrupt:
+        return _told(click.Abort())
     return code if isinstance(code, int) else 0
 
 
+def _told(error: Exception) -> int:
+    """Return the exit code for an error, told in one line; what is our own mistake is raised."""
+    match error:
+        case click.ClickException():
+            title = "" if isinstance(error, click.exceptions.NoArgsIsHelpError) else "Error: "
+            return _failed(f"{title}{error.format_message()}", 2)
+        case click.Abort():
+            return _failed("stopped; the same command goes on where it was", 130)
+        case PluginError() if not os.environ.get(_TRACEBACK):
+            line = f"Error: {error} ({_TRACEBACK}=1 shows where)"
+            return _failed(line, 2 if error.early else 1)
+        case Sv2rError() if not isinstance(error, PluginError):
+            return _failed(f"Error: {error}", 2 if isinstance(error, ConfigError) else 1)
+        case OSError():
+            return _unwritable(error)
+    raise error
+
+
 def _failed(line: str, code: int) -> int:
-    click.echo(line, err=True)
+    with suppress(OSError):  # nobody reads any more
+        click.echo(plain(line), err=True)
     return code
+
+
+def _unwritable(error: OSError) -> int:
+    """Return the exit code for what the operating system refuses, told in one line."""
+    what = (error.strerror or str(error)).lower()
+    if error.filename is not None:
+        return _failed(f"Error: {error.filename}: {what}", 2)
+    # What has no name is what we print to; its rest would be tried again when Python ends.
+    sys.stdout = None
+    return _failed(f"Error: the output cannot be written: {what}", 1)
 
 
 if __name__ == "__main__":

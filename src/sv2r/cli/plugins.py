@@ -1,4 +1,4 @@
-"""`sv2r plugins`: what is installed, where it comes from, and every option of a component."""
+"""`sv2r plugins`: list what is installed and what failed; show a plugin's options."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 
 import click
 
+from sv2r.cli.new_plugin import new
+from sv2r.cli.options import OnceCommand
+from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import OptionField, option_fields
 from sv2r.plugin.registry import Entry, PluginFailure, Registry, load_registry
 from sv2r.plugin.specs import ConditionerSpec, PluginSpec
@@ -41,7 +44,10 @@ def plugins() -> None:
     """
 
 
-@plugins.command("list")
+plugins.add_command(new)
+
+
+@plugins.command("list", cls=OnceCommand)
 @_as_json
 @_strict
 def list_plugins(as_json: bool, strict: bool) -> None:
@@ -59,7 +65,7 @@ def list_plugins(as_json: bool, strict: bool) -> None:
     _exit_when_failed(registry, strict)
 
 
-@plugins.command("show")
+@plugins.command("show", cls=OnceCommand)
 @click.argument("name")
 @_as_json
 @_strict
@@ -191,3 +197,9 @@ def _as_data(entry: Entry) -> dict[str, Any]:
 
 def _failure_as_data(failure: PluginFailure) -> dict[str, str]:
     return {**vars(failure.owner), "stage": failure.stage, "error": failure.error}
+
+
+@hookimpl
+def sv2r_commands() -> Iterable[click.Command]:
+    """Return the command."""
+    return [plugins]

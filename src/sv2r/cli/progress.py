@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.job.describe import header_lines, summary_lines
-from sv2r.job.opening import OpenJob
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
 from sv2r.job.summary import Summary
 from sv2r.types import Record
@@ -58,7 +60,7 @@ class Progress:
 
     def said(self, line: str) -> None:
         """Print a line."""
-        click.echo(line, err=True)
+        click.echo(plain(line), err=True)
 
     def recorded(self, record: Record) -> None:
         """Count a record; a failed or rejected one is told at once."""
@@ -88,7 +90,7 @@ class Progress:
     def summarise(self, summary: Summary) -> None:
         """Print how the job ended."""
         for line in summary_lines(summary):
-            click.echo(line)
+            click.echo(plain(line))
 
 
 def watcher() -> Progress:
@@ -112,7 +114,7 @@ class Plain(Progress):
             self._told = now
             left = (self._total - self._ended) / rate
             self.said(
-                f"converting  {self._ended:,}/{self._total:,}  {rate:.2g} pictures/s  "
+                f"converting  {self._ended:,}/{self._total:,}  {brief(rate)} pictures/s  "
                 f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
             )
 
@@ -130,19 +132,7 @@ class Screen(Progress):
         super().opened(job, plan)
         if not plan.tasks:
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        self._bar = Bar(
-            TextColumn("converting "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[notes]}"),
-            console=Console(stderr=True),
-        )
+        self._bar = _bar("converting ", "{task.fields[rate]}", "{task.fields[notes]}")
         total, notes = len(plan.tasks), self._notes()
         self._task = self._bar.add_task("", total=total, rate="", notes=notes)
         self._bar.start()
@@ -158,7 +148,7 @@ class Screen(Progress):
         """Move the bar."""
         super().recorded(record)
         if self._bar is not None and self._task is not None and record.variant >= 0:
-            pace = f"{rate:.3g} pictures/s" if (rate := self.rate()) else ""
+            pace = f"{brief(rate)} pictures/s" if (rate := self.rate()) else ""
             self._bar.update(self._task, advance=1, rate=pace, notes=self._notes())
 
     def _notes(self) -> str:
@@ -175,6 +165,55 @@ class Screen(Progress):
             self._bar.stop()
 
 
+class TrainProgress:
+    """Shows a training on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._silent = os.environ.get("RANK", "0") != "0"
+        self._when = time.monotonic()
+
+    def __enter__(self) -> TrainProgress:
+        if sys.stderr.isatty() and not self._silent:
+            self._bar = _bar("{task.description:<11}", "{task.fields[notes]}")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def said(self, line: str) -> None:
+        """Print a line."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        elif not self._silent:
+            click.echo(line, err=True)
+
+    def counted(self, what: str, done: int, total: int) -> None:
+        """Show how far something is that comes before the first step."""
+        self._shown(what, done, total, "")
+
+    def stepped(self, name: str, step: int, steps: int, loss: float, rate: float) -> None:
+        """Show how far the steps are."""
+        self._shown(name, step, steps, f"loss {loss:.4g} · {brief(rate)} pictures/s")
+
+    def _shown(self, what: str, done: int, total: int, notes: str) -> None:
+        if self._bar is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bar.add_task(what, total=total, notes=notes)
+            self._bar.update(self._tasks[what], completed=done, notes=notes)
+        elif time.monotonic() - self._when >= _EVERY:
+            self._when = time.monotonic()
+            self.said(f"{what:<11} {done:,}/{total:,}{f'  {notes}' if notes else ''}")
+
+
 @contextmanager
 def watching(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """Yield what draws a bar on stderr where that is a terminal."""
@@ -187,3 +226,26 @@ def watching(what: str) -> Iterator[Callable[[int, int], None] | None]:
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def brief(number: float) -> str:
+    """Return a rate with three digits that count, and never with an exponent."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _bar(what: str, *notes: str) -> Bar:
+    """Return a bar on stderr: what, the count, notes and the time left; in rich's markup."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    first, *more = map(TextColumn, notes)
+    return Bar(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        first,
+        TimeRemainingColumn(),
+        *more,
+        console=Console(stderr=True),
+    )

@@ -1,23 +1,24 @@
-"""`sv2r verify`: a finished dataset, looked at again."""
+"""`sv2r verify`: check a finished dataset again: labels, pictures, hashes, scores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sv2r.cli.progress import watching
-from sv2r.verify.dataset import Verification
-from sv2r.verify.dataset import verify as look
+from sv2r.cli.lines import plain
+from sv2r.cli.options import OnceCommand
+from sv2r.plugin.hookspecs import hookimpl
 
-# How many findings are printed; --json lists all.
-_SHOWN = 40
+if TYPE_CHECKING:
+    from sv2r.verify.dataset import Verification
 
 
-@click.command(no_args_is_help=True)
+@click.command(cls=OnceCommand, no_args_is_help=True)
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option(
     "--sample",
@@ -33,55 +34,35 @@ _SHOWN = 40
     help="Where the input lies now, if it was moved since.",
 )
 @click.option(
-    "--mend",
+    "--fix",
     is_flag=True,
     help="Rebuild a damaged journal, and let the next run make again what is missing or changed.",
 )
+@click.option("--mend", is_flag=True, hidden=True)  # the older name of --fix
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def verify(output: Path, sample: str, source: Path | None, mend: bool, as_json: bool) -> int:
-    r"""Look at a finished dataset again, from the files in OUTPUT alone.
+def verify(
+    output: Path, sample: str, source: Path | None, fix: bool, mend: bool, as_json: bool
+) -> int:
+    r"""Check a finished dataset again, from the files in OUTPUT alone.
 
-    Every label file is held against the input's, byte for byte; every picture is decoded, and its
-    size and its hash held against label and record; a sample of them is checked against the labels
-    again; what is missing and what is extra is listed. Nothing is written without --mend.
+    Every label file is compared with the input's, byte for byte; every picture is decoded, and its
+    size and hash compared with label and record; a sample of the pictures is checked against the
+    labels again; missing and extra files are listed. Nothing is written without --fix.
 
-    Exit code: 0 clean, 1 something is wrong, 2 OUTPUT cannot be looked at.
+    Exit code: 0 clean, 1 something is wrong, 2 OUTPUT cannot be read.
     """
+    from sv2r.cli.progress import watching
+    from sv2r.verify.dataset import verify as look
+    from sv2r.verify.lines import lines
+
     with watching("verifying") as watch:
-        found = look(output, sample=sample, source=source, mend=mend, watch=watch)
+        found = look(output, sample=sample, source=source, fix=fix or mend, watch=watch)
     if as_json:
         click.echo(json.dumps(_plain(found), ensure_ascii=False))
     else:
         for line in lines(found):
-            click.echo(line)
+            click.echo(plain(line))
     return found.exit_code
-
-
-def lines(found: Verification) -> Iterator[str]:
-    """Yield what was found, by path, and one line on the whole."""
-    for finding in found.findings[:_SHOWN]:
-        yield str(finding)
-    if (more := len(found.findings) - _SHOWN) > 0:
-        yield f"{'':<11} and {more:,} more; --json lists all"
-    for note in found.notes:
-        yield f"{'note':<11} {note}"
-    if not found.mended and any(finding.kind != "extra" for finding in found.findings):
-        yield f"{'mend':<11} sv2r verify {found.output} --mend, then the same sv2r convert again"
-    for line in found.mended:
-        yield f"{'mended':<11} {line}"
-    seen = [
-        f"{_count(found.pictures, 'picture')} looked at",
-        f"{_count(found.labels, 'label file')} {found.labels_how}",
-        f"{found.scored:,} scored again",
-    ]
-    if left := found.rejected + found.failed:
-        seen.append(f"{left:,} rejected or failed, as recorded")
-    verdict = "clean" if not found.findings else f"{_count(len(found.findings), 'thing')} wrong"
-    yield f"{verdict}: {' · '.join(seen)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _plain(found: Verification) -> dict[str, object]:
@@ -93,3 +74,9 @@ def _plain(found: Verification) -> dict[str, object]:
         "clean": not found.findings,
         "exit_code": found.exit_code,
     }
+
+
+@hookimpl
+def sv2r_commands() -> Iterable[click.Command]:
+    """Return the command."""
+    return [verify]

@@ -9,7 +9,7 @@ from sv2r.hub import quiet
 
 Offload = Literal["none", "model", "sequential"]
 
-# Room that a step's activations get beside the weights, in bytes.
+# Room that a step's activations get next to the weights, in bytes.
 _ROOM = 4 * 2**30
 
 
@@ -55,15 +55,6 @@ def place(pipe: Any, offload: Offload, device: str) -> None:
             pipe.enable_sequential_cpu_offload(device=device)
         else:
             pipe.to(device)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device or the machine has no memory left."""
-    import torch
-
-    # On the CPU torch has no class of its own for it.
-    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return refused or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 def _bytes(network: Any) -> int:

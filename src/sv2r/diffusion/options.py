@@ -127,6 +127,6 @@ class DiffusionOptions(Options):
                 getattr(self, name) != type(self).model_fields[name].default
                 and self.fit not in fits
             ):
-                mend = f"choose fit {' or '.join(fits)}"
-                raise ValueError(f"{name} has no effect with fit {self.fit}; {mend}")
+                fix = f"choose fit {' or '.join(fits)}"
+                raise ValueError(f"{name} has no effect with fit {self.fit}; {fix}")
         return self

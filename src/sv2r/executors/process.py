@@ -14,8 +14,8 @@ from sv2r.errors import Sv2rError
 from sv2r.types import Task
 
 if TYPE_CHECKING:
-    from sv2r.job.work import LocalWork
-    from sv2r.job.worker import LocalWorker
+    from sv2r.worker.batcher import Batcher
+    from sv2r.worker.work import LocalWork
 
     # What the driver sends: a task, a batch size, or the end of a round.
     _Inbox = queue.SimpleQueue[Task | int | None]
@@ -36,8 +36,8 @@ def serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     from tqdm import tqdm
 
-    from sv2r.job.journal import to_json
-    from sv2r.job.work import open_work
+    from sv2r.output.records import to_json
+    from sv2r.worker.work import open_work
 
     # tqdm's own lock is a semaphore of the system, which a worker that is killed leaves behind.
     tqdm.set_lock(threading.RLock())
@@ -93,7 +93,7 @@ def _listen_to_driver(pipe: Connection, stop: threading.Event) -> _Inbox:
 def _round(
     inbox: _Inbox,
     work: LocalWork,
-    worker: LocalWorker,
+    worker: Batcher,
     known: dict[tuple[str, int], Task],
     tell: Callable[[str, object], None],
 ) -> Iterator[Task]:

@@ -26,7 +26,7 @@ def to_srgb(image: Image, raw_mode: str, name: str) -> tuple[Image, tuple[str, .
 
     Args:
         image: loaded, of any of Pillow's modes.
-        raw_mode: how the file stores its pixels; see `sv2r.images.opening.Source`.
+        raw_mode: how the file stores its pixels; see `sv2r.images.picture_file.Source`.
         name: how an error calls the file.
 
     Raises:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sv2r.images import opening
+from sv2r.images import picture_file
 from sv2r.images.colour import to_srgb
-from sv2r.images.opening import MAX_PIXELS, PICTURE_SUFFIXES
+from sv2r.images.picture_file import MAX_PIXELS, PICTURE_SUFFIXES
 
 __all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "Picture", "picture_size", "read_picture"]
 
@@ -48,15 +48,15 @@ def read_picture(path: Path, name: str) -> Picture:
         SampleError: missing, no file, empty, truncated, damaged, larger than MAX_PIXELS, or of a
             kind that has no plain reading as one 8-bit sRGB picture.
     """
-    data = opening.read_file(path, name)
-    source = opening.open_image(io.BytesIO(data), name, data)
+    data = picture_file.read_file(path, name)
+    source = picture_file.open_image(io.BytesIO(data), name, data)
     steps = []
-    if path.suffix.lower() not in opening.SUFFIXES[source.format]:
+    if path.suffix.lower() not in picture_file.SUFFIXES[source.format]:
         steps.append(f"{source.format} data under a {path.suffix or 'suffixless'} name")
     if source.format == "JPEG" and "mp" in source.image.info:
         steps.append("first of several pictures in the file")
-    with opening.one_line(name, source.format, data):
-        image, orientation = opening.load_raw(source, name)
+    with picture_file.one_line(name, source.format, data):
+        image, orientation = picture_file.load_raw(source, name)
         if orientation != 1:
             steps.append(f"EXIF orientation {orientation} not applied")
         image, done = to_srgb(image, source.raw_mode, name)
@@ -70,5 +70,5 @@ def picture_size(path: Path, name: str) -> tuple[int, int]:
     Raises:
         SampleError: as `read_picture`, as far as the header tells.
     """
-    with opening.opened(path, name) as stream:
-        return opening.open_image(stream, name).size
+    with picture_file.opened(path, name) as stream:
+        return picture_file.open_image(stream, name).size

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sv2r.errors import SampleError
-from sv2r.images import opening
+from sv2r.images import picture_file
 
 Values = NDArray[Any]
 Kind = Literal["auto", "metric", "linear", "inverse"]
@@ -128,10 +128,10 @@ def bulk(values: Values) -> tuple[float, float]:
 
 def _read_picture(path: Path, name: str) -> Values:
     """Return the samples of a grey picture; RGB passes where its channels are equal."""
-    with opening.opened(path, name) as stream:
-        source = opening.open_image(stream, name)
-        with opening.one_line(name, source.format):
-            image, _ = opening.load_raw(source, name)
+    with picture_file.opened(path, name) as stream:
+        source = picture_file.open_image(stream, name)
+        with picture_file.one_line(name, source.format):
+            image, _ = picture_file.load_raw(source, name)
             mode, samples = image.mode, np.asarray(image)
     if mode in ("RGB", "RGBA", "LA") and not source.raw_mode.endswith("16B"):
         colours = 1 if mode == "LA" else 3
@@ -149,7 +149,7 @@ def _one_of_equal(channels: Sequence[Values], name: str) -> Values:
 
 
 def _read_npy(path: Path, name: str) -> Values:
-    with opening.opened(path, name), _damage(name, "NumPy array"):
+    with picture_file.opened(path, name), _damage(name, "NumPy array"):
         # Mapped: a header that promises more than the file holds is met before memory is taken, and
         # pickled objects are refused.
         stored: Values = np.lib.format.open_memmap(path, mode="r")
@@ -162,14 +162,14 @@ def _read_exr(path: Path, name: str) -> Values:
     try:
         import OpenEXR
     except ImportError as error:
-        mend = "pip install sv2r[exr]"
-        raise SampleError(f"{name}: reading EXR needs the OpenEXR package; {mend}") from error
+        fix = "pip install sv2r[exr]"
+        raise SampleError(f"{name}: reading EXR needs the OpenEXR package; {fix}") from error
 
-    with opening.opened(path, name), _damage(name, "EXR"):
+    with picture_file.opened(path, name), _damage(name, "EXR"):
         headers = OpenEXR.File(str(path), header_only=True).parts
         pixels = sum(part.width() * part.height() for part in headers)
-        if pixels > opening.MAX_PIXELS:
-            raise ValueError(f"{pixels:,} pixels are more than {opening.MAX_PIXELS:,}")
+        if pixels > picture_file.MAX_PIXELS:
+            raise ValueError(f"{pixels:,} pixels are more than {picture_file.MAX_PIXELS:,}")
         parts = OpenEXR.File(str(path), separate_channels=True).parts
         # OpenEXR leaves out what it cannot decode, and says so on stderr alone.
         if len(parts) != len(headers):
@@ -213,8 +213,8 @@ def _damage(name: str, kind: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, RuntimeError, MemoryError, TypeError, EOFError) as error:
         detail = " ".join(str(error).split()) or type(error).__name__
-        mend = "render it again, then run the same command"
-        raise SampleError(f"{name}: cannot be read as {kind} ({detail}); {mend}") from error
+        fix = "render it again, then run the same command"
+        raise SampleError(f"{name}: cannot be read as {kind} ({detail}); {fix}") from error
 
 
 def _inverted(distances: Values, name: str) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sv2r.errors import SampleError
-from sv2r.images.opening import (
+from sv2r.images.picture_file import (
     MAX_PIXELS,
     Source,
     load_raw,
@@ -38,11 +38,13 @@ class LabelImage:
     kind: "ids" (grey, .npy), "palette" (the values are indices) or "colour" (the values are
         ``r << 16 | g << 8 | b``; alpha says nothing).
     bits: how many of them the file has per value (1 to 64; 8 per channel where colour).
+    alpha: whether the values are those of the alpha channel, in a file of one colour.
     """
 
     values: NDArray[Any]
     kind: Kind
     bits: int
+    alpha: bool = False
 
     def __post_init__(self) -> None:
         self.values.setflags(write=False)
@@ -66,6 +68,8 @@ def read_label_image(path: Path, name: str) -> LabelImage:
     _refuse_inexact(source, name)
     with one_line(name, source.format, data):
         image, _ = load_raw(source, name)
+        if (alpha := _drawn_in_alpha(image)) is not None:
+            return LabelImage(alpha, "ids", 8, alpha=True)
         return _raw_values(image, source, data, name)
 
 
@@ -145,6 +149,16 @@ def _raw_values(image: Image, source: Source, data: bytes, name: str) -> LabelIm
         return LabelImage(values, "ids", 16 if ";16" in source.raw_mode else 32)
     words = {"F": "float"}.get(mode, mode)
     raise SampleError(f"{name}: {words} pixels cannot be labels; {_AS_PNG}")
+
+
+def _drawn_in_alpha(image: Image) -> NDArray[np.uint8] | None:
+    """Return the alpha channel where it differs and the colour is the same everywhere, or None."""
+    if image.mode not in ("RGBA", "LA", "PA"):
+        return None
+    channels = np.asarray(image)
+    same = bool((channels[..., :-1] == channels[0, 0, :-1]).all())
+    alpha = channels[..., -1]
+    return np.array(alpha) if same and alpha.min() != alpha.max() else None
 
 
 def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int32]:

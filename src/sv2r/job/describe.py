@@ -1,17 +1,17 @@
-"""A job in words: what is about to run, and how it ended."""
+"""Text about a job: what is about to run, and how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
 
-from sv2r.job.contact_sheet import CONTACT_SHEET
-from sv2r.job.finished import REPORT, RUN_FILE, SAMPLES
-from sv2r.job.journal import FOLDER
-from sv2r.job.opening import OpenJob
+from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
-from sv2r.job.prompts import unused_lists
 from sv2r.job.summary import Summary
+from sv2r.output.contact_sheet import CONTACT_SHEET
+from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
+from sv2r.output.journal import FOLDER
+from sv2r.worker.prompts import unused_lists
 
 # How many troubled samples are named at the end; samples.jsonl has all.
 _NAMED = 10
@@ -40,8 +40,9 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
 
 
 def _warnings(job: OpenJob) -> Iterator[str]:
-    """Yield what was asked for and has no effect."""
+    """Yield what the loader is not sure of, and what was asked for and has no effect."""
     config, registry = job.config, job.registry
+    yield from job.dataset.doubts
     for name in unused_lists(config.prompt):
         yield f"the prompt does not use the list '{name}'; write {{{name}}} into it"
     translator = config.translator

@@ -1,24 +1,29 @@
-"""Which pictures are still to be made, and what stands in the way, before any model loads."""
+"""Plans which pictures are still to be made, and finds obstacles, before any model loads."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
+from sv2r.config.resolve import Config
+from sv2r.config.selection import is_wanted, select
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import TEMPORARY
-from sv2r.job.config import Config
-from sv2r.job.journal import FOLDER, Journal
+from sv2r.output.journal import FOLDER, Journal
 from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Writer
+from sv2r.storage.paths import LONGEST_NAME, safe_relative
 from sv2r.types import Dataset, Record, Sample, Task
+
+# Names without anything that needs a second look; 60 letters are 240 bytes at the most.
+_PLAIN = re.compile(r"(?:[^/\\\0:]{1,60}/)*[^/\\\0:]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,12 @@ class Plan:
 
 
 def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal | None) -> Plan:
-    """Return what is to be done for the selected samples."""
+    """Return the plan for the selected samples."""
     problems = list(_problem_records(config, dataset))
     settled = journal.settled() if journal else set()
     variants = range(config.job.variants)
     chosen, tasks = 0, []
-    for index, id_ in selected_items(config, dataset):
+    for index, id_ in select(dataset.ids, config.job.only, config.job.limit):
         chosen += len(variants)
         tasks += [Task(index, v) for v in variants if (id_, v) not in settled]
     inputs, restored = chosen + len(problems), chosen - len(tasks)
@@ -54,7 +59,9 @@ def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal
 
 def check_selection(config: Config, dataset: Dataset) -> None:
     """Raise ConfigError where neither a sample nor a problem is selected."""
-    chosen = chain(selected(config, dataset), _problem_records(config, dataset))
+    chosen = chain(
+        select(dataset.ids, config.job.only, config.job.limit), _problem_records(config, dataset)
+    )
     if next(chosen, None) is None:
         raise ConfigError(_nothing(config, dataset))
 
@@ -80,6 +87,8 @@ def check_folders(source: Path, output: Path) -> None:
         raise ConfigError(f"{output}: lies inside the input {source}; give a folder outside of it")
     if outer.is_relative_to(inner):
         raise ConfigError(f"{output}: holds the input {source}; give a folder of its own")
+    if output.is_symlink() and not output.exists():
+        raise ConfigError(f"{output}: is a link to nothing; give another --output")
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: is not a folder; give another --output")
 
@@ -103,43 +112,17 @@ def check_controls(config: Config, registry: Registry) -> None:
         near = nearest(control, makers)
         hint = f"; did you mean {near}?" if near else f"; there are: {', '.join(sorted(makers))}"
         missing = control not in makers
-        mend = f"no plugin makes one{hint}" if missing else f"add --conditioner {makers[control]}"
-        raise ConfigError(f"{config.translator.name} needs a control '{control}'; {mend}")
-
-
-def remove_leftovers(output: Path) -> None:
-    """Remove the temporary files that a killed run left under the output folder."""
-    for path in output.rglob(f"{TEMPORARY}*"):
-        path.unlink(missing_ok=True)
-
-
-def selected(config: Config, dataset: Dataset) -> Iterator[int]:
-    """Yield the positions of the samples that `only` and `limit` leave."""
-    return (index for index, _ in selected_items(config, dataset))
-
-
-def selected_items(config: Config, dataset: Dataset) -> Iterator[tuple[int, str]]:
-    """Yield the positions and ids of the samples that `only` and `limit` leave."""
-    left = config.job.limit if config.job.limit is not None else len(dataset.ids)
-    for index, id_ in enumerate(dataset.ids):
-        if left == 0:
-            return
-        if _wanted(id_, config.job.only):
-            left -= 1
-            yield index, id_
+        fix = f"no plugin makes one{hint}" if missing else f"add --conditioner {makers[control]}"
+        raise ConfigError(f"{config.translator.name} needs a control '{control}'; {fix}")
 
 
 def _problem_records(config: Config, dataset: Dataset) -> Iterator[Record]:
     """Yield a record per problem; its variant is below 0, so that it is no sample's."""
     count: Counter[str] = Counter()
     for problem in dataset.problems:
-        if _wanted(problem.id, config.job.only):
+        if is_wanted(problem.id, config.job.only):
             count[problem.id] += 1
             yield Record(problem.id, -count[problem.id], "failed", error=problem.message)
-
-
-def _wanted(id_: str, patterns: tuple[str, ...]) -> bool:
-    return not patterns or any(fnmatchcase(id_, pattern) for pattern in patterns)
 
 
 def _nothing(config: Config, dataset: Dataset) -> str:
@@ -161,23 +144,49 @@ def _without_clashes(
     taken: dict[str, int] = {}
     for index, id_ in enumerate(dataset.ids):
         taken.setdefault(id_.casefold(), index)
+    images = _images_of(dataset)
     failed: list[Record] = []
     wanted = set(tasks)
     variants = sorted({task.variant for task in tasks})
     for task in (Task(i, v) for i in range(len(dataset.ids)) for v in variants):
-        error = _objection(dataset, writer, task, taken)
+        error = _objection(dataset, writer, task, taken, images)
         if error and task in wanted:
             wanted.discard(task)
             failed.append(Record(dataset.ids[task.index], task.variant, "failed", error=error))
     return [task for task in tasks if task in wanted], failed
 
 
-def _objection(dataset: Dataset, writer: Writer, task: Task, taken: dict[str, int]) -> str | None:
+def _images_of(dataset: Dataset) -> dict[str, str]:
+    """Return the id of each picture by its file, where samples have channels."""
+    images: dict[str, str] = {}
+    for number, id_ in enumerate(dataset.ids):
+        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
+            sample = dataset.samples[number]
+            if not sample.channels and not images:
+                return {}
+            images[os.fspath(sample.image)] = id_
+    return images
+
+
+def _objection(
+    dataset: Dataset,
+    writer: Writer,
+    task: Task,
+    taken: dict[str, int],
+    images: dict[str, str],
+) -> str | None:
     id_ = dataset.ids[task.index]
     try:
-        paths = _claims(writer, dataset.samples[task.index], task.variant)
+        sample = dataset.samples[task.index]
+        paths = [_place(path) for path in _claims(writer, sample, task.variant)]
     except SampleError as error:
         return str(error)
+    for channel, file in sample.channels.items():
+        if (other := images.get(os.fspath(file))) is not None:
+            return (
+                f"{id_}: its {channel} would be the picture {other}, which is translated itself; "
+                f"correct --loader.{channel}"
+            )
     for number, path in enumerate(paths):
         key = path.casefold()
         first = taken.setdefault(key, task.index)
@@ -189,6 +198,23 @@ def _objection(dataset: Dataset, writer: Writer, task: Task, taken: dict[str, in
         if key.startswith(f"{FOLDER}/"):
             return f"{path}: '{FOLDER}/' in the output is the job's own; rename the folder"
     return None
+
+
+def _place(path: str) -> str:
+    """Return a path under the output in its plainest form.
+
+    Raises:
+        SampleError: it leads out of the output, or is longer than file systems take.
+    """
+    if _PLAIN.fullmatch(path) and ".." not in path:
+        return path  # pathlib would take seconds for 100,000 of them
+    try:
+        place = safe_relative(path)
+    except SampleError as error:
+        raise SampleError(f"{error}, as it is what --output gets") from None
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
+        raise SampleError(f"{path}: a name of more than {LONGEST_NAME} bytes; shorten it")
+    return str(place)
 
 
 def _claims(writer: Writer, sample: Sample, variant: int) -> list[str]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from sv2r.config.resolve import Config
 from sv2r.errors import SampleError
-from sv2r.job.config import Config
 from sv2r.job.describe import header_lines
-from sv2r.job.opening import OpenJob, open_job
+from sv2r.job.open import OpenJob, open_job
 from sv2r.job.plan import Plan, make_plan
-from sv2r.job.prompts import write_prompt
-from sv2r.job.seeds import picture_seed
 from sv2r.plugin.registry import Registry
 from sv2r.types import Record
+from sv2r.worker.prompts import write_prompt
+from sv2r.worker.seeds import picture_seed
 
 # Samples whose labels are read to show what their prompts will be.
 _EXAMPLES = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -11,24 +12,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from sv2r.errors import ConfigError
-from sv2r.images.files import replacing, sha256_file, write_atomically
-from sv2r.job.config import Config, difference, identity_of
-from sv2r.job.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
-from sv2r.job.finished import RUN_FILE, SAMPLES
-from sv2r.job.journal import FOLDER, Journal, line_of
-from sv2r.job.opening import OpenJob, as_config, open_job
-from sv2r.job.plan import Plan, check_strangers, make_plan, remove_leftovers
-from sv2r.job.strict_yaml import read_yaml, write_yaml
+from sv2r.config.resolve import Config, difference, identity_of
+from sv2r.errors import ConfigError, PluginError
+from sv2r.job.open import OpenJob
+from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
-from sv2r.job.work import LocalWork, find_devices
-from sv2r.plugin.registry import Registry
+from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
+from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
+from sv2r.output.journal import FOLDER, Journal
+from sv2r.output.records import line_of
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.files import remove_leftovers, replacing, write_atomically
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.paths import under
+from sv2r.storage.regular import read_text
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.types import Record
+from sv2r.worker.work import LocalWork, find_devices
 
 
 class Watcher(Protocol):
-    """Someone who looks on while a job runs."""
+    """Is informed while a job runs."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Everything is checked and planned; nothing has run."""
@@ -41,7 +45,7 @@ class Watcher(Protocol):
 
 
 class Silence:
-    """A watcher that keeps it to itself."""
+    """A watcher that shows nothing."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Do nothing."""
@@ -54,8 +58,7 @@ class Silence:
 
 
 def run_job(
-    config: Config | Mapping[str, Any] | str | Path,
-    registry: Registry,
+    job: OpenJob,
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
@@ -63,8 +66,6 @@ def run_job(
 ) -> Summary:
     """Run a job and return how it ended; see `sv2r.convert`."""
     watch = watch or Silence()
-    start = time.monotonic()
-    job = open_job(as_config(config, registry), registry)
     if (asked := job.config.job.device) != ("auto",):
         find_devices(asked)  # refuses one that is not here before anything is written
     output = job.config.job.output
@@ -79,14 +80,15 @@ def run_job(
         if plan.tasks or not _tells_what_ran(job.config):
             _write_run_file(job.config)
         if plan.tasks or not journal.get("complete"):
-            remove_leftovers(output)  # also of a run that was killed after its last picture
+            # Also where a run was killed after its last picture.
+            _prepare(output, job.config.job.input, journal)
         if plan.tasks:
             journal.keep("complete", value=False)
             with _first_interrupt_sets((pressed, stop), watch):
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
         _finish(job, journal, changed=changed, stopped=stop.is_set())
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - job.since
         return summarise(job, plan, journal, notes, seconds, interrupted=pressed.is_set())
 
 
@@ -96,9 +98,10 @@ def _nothing_left_if_refused(output: Path) -> Iterator[None]:
     before = output.exists()
     try:
         yield
-    except ConfigError:
-        if not before and {path.name for path in output.iterdir()} <= {FOLDER}:
-            shutil.rmtree(output)
+    except (ConfigError, PluginError):
+        made = {path.name for path in output.iterdir()} if output.is_dir() else set()
+        if not before and made <= {FOLDER}:
+            shutil.rmtree(output, ignore_errors=True)
         raise
 
 
@@ -106,28 +109,65 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
     """Refuse a journal of other settings, or forget it and its pictures; then claim the folder."""
     output, identity = config.job.output, config.identity()
     if overwrite:
+        journal.keep("overwriting", value=True)
+    if journal.get("overwriting"):
+        # Also where an earlier --overwrite was killed: what it removed is not to be called done.
         _remove(output, journal)
         journal.clear()
     before = journal.get("identity")
     if before is not None and before != identity:
-        mend = "choose another --output, the old settings, or --overwrite"
+        fix = "choose another --output, the old settings, or --overwrite"
         what = difference(before, identity)
-        raise ConfigError(f"{output}: made with other settings ({what}); {mend}")
+        raise ConfigError(f"{output}: made with other settings ({what}); {fix}")
     journal.keep("identity", identity)
 
 
 def _remove(output: Path, journal: Journal) -> None:
-    """Remove what an earlier run made of the dataset, and the folders that this empties."""
-    made = set(journal.get("verified") or {})
-    for record in journal.records():
-        made |= {*record.labels, *([record.output] if record.output else [])}
+    """Remove what an earlier run made of the dataset, and the folders that this empties.
+
+    A name that leads out of the output, which no run keeps, is left alone.
+    """
+    for name in (SAMPLES, REPORT, CONTACT_SHEET):
+        (output / FOLDER / name).unlink(missing_ok=True)
     folders: set[Path] = set()
-    for name in made:
-        (output / name).unlink(missing_ok=True)
-        folders.update((output / name).relative_to(output).parents)
+    for name in _made(journal):
+        path = under(output, name)
+        if path is None or not (path.is_file() or path.is_symlink()):
+            continue
+        path.unlink()
+        folders.update(path.relative_to(output).parents)
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True)[:-1]:
         with suppress(OSError):  # what is not empty stays
             (output / folder).rmdir()
+
+
+def _made(journal: Journal) -> set[str]:
+    """Return the files that a journal says its run made, by their paths under the output."""
+    verified = journal.get("verified")
+    made = set(map(str, verified)) if isinstance(verified, Mapping) else set()
+    for record in journal.records():
+        made |= {*map(str, record.labels), *([record.output] if record.output else [])}
+    return made
+
+
+def _prepare(output: Path, source: Path, journal: Journal) -> None:
+    """Remove what a killed run left, and refuse folders that lead somewhere else.
+
+    Raises:
+        ConfigError: a folder in the output is a link.
+    """
+    for folder, folders, _ in os.walk(output):
+        for name in folders:
+            if Path(folder, name).is_symlink():
+                raise ConfigError(
+                    f"{Path(folder, name)}: is a link to a folder, which no run makes; remove it, "
+                    f"or give another --output"
+                )
+
+    def belongs(name: str) -> bool:
+        return (source / name).exists() or name in _made(journal)
+
+    remove_leftovers(output, belongs)
 
 
 def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
@@ -160,6 +200,7 @@ def _run(
         config,
         job.registry,
         job.dataset,
+        job.writer,
         devices=find_devices(config.job.device),
         batch_size=journal.get("batch_size") if asked == "auto" else asked,
         model=journal.get("model"),
@@ -237,7 +278,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
 
 
 def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
-    """Write all records; return the label files copied beside the pictures, and the instances."""
+    """Write all records; return the label files copied next to the pictures, and the instances."""
     copied = instances = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():
@@ -265,7 +306,7 @@ def _tells_what_ran(config: Config) -> bool:
     """Return whether the output's run.yaml is there and still says what a resumed run shares."""
     path = config.job.output / FOLDER / RUN_FILE
     try:
-        return identity_of(read_yaml(path.read_text("utf-8"), path.name)) == config.identity()
+        return identity_of(read_yaml(read_text(path), path.name)) == config.identity()
     except (OSError, UnicodeDecodeError, ConfigError):
         return False
 

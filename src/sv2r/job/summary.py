@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sv2r.job.journal import Journal
-from sv2r.job.opening import OpenJob
-from sv2r.job.plan import Plan, selected_items
+from sv2r.config.selection import select
+from sv2r.job.open import OpenJob
+from sv2r.job.plan import Plan
+from sv2r.output.journal import Journal
 from sv2r.types import Record
 
 # How many failed and rejected records a summary holds; samples.jsonl has them all.
@@ -63,10 +64,11 @@ def summarise(
     *,
     interrupted: bool,
 ) -> Summary:
-    """Count the records of the selection, so that their sum can be held against the inputs."""
+    """Count the records of the selection, so that their sum can be compared with the inputs."""
     counts: Counter[str] = Counter()
     troubles: list[Record] = []
-    selected_ids = {id_ for _, id_ in selected_items(job.config, job.dataset)}
+    asked = job.config.job
+    selected_ids = {id_ for _, id_ in select(job.dataset.ids, asked.only, asked.limit)}
     for sample, variant, status in journal.statuses():
         if variant < 0 or (sample in selected_ids and variant < job.config.job.variants):
             counts[status] += 1

@@ -13,6 +13,7 @@ from sv2r.plugin.options import Options, nearest
 
 Severity = Literal["error", "remark"]
 Kind = Literal[
+    "doubt",
     "input",
     "unreadable",
     "unlabelled",
@@ -35,34 +36,37 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What findings of one kind have in common. title: of all of them. mend: what helps."""
+    """What findings of one kind have in common. title: of all of them. fix: what helps."""
 
     title: str
-    mend: str
+    fix: str
 
 
 # The worst first.
 SORTS: Mapping[Kind, Sort] = MappingProxyType(
     {
+        "doubt": Sort("labels that may mean something else", ""),
         "input": Sort("inputs that cannot become a sample", ""),
         "unreadable": Sort("pictures or labels that cannot be read", ""),
         "unlabelled": Sort(
             "nothing is labelled at all", "choose another --loader, or name its options"
         ),
-        "same-file": Sort("two entries for one file", "drop one, or rename one of the files"),
+        "same-file": Sort(
+            "two entries for one file", "keep one of them, with the labels that are right"
+        ),
         "shared-id": Sort(
             "annotation ids that are there twice", "number them anew: readers keep one of them"
         ),
-        "empty": Sort("instances without a pixel", "export their masks again, or drop them"),
+        "empty": Sort("instances without a pixel", "export their masks again"),
         "out-of-frame": Sort(
             "instances that reach out of their picture", "cut them off at the frame"
         ),
         "incomplete": Sort("masks much smaller than area or box say", "export both again"),
         "misplaced": Sort("masks outside of their box", "export both again"),
         "hidden": Sort(
-            "instances that others cover whole", "drop them, or mend those that cover them"
+            "instances that others cover whole", "fine where they are hidden; else fix the masks"
         ),
-        "duplicate": Sort("two instances with the same pixels", "drop one of them"),
+        "duplicate": Sort("two instances with the same pixels", "keep the one that is right"),
         "same-picture": Sort(
             "pictures with the same bytes", "keep one of them, with the labels that are right"
         ),
@@ -104,12 +108,12 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """Return one line that says where and what it is, and the mend."""
+        """Return one line that says where and what it is, and the fix."""
         instance = f"instance {self.instance}" if self.instance else ""
         place = " ".join(part for part in (self.sample or "", instance) if part)
         named = not place or place in self.what
-        mend = SORTS[self.kind].mend
-        return f"{'' if named else f'{place} '}{self.what}{f'; {mend}' if mend else ''}"
+        fix = SORTS[self.kind].fix
+        return f"{'' if named else f'{place} '}{self.what}{f'; {fix}' if fix else ''}"
 
 
 class LintOptions(Options):

@@ -1,4 +1,4 @@
-"""A look at one picture and its labels."""
+"""Checks one picture and its labels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import Picture
-from sv2r.job.pieces import named, read_sample
 from sv2r.lint.findings import Finding, Kind, LintOptions, Severity
 from sv2r.lint.shapes import Pair, Shape, measure, share_of, sharing, touching
 from sv2r.types import Box, Dataset, Instance, Instances, Sample
+from sv2r.worker.frames import named, read_sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Facts:
     areas: px of each instance that is no crowd. ids: those that should be unique in the dataset.
     touching: instances that touch another one of their category. seen: instances of which the
     picture shows the boundary, of those (judged) whose boundary was looked for.
-    channels: what the renderer wrote beside the picture.
+    channels: what the renderer wrote next to the picture.
     """
 
     place: str

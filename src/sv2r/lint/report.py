@@ -1,4 +1,4 @@
-"""A dataset looked at from end to end."""
+"""Checks a whole dataset."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
-from sv2r.job.threads import THREADS, in_threads, share_cores
 from sv2r.lint.advice import Advice, advise
 from sv2r.lint.findings import SORTS, Finding, Kind, LintOptions, Severity
 from sv2r.lint.look import look
 from sv2r.lint.tally import SIDES, Tally
 from sv2r.types import Dataset
+from sv2r.worker.threads import THREADS, in_threads, share_cores
 
 EXAMPLES = 3
 """Findings of one kind that are kept unless all are asked for."""
@@ -75,6 +75,7 @@ def lint(
     options = options or LintOptions.model_validate({})
     count = len(dataset.ids) if limit is None else min(limit, len(dataset.ids))
     tally, kept = Tally(dataset), _Kept(options.ignore, examples)
+    kept.take(Finding("doubt", "error", None, None, doubt) for doubt in dataset.doubts)
     kept.take(
         Finding("input", "error", problem.id, None, problem.message) for problem in dataset.problems
     )

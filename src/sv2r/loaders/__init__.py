@@ -1,1 +1,1 @@
-"""Dataset formats: one file, one plugin."""
+"""Dataset formats: one file or one package, one plugin."""

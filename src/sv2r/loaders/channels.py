@@ -1,4 +1,4 @@
-"""What a renderer wrote beside a picture (depth, normals), found by a pattern."""
+"""What a renderer wrote next to a picture (depth, normals), found by a pattern."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from string import Formatter
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import inside
+from sv2r.storage.paths import inside
 
 FIELDS = ("stem", "name", "parent")
 
@@ -37,7 +37,7 @@ def channel_pattern(pattern: str) -> str:
 
 
 def find_channels(root: Path, image: Path, patterns: Mapping[str, str]) -> Mapping[str, Path]:
-    """Return the files that exist beside a picture, by channel name.
+    """Return the files that exist next to a picture, by channel name.
 
     image: the picture, inside root. patterns: channel name to a `channel_pattern`; one that is
     empty is left out, and so is a channel whose file this picture does not have.
@@ -69,7 +69,7 @@ def require_channels(root: Path, images: Iterable[Path], patterns: Mapping[str, 
                 raise ConfigError(
                     f"--loader.{channel} '{pattern}' finds nothing for the first {len(looked)} "
                     f"pictures; it looked for {_relative(root, looked[0], pattern)}: "
-                    "mend the pattern or leave it out"
+                    "fix the pattern or leave it out"
                 )
         except SampleError as error:
             raise ConfigError(f"--loader.{channel} '{pattern}': {error}") from error

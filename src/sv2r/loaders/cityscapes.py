@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, overload
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.opening import PICTURE_SUFFIXES
+from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
-from sv2r.loaders.folder_tree import Tree, below, read_tree, split_name
+from sv2r.loaders.tree import Tree, below, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
@@ -126,8 +126,8 @@ def load_instances(path: Path, name: str) -> Instances:
 
     label = read_label_image(path, name)
     if label.kind != "ids" or label.bits > 16 or int(label.values.min()) < 0:
-        mend = "write class * 1000 + n as 16-bit grey PNG"
-        raise SampleError(f"{name}: is no picture of instance ids; {mend}")
+        fix = "write class * 1000 + n as 16-bit grey PNG"
+        raise SampleError(f"{name}: is no picture of instance ids; {fix}")
     labels = np.where(label.values >= 1000, label.values, 0).astype(np.int32)
     ids = [int(id_) for id_ in np.unique(labels).tolist() if id_]
     return Instances(labels, {id_: Instance(id_, category_of(id_)) for id_ in ids})
@@ -201,8 +201,8 @@ def _scenes(tree: Tree, sources: Sequence[str], splits: Sequence[str]) -> Iterat
         if key not in pictures and key not in refused and _wanted(key, splits):
             name = min(files.values())
             missing = f"({PICTURES}/{key}_{PICTURES}.png is missing)"
-            mend = "render it, or remove them"
-            yield Problem(name, f"{name}: labels without a picture {missing}; {mend}")
+            fix = "render it, or remove them"
+            yield Problem(name, f"{name}: labels without a picture {missing}; {fix}")
 
 
 def _label_files(tree: Tree) -> dict[str, dict[str, str]]:
@@ -230,12 +230,12 @@ def _wanted(name: str, splits: Sequence[str]) -> bool:
 def _no_instances(image: str, key: str, sources: Sequence[str], files: Mapping[str, str]) -> str:
     name = f"{sources[0]}/{key}_{sources[0]}_instanceIds.png"
     has_polygons = any(kind.endswith("_polygons.json") for kind in files)
-    mend = (
+    fix = (
         "make it from its polygons with cityscapesscripts' json2instanceImg"
         if has_polygons
         else "render it, or take the picture out"
     )
-    return f"{image}: no instances ({name} is missing); {mend}"
+    return f"{image}: no instances ({name} is missing); {fix}"
 
 
 def _attributes(image: str) -> dict[str, str]:

@@ -22,14 +22,23 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
+from sv2r.storage.paths import usable
 
 
-def _whole(path: Path) -> Path:
-    return path.expanduser().absolute()
+def whole(path: Path) -> Path:
+    """Return a path that a user gave as an absolute one; made for pydantic.
+
+    Raises:
+        ValueError: there can be no such file, or nobody has that home folder.
+    """
+    try:
+        return usable(path.expanduser().absolute())
+    except RuntimeError:
+        raise ValueError(f"{path}: nobody here has such a home folder") from None
 
 
 # A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.
-Folder = Annotated[Path, AfterValidator(_whole)]
+Folder = Annotated[Path, AfterValidator(whole)]
 
 
 class Options(BaseModel):
@@ -197,7 +206,7 @@ def _explain(
     """Return one line on one error. name: how the option is called in it."""
     location = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
-        return _unknown(location, options, where, listing)
+        return unknown_option(location, options, where, listing)
     field = options.model_fields.get(location[0]) if location else None
     if field and _is_choice(field.annotation):
         return _wrong_choice(details, field, _spell(where, location[:1]))
@@ -245,14 +254,17 @@ def _demand(detail: ErrorDetails) -> str:
     return message[message.find("must ") :] if "must " in message else f"is wrong ({message})"
 
 
-def _unknown(location: list[str], options: type[BaseModel], where: str, listing: str) -> str:
+def unknown_option(
+    location: Sequence[str], options: type[BaseModel], where: str, listing: str
+) -> str:
+    """Return one line on an option that a model has not; where, listing: as in validate_options."""
     *parents, word = location
     near = nearest(word, _fields_at(options, parents))
     hint = f"; did you mean {_spell(where, [*parents, near])}?" if near else ""
     return f"no option {_spell(where, location)}{hint}{f' ({listing} lists all)' * bool(listing)}"
 
 
-def _spell(where: str, location: list[str]) -> str:
+def _spell(where: str, location: Sequence[str]) -> str:
     if where == "--":  # an option of the command line itself
         return f"--{'.'.join(location).replace('_', '-')}"
     return ".".join([*([where] if where else []), *location])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin import hookspecs
-from sv2r.plugin.commands import COMMANDS
+from sv2r.plugin.discovery import GROUP, InstalledPlugin, Owner, Unwanted, find_plugins
+from sv2r.plugin.guard import guard, one_line
+from sv2r.plugin.guarded import guard_spec
 from sv2r.plugin.options import Options, nearest
 from sv2r.plugin.specs import (
     AnySpec,
@@ -32,12 +32,10 @@ from sv2r.plugin.specs import (
 if TYPE_CHECKING:
     import click
 
-GROUP = "sv2r"
-DISABLE = "SV2R_DISABLE_PLUGINS"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 Kind = Literal["loader", "conditioner", "translator", "check", "writer", "executor"]
-Stage = Literal["import", "hooks", "call", "type", "name", "clash", "disabled"]
+Stage = Literal["metadata", "import", "hooks", "call", "type", "name", "clash"]
 
 SPECS: Mapping[str, tuple[Kind, type[AnySpec]]] = MappingProxyType(
     {
@@ -49,18 +47,6 @@ SPECS: Mapping[str, tuple[Kind, type[AnySpec]]] = MappingProxyType(
         "sv2r_executors": ("executor", ExecutorSpec),
     }
 )
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Where a plugin comes from: its entry point's name and the distribution that has it."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"'{self.plugin}' ({self.distribution} {self.version})"
 
 
 @dataclass(frozen=True)
@@ -84,6 +70,9 @@ class Entry:
     name: str
     owner: Owner
     value: Any
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}' of plugin {self.owner}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +136,7 @@ class Registry:
 
     @property
     def commands(self) -> dict[str, click.Command]:
-        """Return the plugins' commands by name."""
+        """Return the commands by name."""
         return {entry.name: entry.value for entry in self.of_kind("command")}
 
     def _perhaps_from_failed(self, name: str) -> str:
@@ -168,23 +157,31 @@ def load_registry(disable: str | None = None) -> Registry:
     disable: comma-separated plugin (entry point) or distribution names to leave out, "*" for all
         that are not sv2r's own; by default what SV2R_DISABLE_PLUGINS says.
     """
-    unwanted = os.environ.get(DISABLE, "") if disable is None else disable
-    words = {word.strip() for word in unwanted.split(",") if word.strip()}
+    unwanted = Unwanted.read(disable)
+    installed, damaged = find_plugins()
     entries: list[Entry] = []
-    failures: list[PluginFailure] = []
+    failures = [PluginFailure(one.owner, "metadata", one.reason) for one in damaged]
     disabled: list[Owner] = []
-    for owner, point in _installed():
-        if _is_disabled(owner, words):
-            disabled.append(owner)
+    for plugin in installed:
+        if plugin.owner in unwanted:
+            disabled.append(plugin.owner)
             continue
         try:
-            brought = _collect(owner, point)
+            brought = _collect(plugin)
             _refuse_clashes(brought, entries)
         except _Refused as refusal:
-            failures.append(PluginFailure(owner, refusal.stage, refusal.error))
+            failures.append(PluginFailure(plugin.owner, refusal.stage, refusal.error))
         else:
             entries.extend(brought)
     return Registry(tuple(entries), tuple(failures), tuple(disabled))
+
+
+def load_plugin(plugin: InstalledPlugin) -> list[Entry] | PluginFailure:
+    """Return what one plugin brings, or why it cannot; clashes with others are not looked for."""
+    try:
+        return _collect(plugin)
+    except _Refused as refusal:
+        return PluginFailure(plugin.owner, refusal.stage, refusal.error)
 
 
 class _Refused(Exception):
@@ -194,30 +191,14 @@ class _Refused(Exception):
         self.error = error
 
 
-def _installed() -> list[tuple[Owner, EntryPoint]]:
-    """Return every entry point once, sv2r's own first, else by name: never by install order."""
-    found = {}
-    for point in entry_points(group=GROUP):
-        dist = point.dist
-        # A damaged METADATA has neither name nor version.
-        name, version = (dist and dist.name) or "unknown", (dist and dist.version) or "?"
-        found[Owner(point.name, name, version)] = point
-    order = sorted(found, key=lambda o: (o.distribution != "sv2r", o.distribution, o.plugin))
-    return [(owner, found[owner]) for owner in order]
-
-
-def _is_disabled(owner: Owner, words: set[str]) -> bool:
-    if "*" in words and owner.distribution != "sv2r":
-        return True
-    return owner.plugin in words or owner.distribution in words
-
-
-def _collect(owner: Owner, point: EntryPoint) -> list[Entry]:
+def _collect(plugin: InstalledPlugin) -> list[Entry]:
     """Return all that one plugin brings, or raise _Refused; nothing of it is kept before that."""
+    owner = plugin.owner
     try:
-        module = point.load()
-    except (Exception, SystemExit) as error:
-        raise _Refused("import", _one_line(error)) from error
+        with guard(owner, "import"):
+            module = plugin.load()
+    except Sv2rError as error:
+        raise _Refused("import", _raised(error)) from error
     manager = _manager(module)
     return [entry for hook in _hook_names() for entry in _call(owner, manager, hook)]
 
@@ -229,11 +210,11 @@ def _manager(module: Any) -> pluggy.PluginManager:
     try:
         manager.register(module)
     except Exception as error:
-        raise _Refused("hooks", _one_line(error)) from error
+        raise _Refused("hooks", one_line(error)) from error
     hooks = manager.get_hookcallers(module)
     if not hooks:
-        mend = f"put @hookimpl on a function named {', '.join(_hook_names())}"
-        raise _Refused("hooks", f"it implements no hook; {mend}")
+        fix = f"put @hookimpl on a function named {', '.join(_hook_names())}"
+        raise _Refused("hooks", f"it implements no hook; {fix}")
     for hook in hooks:
         # optionalhook=True is how a plugin also serves a newer sv2r that has more hooks.
         if not hook.has_spec() and not all(i.optionalhook for i in hook.get_hookimpls()):
@@ -250,10 +231,11 @@ def _hook_names() -> list[str]:
 def _call(owner: Owner, manager: pluggy.PluginManager, hook: str) -> Iterator[Entry]:
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         try:
-            returned = implementation.function()
-            items = list(returned) if isinstance(returned, Iterable) else None
-        except (Exception, SystemExit) as error:
-            raise _Refused("call", f"{hook}: {_one_line(error)}") from error
+            with guard(owner, hook):
+                returned = implementation.function()
+                items = list(returned) if isinstance(returned, Iterable) else None
+        except Sv2rError as error:
+            raise _Refused("call", f"{hook}: {_raised(error)}") from error
         if items is None:
             raise _Refused("type", f"{hook} returned {type(returned).__name__}, not a list")
         for item in items:
@@ -281,7 +263,8 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
     except PydanticUserError as error:
         what = error.message.partition("\n")[0]
         raise _Refused("type", f"{kind} '{item.name}': options: {what}") from error
-    return Entry(kind, _good_name(kind, item.name), owner, item)
+    entry = Entry(kind, _good_name(kind, item.name), owner, item)
+    return replace(entry, value=guard_spec(entry, item))
 
 
 def _preset_entry(owner: Owner, item: Any) -> Entry:
@@ -305,8 +288,7 @@ def _good_name(kind: str, name: str) -> str:
 
 
 def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
-    taken: dict[tuple[str, str], object] = {("command", name): "sv2r itself" for name in COMMANDS}
-    taken |= {(entry.kind, entry.name): entry.owner for entry in entries}
+    taken = {(entry.kind, entry.name): entry.owner for entry in entries}
     for entry in brought:
         key = (entry.kind, entry.name)
         if key in taken:
@@ -314,5 +296,6 @@ def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
         taken[key] = entry.owner
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+def _raised(error: Sv2rError) -> str:
+    """Return what a plugin raised, without its name: the failure has it already."""
+    return error.error if isinstance(error, PluginError) else one_line(error)

@@ -38,12 +38,15 @@ class Runtime:
     dtype: "float32", "bfloat16" or "float16": what models run in.
     input: the dataset's root. output: the folder a job writes to; a component that only reads
         (``sv2r plugins show``, a test) may find Path() in both.
+    auto_dtype: whether nobody asked for that dtype: a translator may take one that suits its model
+        better.
     """
 
     device: str = "cpu"
     dtype: str = "float32"
     input: Path = Path()
     output: Path = Path()
+    auto_dtype: bool = False
 
 
 Loader = Callable[[Path], Dataset]
@@ -63,7 +66,7 @@ class Translator(Protocol):
 
 @runtime_checkable
 class Describes(Protocol):
-    """What a translator or conditioner may have besides: an account for the record."""
+    """What a translator or conditioner may have as well: an account for the record."""
 
     def settings(self) -> Mapping[str, Any]:
         """Return what really ran (effective steps, model hash, dtype ...), as JSON values."""
@@ -71,10 +74,18 @@ class Describes(Protocol):
 
 @runtime_checkable
 class Buckets(Protocol):
-    """What a translator may have besides: which sizes can share a batch."""
+    """What a translator may have as well: which sizes can share a batch."""
 
     def bucket(self, height: int, width: int, /) -> Hashable:
         """Return a key; frames with equal keys go into one batch. Without it: equal sizes do."""
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """What a translator may have besides: networks to compile, once the batch size is known."""
+
+    def compile(self) -> None:
+        """Compile from the next batch on, where the options ask for it; may be called again."""
 
 
 class Writer(Protocol):
@@ -87,12 +98,12 @@ class Writer(Protocol):
         """Write one (3, H, W) uint8 picture, and the labels of this sample alone, atomically."""
 
     def finish(self, dataset: Dataset, records: Iterable[Record], /) -> Mapping[str, str]:
-        """Write the labels of the whole dataset; return what was verified, for the summary."""
+        """Write the labels of the whole dataset; return the SHA-256 of each file by its path."""
 
 
 @runtime_checkable
 class Claims(Protocol):
-    """What a writer may have beside: the paths that one picture takes, its target among them."""
+    """What a writer may have as well: the paths that one picture takes, its target among them."""
 
     def claims(self, sample: Sample, variant: int, /) -> Iterable[str]:
         """Return every path under the output that publishing writes, before anything is made."""
@@ -110,7 +121,7 @@ class Work(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The resolved config as plain data, for `sv2r.job.work.open_work` in another process."""
+        """The resolved config as plain data; `sv2r.worker.work.open_work` takes it elsewhere."""
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import read_picture
-from sv2r.images.files import inside
 from sv2r.images.outlines import contour_paths
 from sv2r.report.entries import Entry
+from sv2r.storage.paths import inside
 from sv2r.types import Dataset
 
 if TYPE_CHECKING:

@@ -12,22 +12,19 @@ from typing import Any
 
 from sv2r.checks.invention import InventionOptions
 from sv2r.checks.survival import SurvivalOptions
+from sv2r.config.layers import flatten
+from sv2r.config.resolve import FREE
 from sv2r.errors import ConfigError
-from sv2r.images.files import write_atomically
-from sv2r.job.config import FREE
-from sv2r.job.finished import REPORT, Finished, open_dataset, open_finished
-from sv2r.job.layers import flatten
-from sv2r.job.threads import in_threads
+from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
-from sv2r.report import statistics
+from sv2r.report import EMBEDDED, statistics
 from sv2r.report.data import page_data
 from sv2r.report.entries import Entry, make_entry
 from sv2r.report.pictures import Embedded, embed
+from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Record
-
-EMBEDDED = 96
-"""How many entries, the worst first, lie within the page with pictures and contours by default."""
+from sv2r.worker.threads import in_threads
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -65,7 +62,9 @@ def write_report(
     worst = entries[:embedded]
     carried = list(in_threads(partial(_embed, output, dataset, places), worst))
     path = finished.folder / REPORT
-    write_atomically(path, render(finished, entries, carried, notes).encode())
+    write_atomically(
+        path, render(finished, entries, carried, notes).encode(errors="backslashreplace")
+    )
     if say is not None:
         for line in (*notes, *_missing(carried)):
             say(line)

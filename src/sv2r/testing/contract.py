@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, PluginError
 from sv2r.plugin.options import Options, validate_options
 from sv2r.plugin.registry import NAME
 from sv2r.plugin.specs import Describes, PluginSpec, Runtime
@@ -50,6 +50,8 @@ class Subject:
             yield
         except ContractError:
             raise
+        except PluginError as error:  # its own text tells who it is, which is known here
+            raise ContractError(f"{self} must {deed}: {error.error}") from error
         except Exception as error:
             text = " ".join(str(error).split())
             raise ContractError(f"{self} must {deed}: {type(error).__name__}: {text}") from error

@@ -8,9 +8,9 @@ from threading import Event
 from types import MappingProxyType
 from typing import Any
 
-from sv2r.job.strict_yaml import read_yaml
 from sv2r.plugin.registry import Entry, Registry, load_registry
 from sv2r.plugin.specs import ExecutorSpec, Runtime, Work, Worker
+from sv2r.storage.strict_yaml import read_yaml
 from sv2r.testing.contract import ContractError, Given, Subject, built, check_options, subject_of
 from sv2r.testing.loading import check_loader
 from sv2r.testing.pictures import check_check, check_conditioner, check_translator
@@ -66,8 +66,8 @@ def _check_entry(entry: Entry, options: Given, roots: Mapping[str, Path]) -> Non
         checks[entry.kind](entry.value, options)
     elif entry.kind == "loader":
         if entry.name not in roots:
-            mend = f"give a small one: check_plugin(..., roots={{'{entry.name}': folder}})"
-            raise ContractError(f"loader '{entry.name}' needs a dataset for its test: {mend}")
+            fix = f"give a small one: check_plugin(..., roots={{'{entry.name}': folder}})"
+            raise ContractError(f"loader '{entry.name}' needs a dataset for its test: {fix}")
         check_loader(entry.value, roots[entry.name], options)
     elif entry.kind == "preset":
         _check_preset(entry)

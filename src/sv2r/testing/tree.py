@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sv2r.errors import SampleError
-from sv2r.images.files import safe_relative, sha256_file
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.paths import safe_relative
 from sv2r.testing.contract import ContractError, Subject
 
 

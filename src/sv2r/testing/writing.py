@@ -8,8 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sv2r.images.files import TEMPORARY, sha256_file
-from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.output.records import from_json, to_json
+from sv2r.plugin.specs import Claims, Runtime, Writer, WriterSpec
+from sv2r.storage.files import TEMPORARY
+from sv2r.storage.hashes import sha256_file
 from sv2r.testing.contract import Given, Subject, built, check_options, subject_of
 from sv2r.testing.makers import as_uint8, make_dataset, read_frame
 from sv2r.testing.tree import difference, must_be_safe, tree
@@ -22,9 +24,10 @@ def check_writer(
     """Raise ContractError unless a writer keeps its promises.
 
     Targets are distinct and inside the output; each published file is there, of its frame's height
-    and width, with the hash that was told; nothing but the output is touched and no temporary file
-    stays; another order of publishing, a second publishing and a second finish give the same
-    bytes; a sample that failed does not keep the others from being finished.
+    and width, with the hash that was told; so are the label files that are named, with the hashes
+    that `finish` returns; what is published fits into a record. Nothing but the output is touched
+    and no temporary file stays; another order of publishing, a second publishing and a second
+    finish give the same bytes; a sample that failed does not keep the others from being finished.
 
     dataset: a small one with 8-bit RGB pictures; three made pictures otherwise.
     """
@@ -91,8 +94,9 @@ class _Writing:
             target = writer.target(sample, variant)
             published = writer.publish(sample, variant, as_uint8(frame.image), frame)
         self._must_be_in_place(published, target)
+        self._must_have_labels(writer, published, sample, variant)
         self._must_show(target, frame)
-        return Record(
+        record = Record(
             sample=sample.id,
             variant=variant,
             status="done",
@@ -101,7 +105,11 @@ class _Writing:
             input_sha256=frame.sha256,
             output=published.path,
             output_sha256=published.sha256,
+            labels=published.labels,
         )
+        with self.subject.managing_to("return a Published that fits into a record"):
+            from_json(to_json(record))
+        return record
 
     def _must_be_in_place(self, published: Published, target: str) -> None:
         same = published.path == target
@@ -110,6 +118,21 @@ class _Writing:
         self.subject.must(path.is_file(), "publish at its target", f"no file {target}")
         true = sha256_file(path) == published.sha256
         self.subject.must(true, "tell the hash of the published bytes", f"another for {target}")
+
+    def _must_have_labels(
+        self, writer: Writer, published: Published, sample: Sample, variant: int
+    ) -> None:
+        """Raise ContractError unless the label files that are named are there, and claimed."""
+        promise = "name the label files that it copied, as a tuple of paths under the output"
+        labels = published.labels
+        named = isinstance(labels, tuple) and all(isinstance(path, str) for path in labels)
+        self.subject.must(named, promise, repr(labels))
+        lost = [path for path in labels if not (self.output / path).is_file()]
+        self.subject.must(not lost, promise, f"no file {', '.join(lost)}")
+        if isinstance(writer, Claims):
+            unclaimed = {published.path, *labels} - set(writer.claims(sample, variant))
+            promise = "claim every path that it publishes"
+            self.subject.must(not unclaimed, promise, f"not {', '.join(sorted(unclaimed))}")
 
     def _must_show(self, target: str, frame: Frame) -> None:
         """Raise ContractError unless a picture file shows what was published."""
@@ -134,7 +157,9 @@ class _Writing:
     def finish(self, records: Sequence[Record]) -> None:
         with self.subject.managing_to("finish"):
             told = self.writer.finish(self.dataset, records)
-            verified = all(isinstance(text, str) for pair in told.items() for text in pair)
-        self.subject.must(verified, "tell in words what was verified", repr(told))
+            files = {path: self.output / path for path in told}
+            wrong = [p for p, f in files.items() if not f.is_file() or sha256_file(f) != told[p]]
+        promise = "return the SHA-256 of each label file by its path under the output"
+        self.subject.must(not wrong, promise, repr({path: told[path] for path in wrong}))
         left = [path for path in tree(self.output) if TEMPORARY in path]
         self.subject.must(not left, "leave no temporary file", f"{left}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from sv2r.job.strict_yaml import write_yaml
+from sv2r.storage.strict_yaml import write_yaml
 from sv2r.training.folder import STATE, Kind, as_data
 from sv2r.training.loop import Ending
 from sv2r.training.options import ModelOptions, TrainOptions

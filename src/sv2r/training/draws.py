@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sv2r.job.seeds import picture_seed
+from sv2r.worker.seeds import picture_seed
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import TEMPORARY, write_atomically
-from sv2r.job.strict_yaml import read_yaml, write_yaml
+from sv2r.storage.files import TEMPORARY, write_atomically
+from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.training.options import FREE, TrainOptions
 from sv2r.training.state import read_step
 from sv2r.training.trouble import disk_told

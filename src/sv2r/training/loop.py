@@ -287,8 +287,8 @@ class _Keeper:
         if self._mean is not None:
             self._mean.store(self._parameters)
             self._mean.copy_to(self._parameters)
-        mend = "a smaller --resolution, or --held-out 0, in another --output"
-        with memory_told(f"look at photos held out with the {self._name}", mend):
+        fix = "a smaller --resolution, or --held-out 0, in another --output"
+        with memory_told(f"look at photos held out with the {self._name}", fix):
             found = task.validate()
         if self._mean is not None:
             self._mean.restore(self._parameters)
@@ -345,7 +345,7 @@ def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], state: Path) 
 def _write_picture(path: Path, picture: Tensor) -> None:
     from PIL import Image
 
-    from sv2r.images.files import replacing
+    from sv2r.storage.files import replacing
 
     with replacing(path) as temporary:
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(temporary)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.decode import PICTURE_SUFFIXES, read_picture
 from sv2r.images.references import picture_files
-from sv2r.job.seeds import picture_seed
 from sv2r.training.options import TrainOptions
+from sv2r.worker.seeds import picture_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,9 +162,9 @@ def _caption(path: Path, name: str, options: TrainOptions) -> str:
         try:
             return " ".join(file.read_text(encoding="utf-8").split())
         except (OSError, UnicodeDecodeError):
-            mend = "write its caption there, or leave --caption-files out"
+            fix = "write its caption there, or leave --caption-files out"
             raise ConfigError(
-                f"{name}: there is no readable {file.name} beside it; {mend}"
+                f"{name}: there is no readable {file.name} next to it; {fix}"
             ) from None
     words = {"stem": path.stem, "folder": path.parent.name}
     try:

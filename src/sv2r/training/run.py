@@ -303,7 +303,7 @@ def _denoising(
     from sv2r.training.objectives import objective_of
 
     options, device = run.options, run.accelerator.device
-    mend = "a smaller --resolution"
+    fix = "a smaller --resolution"
     with memory_told("encode captions", "a GPU with more, or --device cpu"):
         texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
     conditions = maps or (None, None)
@@ -311,7 +311,7 @@ def _denoising(
     def watch(done: int, total: int) -> None:
         run.watcher.counted("encoding squares", done, total)
 
-    with memory_told("encode squares", mend):
+    with memory_told("encode squares", fix):
         latents = encode_squares(pipe.vae, family, run.learnt, device, watch)
         learnt, held = Material(run.learnt, latents, conditions[0]), None
         if len(run.held):

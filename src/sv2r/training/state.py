@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import ConfigError
-from sv2r.images.files import replacing
+from sv2r.storage.files import replacing
 from sv2r.training.trouble import disk_told
 
 if TYPE_CHECKING:
@@ -98,5 +98,5 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         with safe_open(path, "pt") as file:
             yield file, json.loads(file.metadata()["sv2r"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        mend = "delete it to begin anew"
-        raise ConfigError(f"{path}: is damaged ({error}); {mend}") from None
+        fix = "delete it to begin anew"
+        raise ConfigError(f"{path}: is damaged ({error}); {fix}") from None

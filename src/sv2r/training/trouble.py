@@ -15,10 +15,10 @@ _LESS = (
 
 
 @contextmanager
-def memory_told(what: str, mend: str = _LESS) -> Iterator[None]:
+def memory_told(what: str, fix: str = _LESS) -> Iterator[None]:
     """Turn running out of a GPU's or of main memory into one line that says what takes less.
 
-    what: is being done, as "train the lora". mend: what to try.
+    what: is being done, as "train the lora". fix: what to try.
 
     Raises:
         ConfigError: memory ran out.
@@ -32,7 +32,7 @@ def memory_told(what: str, mend: str = _LESS) -> Iterator[None]:
         short = isinstance(error, (MemoryError, torch.OutOfMemoryError))
         if not short and "can't allocate memory" not in str(error):
             raise
-        raise ConfigError(f"too little memory to {what}; try {mend}") from None
+        raise ConfigError(f"too little memory to {what}; try {fix}") from None
 
 
 @contextmanager
@@ -48,5 +48,5 @@ def disk_told(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError) as error:  # safetensors has its own word for all of them
         what = " ".join(str(error).split())
-        mend = "free some space, then run the same command again"
-        raise StorageError(f"{path}: cannot be written ({what}); {mend}") from error
+        fix = "free some space, then run the same command again"
+        raise StorageError(f"{path}: cannot be written ({what}); {fix}") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from sv2r.diffusion.families import family_of
-from sv2r.diffusion.opening import open_latents, open_pipeline
+from sv2r.diffusion.open_model import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import call_parameters, own_class
 from sv2r.diffusion.preflight import check_model, check_options, find_model, refuse_unused
@@ -56,7 +56,7 @@ def _find(options: CheckpointOptions, sizes: Sequence[tuple[int, int]]) -> tuple
     check_options(options, takes_strength="strength" in takes)
     family = family_of(pipeline)
     refuse_unused(options, pipeline, takes, ("image_guidance_scale",), tiles=family is not None)
-    check_model(options, source, family, sizes)
+    check_model(options, source, pipeline, sizes)
     return source, pipeline
 
 

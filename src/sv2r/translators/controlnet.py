@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from sv2r.diffusion.families import Family, family_of
-from sv2r.diffusion.opening import Control, open_latents
+from sv2r.diffusion.open_model import Control, open_latents
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.preflight import check_image_to_image
 from sv2r.diffusion.source import Source, find_network
@@ -87,8 +87,8 @@ def _find(
             "no ControlNet given: --translator.controlnet takes NAME=MODEL, the name of a control "
             "map and a folder or Hugging Face repository id"
         )
-    base = check_image_to_image(options, sizes)
-    family = family_of(base.class_name)
+    base, pipeline = check_image_to_image(options, sizes)
+    family = family_of(pipeline)
     if family is None or family.controlnet is None:
         raise ConfigError(
             f"--translator.model {base.asked} is a {base.class_name}; controlnet takes Stable "

@@ -1,4 +1,4 @@
-"""A finished dataset looked at again, from its files alone: nothing missing, extra or changed."""
+"""Checks a finished dataset from its files alone: nothing missing, extra or changed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sv2r.config.layers import Layer
+from sv2r.config.resolve import resolve
 from sv2r.errors import ConfigError, SampleError
-from sv2r.images.files import TEMPORARY
-from sv2r.job.config import resolve
-from sv2r.job.contact_sheet import CONTACT_SHEET
-from sv2r.job.finished import (
+from sv2r.output.contact_sheet import CONTACT_SHEET
+from sv2r.output.finished import (
     REPORT,
     RUN_FILE,
     SAMPLES,
@@ -23,10 +23,9 @@ from sv2r.job.finished import (
     open_finished,
     selected_ids,
 )
-from sv2r.job.journal import FOLDER, NAME
-from sv2r.job.layers import Layer
-from sv2r.job.threads import in_threads
+from sv2r.output.journal import FOLDER, NAME
 from sv2r.plugin.registry import Registry, load_registry
+from sv2r.storage.files import TEMPORARY
 from sv2r.types import Record
 from sv2r.verify.findings import Finding
 from sv2r.verify.labels import Compared, as_recorded, open_labels
@@ -40,8 +39,9 @@ from sv2r.verify.records import (
     rebuild_journal,
 )
 from sv2r.verify.scores import Part, build_checks, read_part
+from sv2r.worker.threads import in_threads
 
-# What a job and its mending leave in their own folder.
+# What a job and its fixing leave in their own folder.
 _OWN = {
     *(NAME, f"{NAME}-wal", f"{NAME}-shm", f"damaged-{NAME}", "lock"),
     *(SAMPLES, RUN_FILE, REPORT, CONTACT_SHEET),
@@ -50,12 +50,12 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Verification:
-    """What a look at a finished dataset found.
+    """What the check of a finished dataset found.
 
     pictures: that their records call done. rejected, failed: records of pictures that were not
-    published. labels: label files with the bytes that they should have. labels_how: against what
-    they were held. scored: pictures that the checks saw again.
-    findings: what is wrong. notes: what could not be looked at, and why. mended: what --mend did.
+    published. labels: label files with the bytes that they should have. labels_how: what
+    they were compared with. scored: pictures that the checks saw again.
+    findings: what is wrong. notes: what could not be looked at, and why. fixed: what --fix did.
     """
 
     output: Path
@@ -67,7 +67,7 @@ class Verification:
     scored: int
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
-    mended: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -80,7 +80,7 @@ def verify(
     *,
     sample: str = "5%",
     source: str | Path | None = None,
-    mend: bool = False,
+    fix: bool = False,
     registry: Registry | None = None,
     watch: Callable[[int, int], None] | None = None,
 ) -> Verification:
@@ -88,7 +88,7 @@ def verify(
 
     sample: how many pictures the checks see again, as a share ("5%") or a number.
     source: the input, where it no longer lies where run.yaml says.
-    mend: rebuild a damaged journal from samples.jsonl, and note pictures that are missing or
+    fix: rebuild a damaged journal from samples.jsonl, and note pictures that are missing or
         changed as failed, so that the next run makes them again. Otherwise nothing is written.
     watch: called now and then with the records looked at, and how many there are.
 
@@ -97,15 +97,15 @@ def verify(
             source cannot be opened.
     """
     part, registry = read_part(sample), registry or load_registry()
-    # Where the journal is damaged too, neither could be mended before the other.
-    finished = open_finished(Path(output), lenient=mend)
+    # Where the journal is damaged too, neither could be fixed before the other.
+    finished = open_finished(Path(output), lenient=fix)
     with no_run_at_work(finished):
         records = open_records(finished)
         where = Path(source) if source else None
         found = _look(finished, records, registry, part, where, watch)
-    if not mend or not found.findings:
+    if not fix or not found.findings:
         return found
-    return _mend(finished, records, registry, found)
+    return _fix(finished, records, registry, found)
 
 
 def _look(
@@ -128,16 +128,23 @@ def _look(
     settings = against_settings(finished, records)
     findings = [*records.findings, *settings, *whole.findings]
     explained, labels, scored = set(whole.places), whole.equal, 0
+    others: Counter[str] = Counter()
     chosen = _with_turn(records.read(), wanted, counts["done"])
     for number, looked in enumerate(in_threads(partial(look_at, inputs), chosen), 1):
         findings += looked.findings
         explained |= looked.places
         labels += looked.labels
         scored += looked.scored
+        others.update(looked.others)
         if watch and (number % 50 == 0 or number == total):
             watch(number, total)
     findings += _not_recorded(inputs, finished, records)
     findings += _unexplained(finished.output, explained, inputs)
+    notes += [
+        f"{name}: another version of the check scored {count} of the {scored} pictures that were "
+        "scored again; those scores were not compared"
+        for name, count in sorted(others.items())
+    ]
     return Verification(
         finished.output,
         counts["done"],
@@ -167,7 +174,7 @@ def _open_inputs(
     try:
         labels = open_labels(finished, dataset, registry)
     except ConfigError as error:
-        notes.append(f"label files were not held against the input: {error}")
+        notes.append(f"label files were not compared with the input: {error}")
         return Inputs(finished.output, dataset, None, places, kept=kept)
     return Inputs(finished.output, dataset, labels, places, kept=kept)
 
@@ -230,7 +237,7 @@ def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[
 
 def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     """Return why a file has no place in an output, or None."""
-    if place.name.startswith(TEMPORARY):
+    if place.name.startswith(TEMPORARY) and place.as_posix() not in explained:
         return "left over from a killed run; delete it"
     if place.parts[0] == FOLDER:
         own = len(place.parts) == 2 and place.name in _OWN
@@ -240,17 +247,17 @@ def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     return None
 
 
-def _mend(
+def _fix(
     finished: Finished, records: Records, registry: Registry, found: Verification
 ) -> Verification:
-    """Make it possible for the next run to mend what was found; say what was done."""
-    mended = []
+    """Make it possible for the next run to fix what was found; say what was done."""
+    fixed = []
     if records.damaged:
         left = sum(1 for _ in records.read())
         kept = rebuild_journal(finished, records, _identity(finished, registry))
         aside = f"; the damaged one is {kept}" if kept else ""
         whole = f"the {left:,} record{'s' if left != 1 else ''} that samples.jsonl has"
-        mended.append(f"the journal is rebuilt from {whole}{aside}")
+        fixed.append(f"the journal is rebuilt from {whole}{aside}")
     again = {
         (f.sample, f.variant): f"{f.path}: {f.message.partition(';')[0]}"
         for f in found.findings
@@ -259,12 +266,12 @@ def _mend(
     forget(finished.output, again)
     if again:
         count = f"{len(again):,} picture{'s' if len(again) > 1 else ''}"
-        mended.append(f"{count} will be made again")
+        fixed.append(f"{count} will be made again")
     # A copied output's run.yaml still names the folder that it was made in.
     place = f"--config {finished.folder / 'run.yaml'} --output {finished.output}"
     sound = all(finding.path != f"{FOLDER}/{RUN_FILE}" for finding in found.findings)
-    mended.append(f"now run: {f'sv2r convert {place}' if sound else 'the sv2r convert of before'}")
-    return replace(found, mended=tuple(mended))
+    fixed.append(f"now run: {f'sv2r convert {place}' if sound else 'the sv2r convert of before'}")
+    return replace(found, fixed=tuple(fixed))
 
 
 def _identity(finished: Finished, registry: Registry) -> dict[str, Any] | None:

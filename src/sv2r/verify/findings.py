@@ -1,4 +1,4 @@
-"""What can be wrong with a finished output."""
+"""Findings: what can be wrong with a finished output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["missing", "extra", "changed", "unreadable", "size", "labels", "s
 class Finding:
     """One thing that is not as it should be.
 
-    path: of the file, under the output folder. message: one line, with the mend where there is one.
+    path: of the file, under the output folder. message: one line, with the fix where there is one.
     sample, variant: the task to do again for it; sample is None where it belongs to none.
     """
 

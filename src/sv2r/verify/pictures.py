@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import picture_size, read_picture
-from sv2r.images.files import inside, sha256_file
 from sv2r.plugin.specs import Check
+from sv2r.storage.hashes import sha256_file
+from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Finding
 from sv2r.verify.labels import Compared, Labels
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the output is held against, as far as it is still there."""
+    """What the output is compared with, as far as it still exists."""
 
     output: Path
     dataset: Dataset | None
@@ -34,13 +35,18 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Looked:
-    """What one record came to. places: under the output, of the files that it explains."""
+    """What one record came to.
+
+    places: under the output, of the files that it explains. others: checks of which another version
+    scored the picture.
+    """
 
     record: Record
     labels: int = 0
     scored: bool = False
     places: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
+    others: frozenset[str] = frozenset()
 
 
 def look_at(inputs: Inputs, item: tuple[Record, bool]) -> Looked:
@@ -52,17 +58,18 @@ def look_at(inputs: Inputs, item: tuple[Record, bool]) -> Looked:
     if record.status == "done":
         picture = _look_at_picture(inputs, record, index, findings)
     compared = _look_at_labels(inputs, record, index, findings)
-    scored = False
+    scored, others = False, frozenset[str]()
     if turn and picture is not None and index is not None and inputs.dataset and inputs.checks:
         try:
-            findings += score_again(
+            again = score_again(
                 inputs.dataset, index, record, picture.pixels, inputs.checks, kept=inputs.kept
             )
-            scored = True
+            findings += again.findings
+            others, scored = again.others, True
         except SampleError as error:
             findings.append(_of(record, "score", f"cannot be scored again: {error}"))
     places = compared.places | ({record.output} if record.output else set())
-    return Looked(record, compared.equal, scored, places, tuple(findings))
+    return Looked(record, compared.equal, scored, places, tuple(findings), others)
 
 
 def _look_at_picture(
@@ -131,6 +138,6 @@ def _look_at_labels(
 
 
 def _of(record: Record, kind: Any, message: str, *, again: bool = True) -> Finding:
-    """Return a finding on a record's picture; again: whether making it anew would mend it."""
+    """Return a finding on a record's picture; again: whether making it anew would fix it."""
     sample = record.sample if again else None
     return Finding(kind, str(record.output or record.sample), message, sample, record.variant)

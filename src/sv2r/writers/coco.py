@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from sv2r.images.files import replacing, sha256_file
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.storage.files import replacing
+from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
     ExportOptions,
@@ -89,7 +90,7 @@ def _annotations(
 ) -> Iterator[dict[str, Any]]:
     """Yield a picture's annotations; a category that the dataset did not list gets a free id.
 
-    crowds: the instances that are to be marked so beside those that are.
+    crowds: the instances that are to be marked so, in addition to those that are.
     """
     from sv2r.images.rle import encode_instances
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from sv2r.images.encode import JPEG_QUALITY, encode_picture
-from sv2r.images.files import write_atomically
 from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
+from sv2r.storage.files import write_atomically
 from sv2r.types import Published, Record, Sample
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sv2r.images.files import replacing, sha256_file, write_atomically
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
+from sv2r.storage.files import replacing, write_atomically
+from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
     ExportOptions,

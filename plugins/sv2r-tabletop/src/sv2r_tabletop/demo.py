@@ -58,7 +58,7 @@ def demo(output: Path, device: str) -> int:
     Exit code: 0 all done or rejected by a check, 1 some failed, 2 nothing was begun, 130 Ctrl-C.
     """
     from sv2r.cli.main import cli
-    from sv2r.job.finished import open_finished
+    from sv2r.output.finished import open_finished
 
     if not (MODEL / "model_index.json").is_file():
         raise ConfigError(f"{MODEL}: the bundled model is missing; install sv2r-tabletop again")

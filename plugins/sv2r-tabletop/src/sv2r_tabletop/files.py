@@ -49,4 +49,4 @@ def write(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise Sv2rError(f"{path}: {reason}; mend that, then run the same command again") from error
+        raise Sv2rError(f"{path}: {reason}; fix that, then run the same command again") from error

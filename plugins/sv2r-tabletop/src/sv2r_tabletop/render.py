@@ -164,7 +164,7 @@ def render_photo(scene: Scene, size: int, spp: int) -> Floats:
 
 
 def _calmed(light: Floats) -> Floats:
-    """Return light without fireflies, as a camera mends hot pixels: none far above all around."""
+    """Return light without fireflies, as a camera fixes hot pixels: none far above all around."""
     padded = np.pad(light, ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows, columns = light.shape[:2]
     around = [

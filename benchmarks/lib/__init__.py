@@ -1,0 +1,1 @@
+"""What the benchmarks share: tables, scenes, damage, models, measures."""

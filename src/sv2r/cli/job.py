@@ -1,0 +1,181 @@
+"""What the commands that take a job's options share: `sv2r convert` and `sv2r config show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
+
+if TYPE_CHECKING:
+    from sv2r.config.layers import Layer
+    from sv2r.config.resolve import Config, Texts
+    from sv2r.plugin.registry import Registry
+
+STAND_IN = "not given"
+_FALLBACK_PRESET = "default"
+
+# Options without a dot that stand for one inside a section.
+_SHORT = {("prompt", "template"): "--prompt", ("damage", "steps"): "--on-damage"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, not yet checked against the plugins."""
+
+    registry: Registry
+    layers: tuple[Layer, ...]
+    texts: tuple[Texts, ...]
+
+    def config(self, stand_in: Mapping[str, Any] | None = None) -> Config:
+        """Return the resolved config; stand_in fills in for what may be missing."""
+        from sv2r.config.layers import Layer
+        from sv2r.config.resolve import resolve
+
+        lowest = [Layer(STAND_IN, stand_in)] if stand_in else []
+        return resolve(self.registry, [*lowest, *self.layers], self.texts)
+
+
+class JobCommand(ModelCommand):
+    """A command that takes a job's options and `--translator.strength`-like ones."""
+
+    @cached_property
+    def own_options(self) -> Sequence[click.Option]:
+        """Return the job's options, those that choose components, and those of other sections."""
+        from sv2r.config.sections import JobOptions
+
+        job, sections = own_options(JobOptions), section_options()
+        short = [option for option in sections if option.typed]
+        return [*job[:2], *_choosing(), *short, *job[2:], *(o for o in sections if not o.typed)]
+
+    def plugin_options(self, asked: Asked) -> Iterable[ModelOption]:
+        """Yield the options of the components that the preset, the config and the options name."""
+        from sv2r.config.sections import ONE, SEVERAL
+
+        merged = self.merged(asked)
+        for kind in ONE:
+            if name := merged.get(kind, {}).get("name"):
+                yield from component_options(asked.registry, kind, name, (kind,))
+        for section, kind in SEVERAL.items():
+            for name in merged.get(section, {}):
+                yield from component_options(asked.registry, kind, name, (kind, name))
+
+    def merged(self, asked: Asked) -> dict[str, Any]:
+        """Return what preset, config file and command line choose, in one mapping."""
+        from sv2r.config.layers import COMMAND_LINE, Layer, merge
+        from sv2r.config.resolve import DEFAULTS, detect_loader
+
+        layers = [*self.layers(asked), Layer(COMMAND_LINE, _chosen(asked.named))]
+        merged = merge(layers)[0]
+        if any(word.startswith("--loader.") for word in asked.dotted) and "loader" not in merged:
+            root = Path(asked.named.get("input") or merged.get("input", "."))
+            merged["loader"] = {"name": detect_loader(asked.registry, root)}
+        if not asked.helping:
+            for kind, name in DEFAULTS.items():
+                merged.setdefault(kind, {}).setdefault("name", name)
+        return merged
+
+    def layers(self, asked: Asked) -> Sequence[Layer]:
+        """Return the preset and the config files below the command line; files are read once."""
+        from sv2r.config.layers import read_layers
+
+        if asked.below is None:
+            preset, file = asked.named.get("preset"), asked.named.get("config_file")
+            if not (preset or file or asked.helping) and _FALLBACK_PRESET in asked.registry.presets:
+                preset = _FALLBACK_PRESET
+            files = [Path(file)] if file else []
+            asked.below = read_layers(asked.registry, preset=preset, files=files)
+        return asked.below
+
+    def unknown(self, ctx: click.Context, name: str) -> str:
+        """Return what to say of an option that there is not: by its section, where it has one."""
+        from sv2r.config.resolve import section_of
+        from sv2r.config.sections import ONE, PLAIN, SEVERAL
+        from sv2r.plugin.options import unknown_option
+
+        kind, *inner = name.removeprefix("--").split(".")
+        sections = {str(kind): section for section, kind in SEVERAL.items()}
+        if not inner or kind not in {*PLAIN, *ONE, *sections}:
+            return super().unknown(ctx, name)
+        path = (kind, *inner[:-1], inner[-1].replace("-", "_"))
+        merged = self.merged(ctx.obj)
+        options, _ = section_of(ctx.obj.registry, merged, path, sections.get(kind))
+        chosen = path[1] if kind in sections else merged.get(kind, {}).get("name", "")
+        listing = f"sv2r plugins show {chosen}" if chosen else ""
+        return unknown_option([path[-1]], options, f"--{'.'.join(path[:-1])}", listing)
+
+    def request(
+        self, ctx: click.Context, values: Mapping[str, Any], own: Mapping[str, Any] | None = None
+    ) -> Request:
+        """Return what the command line asks for, as layers and dotted options.
+
+        own: what options of the command alone come to, as a config has it.
+        """
+        from sv2r.config.layers import COMMAND_LINE, Layer
+        from sv2r.config.resolve import Texts
+
+        asked: Asked = ctx.obj
+        given: dict[str, Any] = dict(own or {})
+        texts = []
+        for option, words in asked.typed(values):
+            if len(option.path) > 1:
+                texts.append(Texts(option.path, words, option.typed))
+            else:
+                given[option.path[0]] = list(words) if option.multiple else words[0]
+        top = Layer(COMMAND_LINE, {**given, **_chosen(values)})
+        return Request(asked.registry, (*self.layers(asked), top), tuple(texts))
+
+
+def _choosing() -> list[click.Option]:
+    """Return the options that choose presets, files and components."""
+    from sv2r.config.sections import CHECKS
+
+    one = {
+        "preset": "Start from a preset; sv2r config lists them.",
+        "loader": "The dataset's format; detected by default.",
+        "conditioner": "A control map to make; may be repeated.",
+        "translator": "What makes the pictures.",
+        "check": f"A check of each picture; may be repeated.  [default: {', '.join(CHECKS)}]",
+        "writer": "How the result is laid out.  [default: mirror]",
+        "executor": "Where workers run.  [default: local]",
+    }
+    several = ("conditioner", "check")
+    made = [
+        click.Option([f"--{name}"], metavar="NAME", multiple=name in several, help=text)
+        for name, text in one.items()
+    ]
+    text = "A YAML config, applied over the preset."
+    file = click.Option(["--config", "config_file"], metavar="FILE", type=click.Path(), help=text)
+    return [made[0], file, *made[1:]]
+
+
+def section_options() -> list[ModelOption]:
+    """Return the options of the sections that are no component, and the short names of some."""
+    from sv2r.config.sections import PLAIN
+    from sv2r.plugin.options import option_fields
+
+    found = []
+    for section, model in PLAIN.items():
+        for one in option_fields(model):
+            path = (section, one.name)
+            short = _SHORT.get(path, "")
+            if short:
+                found.append(ModelOption(path, one, typed=short))
+            found.append(
+                ModelOption(path, one, section=f"Options of {section}", hidden=bool(short))
+            )
+    return found
+
+
+def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the components that a command line names, as a layer has them."""
+    from sv2r.config.sections import ONE, SEVERAL
+
+    one = {str(kind): values[kind] for kind in ONE if values.get(kind)}
+    several = {s: list(values[kind]) for s, kind in SEVERAL.items() if values.get(kind)}
+    return {**one, **several}

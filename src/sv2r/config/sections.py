@@ -1,0 +1,226 @@
+"""The sections of a config and their options, each declared once."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field, field_validator
+
+from sv2r.plugin.options import Options, whole
+from sv2r.plugin.registry import Kind
+
+Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
+CELL = 8  # px: the side of a latent cell of the usual VAEs
+# Fields that every sample has; attributes and `vary` names are added.
+FIELDS = ("categories", "count")
+
+
+# Far more pictures than any device makes at a time.
+_LARGEST_BATCH = 4096
+
+
+class PromptOptions(Options):
+    """How a picture's prompt is made."""
+
+    template: str = Field(
+        "a photo of {categories}",
+        description="The prompt. {categories}: what the labels show, most area first; {count}: how "
+        "many instances; {NAME}: an attribute of the sample or one of the `vary` lists.",
+    )
+    negative: str = Field("", description="The negative prompt, a template like the prompt.")
+    vary: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="NAME=a|b|c: {NAME} becomes one of these, drawn per picture and variant.",
+    )
+    words: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="CATEGORY=WORDS: what a category is called in a prompt; empty leaves it out.",
+    )
+    unlabelled: str = Field(
+        "a scene", description="What {categories} becomes where a picture has no labels."
+    )
+
+    @field_validator("vary", mode="before")
+    @classmethod
+    def _split_lists(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: tuple(v.split("|")) if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("vary")
+    @classmethod
+    def _not_empty(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for name, choices in value.items():
+            if not choices or not name.isidentifier() or name in FIELDS:
+                raise ValueError(f"'{name}' needs a plain name of its own and at least one choice")
+        return value
+
+    @field_validator("template", "negative")
+    @classmethod
+    def _well_formed(cls, value: str) -> str:
+        try:
+            parts = list(string.Formatter().parse(value))
+        except ValueError as error:
+            raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
+        for _, field, _, _ in parts:
+            if field is not None and not field.isidentifier():
+                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
+        return value
+
+
+class DamageOptions(Options):
+    """What happens to a picture that a check refuses; steps are tried in the order given here."""
+
+    steps: tuple[Step, ...] = Field(
+        ("undo", "retry", "redo", "restore", "reject"),
+        description="Steps, with commas between. undo: move a picture back that is shifted as a "
+        "whole; retry: another seed, then less strength and more control; redo: draw the damaged "
+        "instances alone again, each in a crop with what stands around it; restore: put the "
+        "source's pixels back where instances are damaged. What is damaged after these: reject "
+        "publishes nothing, and is what happens where neither is named; keep publishes "
+        "the best, with its scores.",
+    )
+    retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
+    redo_strength: float = Field(
+        0.7, gt=0, le=1, description="What strength is multiplied by where an instance is redone."
+    )
+    redo_control: float = Field(
+        1.3, ge=1, le=4, description="What control scales are multiplied by there."
+    )
+    undo_from: float = Field(
+        0.25, ge=0, description="Pixels: a smaller shift of the whole picture is left as it is."
+    )
+    undo_to: float = Field(
+        8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
+    )
+    feather: int = Field(
+        3,
+        ge=0,
+        le=32,
+        description="Pixels over which restored instances blend into the background.",
+    )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        parts = [value] if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)):
+            return value
+        words = tuple(word.strip() for part in parts for word in str(part).split(","))
+        if wrong := [word for word in words if word not in get_args(Step)]:
+            raise ValueError(f"must be some of {', '.join(get_args(Step))}, not {wrong[0]!r}")
+        return words
+
+    @field_validator("steps")
+    @classmethod
+    def _one_end(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
+        if {"keep", "reject"} <= set(value):
+            raise ValueError("must name one of reject and keep, not both")
+        if not value:
+            raise ValueError("must name at least one step; reject alone repairs nothing")
+        return value
+
+    @property
+    def tries(self) -> int:
+        """Return how often a picture is made at most."""
+        return 1 + self.retries if "retry" in self.steps else 1
+
+    @property
+    def keeps(self) -> bool:
+        """Return whether a picture that is still damaged after all steps is published."""
+        return "keep" in self.steps
+
+
+class SmallOptions(Options):
+    """How objects that are too small for the model are handled."""
+
+    cells: int = Field(
+        0,
+        ge=0,
+        description=f"Instances smaller than this many latent cells ({CELL}×{CELL} px) are made "
+        "again in an enlarged crop; 0: off.",
+    )
+    resolution: int = Field(
+        512, ge=64, le=4096, description="Pixels: the side that a crop is enlarged to."
+    )
+    context: float = Field(
+        4.0,
+        ge=1,
+        le=64,
+        description="Smallest side of a crop, in multiples of the instance's side.",
+    )
+    enlarge: float = Field(8.0, gt=1, le=32, description="Largest enlargement of a crop.")
+    feather: int = Field(
+        3, ge=0, le=32, description="Pixels of background over which a pasted instance blends in."
+    )
+
+
+# Sections that hold one component, and those that hold several by name.
+ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
+SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
+# The checks that run by default.
+CHECKS = ("sanity", "shift", "survival", "invention", "background")
+# Sections that are not components.
+PLAIN: Mapping[str, type[Options]] = {
+    "prompt": PromptOptions,
+    "damage": DamageOptions,
+    "small": SmallOptions,
+}
+
+
+class JobOptions(Options):
+    """The settings of a job itself, apart from its components."""
+
+    input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
+    output: Path = Field(description="The folder to write to; not inside the input.")
+    seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
+    variants: int = Field(1, ge=1, le=10_000, description="Pictures to make per source.")
+    batch_size: int | Literal["auto"] = Field(
+        "auto",
+        description="Pictures per batch, 1 or more, or auto: what the device does fastest. Another "
+        "batch size may change the last bits of a picture.",
+    )
+    device: tuple[str, ...] = Field(
+        ("auto",),
+        description="Where models run (cpu, cuda:0, mps), or auto: a GPU if there is one. Several, "
+        "as in cuda:0,cuda:1, get a worker process each.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="What models compute in; auto: on a GPU the half precision that suits the "
+        "model (float16 for Stable Diffusion 1.x, 2.x and XL, else bfloat16), else float32.",
+    )
+    limit: int | None = Field(None, ge=1, description="Convert only the first LIMIT samples.")
+    only: tuple[str, ...] = Field(
+        (), description="Convert only samples whose id matches a pattern such as 'train/*'."
+    )
+    allow_unlabelled: bool = Field(
+        False,
+        description="Convert even if no instance, or few, have a pixel. Such pictures cannot be "
+        "checked against their labels.",
+    )
+    readers: int = Field(
+        2, ge=1, le=64, description="Threads that read pictures and make control maps."
+    )
+    writers: int = Field(
+        2, ge=1, le=64, description="Threads that check, encode and write pictures."
+    )
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: object) -> object:
+        text = str(value)
+        if text == "auto":
+            return text
+        if text.isdecimal() and len(text) <= 6 and 1 <= int(text) <= _LARGEST_BATCH:
+            return int(text)
+        raise ValueError(f"must be a number from 1 to {_LARGEST_BATCH}, or auto, not {text[:40]!r}")
+
+    @field_validator("input", "output")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        # A run.yaml must mean the same folders wherever it is read.
+        return whole(value)

@@ -1,0 +1,27 @@
+"""Selection of a dataset's samples for a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+
+
+def select(
+    ids: Sequence[str], only: Sequence[str] = (), limit: int | None = None
+) -> Iterator[tuple[int, str]]:
+    """Yield the positions and ids of the first limit samples that match one of the patterns.
+
+    only: patterns such as "train/*"; none: all. limit: None: no limit.
+    """
+    left = len(ids) if limit is None else limit
+    for index, id_ in enumerate(ids):
+        if left <= 0:
+            return
+        if is_wanted(id_, only):
+            left -= 1
+            yield index, id_
+
+
+def is_wanted(id_: str, only: Sequence[str]) -> bool:
+    """Return whether an id matches one of the patterns, or there is none."""
+    return not only or any(fnmatchcase(id_, pattern) for pattern in only)

@@ -1,0 +1,222 @@
+"""Which files of a folder are COCO, and where the pictures lie that they name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from sv2r.errors import ConfigError, SampleError
+from sv2r.loaders.coco.charset import marked_charset
+from sv2r.loaders.tree import AnyCase
+from sv2r.plugin.options import nearest
+from sv2r.storage.paths import inside
+
+Kind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
+
+# How much of each end of a JSON file is looked at, how deep it may lie, how many are looked at.
+GLANCE = 1 << 16
+DEEPEST = 4
+MOST_FILES = 500
+# Pictures that are looked for in each folder that could hold them.
+PROBES = 50
+
+_KEY = re.compile(
+    rb'"(images|annotations|categories|image_id|segmentation|segments_info|caption)"\s*:'
+)
+_SHOWN = ("images", "annotations", "categories")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A COCO file. name: relative to the input folder. keys: those of COCO's that were seen."""
+
+    name: str
+    kind: Kind
+    keys: tuple[str, ...]
+
+
+def find_candidates(root: Path) -> list[Candidate]:
+    """Return the COCO files in a folder, those that lie highest first, by a glance at each."""
+    found = []
+    for number, name in enumerate(_json_files(root)):
+        if number == MOST_FILES:
+            break
+        if candidate := look_at(root, name):
+            found.append(candidate)
+    return found
+
+
+def choose(root: Path, candidates: Sequence[Candidate]) -> str:
+    """Return the name of the one file to read.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    with_masks = [c.name for c in candidates if c.kind == "instances"]
+    panoptic = [c.name for c in candidates if c.kind == "panoptic"]
+    usable = with_masks or panoptic or [c.name for c in candidates if c.kind == "no annotations"]
+    if len(usable) == 1:
+        return usable[0]
+    if usable:
+        raise ConfigError(
+            f"{len(usable)} COCO files: {_listed(usable)}; say which with --loader.annotations "
+            "FILE (again for each, or a pattern such as '*/annotations.json')"
+        )
+    if candidates:
+        first = candidates[0]
+        raise ConfigError(f"{first.name}: {describe(first)}; instance masks are needed")
+    raise ConfigError(
+        f"{root}: no COCO file up to {DEEPEST} folders deep; name it with --loader.annotations FILE"
+    )
+
+
+def describe(candidate: Candidate) -> str:
+    """Return in words what kind of COCO file it is."""
+    words: dict[Kind, str] = {
+        "instances": f"has {', '.join(candidate.keys)}",
+        "no annotations": "lists pictures without annotations",
+        "panoptic": "is COCO panoptic (segments_info)",
+        "captions": "has captions and no masks",
+        "no masks": "has annotations without a segmentation",
+    }
+    return words[candidate.kind]
+
+
+def expand(root: Path, names: Iterable[str]) -> list[str]:
+    """Return the files that names or patterns stand for, relative to root, each once.
+
+    Raises:
+        ConfigError: one stands for nothing, or leads out of root.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        try:
+            matches = [inside(root, name)]
+            if not matches[0].is_file():
+                matches = sorted(path for path in root.glob(name) if path.is_file())
+            found.update((_inside_name(root, path), None) for path in matches)
+        except (SampleError, ValueError) as error:
+            raise ConfigError(f"--loader.annotations {name}: {error}") from error
+        if not matches:
+            near = nearest(name, _some_json_files(root))
+            hint = f"; did you mean {near}?" if near else "; it is relative to the input folder"
+            raise ConfigError(f"--loader.annotations {name}: no such file{hint}")
+    return list(found)
+
+
+def _inside_name(root: Path, path: Path) -> str:
+    name = path.relative_to(root).as_posix()
+    inside(root, name)
+    return name
+
+
+def look_at(root: Path, name: str) -> Candidate | None:
+    """Return what kind of COCO file this is by its first and last bytes, or None for none."""
+    try:
+        with (root / name).open("rb") as stream:
+            head = stream.read(GLANCE)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(len(head), size - GLANCE))
+            tail = stream.read(GLANCE)
+    except OSError:
+        return None
+    whole = size <= len(head) + len(tail)
+    if charset := marked_charset(head):
+        head, tail = (text.decode(charset, "ignore").encode() for text in (head, head[:4] + tail))
+    if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return None
+    keys = {match.decode() for match in _KEY.findall(head) + _KEY.findall(tail)}
+    # In between the ends of a large file, one of the two may begin unseen.
+    needed = {"images", "annotations"} if whole else {"annotations", "image_id"}
+    if not (needed <= keys or (not whole and {"images", "image_id"} <= keys)):
+        return None
+    return Candidate(name, _kind(keys), tuple(key for key in _SHOWN if key in keys))
+
+
+def _kind(keys: set[str]) -> Kind:
+    if "segments_info" in keys:
+        return "panoptic"
+    if "segmentation" in keys:
+        return "instances"
+    if "caption" in keys:
+        return "captions"
+    return "no masks" if "image_id" in keys else "no annotations"
+
+
+def find_images(root: Path, annotations: str, names: Sequence[str]) -> tuple[str, int, int]:
+    """Return the folder where a COCO file's names start, how many were looked for, how many found.
+
+    The folder is relative to root, "" for root itself. Looked through are the file's own folder,
+    root, and the layouts of which people have many: images/, <split>/, images/<split>/ ..., where
+    <split> is the end of the file's name (instances_train2017.json).
+
+    Raises:
+        ConfigError: none of the pictures is in any of them.
+    """
+    step = max(1, len(names) // PROBES)
+    probes = [names[i] for i in range(0, len(names), step)][:PROBES]
+    folders = list(_folders(root, PurePosixPath(annotations)))
+    trees = [AnyCase(root / folder) for folder in folders]
+    hits = [sum(tree.find(name) is not None for name in probes) for tree in trees]
+    best = max(range(len(folders)), key=lambda i: hits[i])
+    if probes and not hits[best]:
+        looked = ", ".join(folder or "the input folder itself" for folder in folders)
+        where = f"not in {looked}" if len(folders) == 1 else f"in none of {looked}"
+        some = f"(one of {len(probes)} looked for) is {where}"
+        raise ConfigError(
+            f"{annotations}: {probes[0]} {some}; name the pictures' folder with --loader.images"
+        )
+    return folders[best], len(probes), hits[best]
+
+
+def _folders(root: Path, annotations: PurePosixPath) -> Iterator[str]:
+    """Yield each folder that could hold the pictures once, the likeliest first."""
+    split = annotations.stem.rpartition("_")[2]
+    below = ["", "images", split, f"images/{split}", f"{split}/images", "JPEGImages", "rgb", "data"]
+    bases = [annotations.parent, PurePosixPath(), *annotations.parent.parents]
+    tried = dict.fromkeys(base / folder for base in bases for folder in below)
+    for folder in tried:
+        if (root / folder).is_dir():
+            yield folder.as_posix() if folder.parts else ""
+
+
+def _json_files(root: Path) -> Iterator[str]:
+    """Yield the JSON files below root, those that lie highest first, in sorted order."""
+    level = [""]
+    for _ in range(DEEPEST + 1):
+        deeper: list[str] = []
+        for folder in level:
+            files, folders = _listing(root, folder)
+            yield from files
+            deeper += folders
+        level = deeper
+
+
+def _some_json_files(root: Path) -> list[str]:
+    return [name for name, _ in zip(_json_files(root), range(MOST_FILES), strict=False)]
+
+
+def _listing(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """Return a folder's JSON files and its folders that are no links, hidden ones left out."""
+    files, folders = [], []
+    try:
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.name.lower().endswith(".json") and entry.is_file():
+                    files.append(f"{folder}{entry.name}")
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{folder}{entry.name}/")
+    except OSError:
+        return [], []
+    return sorted(files), sorted(folders)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more

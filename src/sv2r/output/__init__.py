@@ -1,0 +1,1 @@
+"""What a job writes besides pictures: journal, records, run file, contact sheet."""

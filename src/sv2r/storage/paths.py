@@ -1,0 +1,83 @@
+"""Paths from data files, kept inside their root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from sv2r.errors import SampleError
+
+# Bytes of a file's name, as nearly all file systems have it.
+LONGEST_NAME = 255
+
+
+def usable(path: Path) -> Path:
+    """Return a path that a user gave, if there can be such a file; made for pydantic.
+
+    Raises:
+        ValueError: it holds a NUL character, or a name in it is too long.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"holds a NUL character: {str(path)!r}")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        raise ValueError(f"has a name of more than {LONGEST_NAME} bytes: {str(path)[:60]}…")
+    return path
+
+
+def safe_relative(name: str) -> PurePosixPath:
+    """Return a name from a data file as a relative path, or say why it is not one.
+
+    Raises:
+        SampleError: it is empty, absolute or climbs out by "..".
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not name or not path.parts:
+        raise SampleError("the file name is empty; name a file inside the input folder")
+    if path.is_absolute() or PureWindowsPath(name).drive:
+        raise SampleError(f"{name}: the path is absolute; make it relative to the input folder")
+    if ".." in path.parts:
+        raise SampleError(f"{name}: the path climbs out by '..'; keep it inside the input folder")
+    if "\0" in name:
+        raise SampleError(f"{name!r}: the path holds a NUL character; rename the file")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise SampleError(f"{name!r}: no file can have such a name; rename it") from None
+    return path
+
+
+def inside(root: Path, name: str) -> Path:
+    """Return root/name, made sure to lie inside root also when links are followed.
+
+    Raises:
+        SampleError: as `safe_relative`, or a link on the way leads out of root.
+    """
+    path = root / safe_relative(name)
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise SampleError(
+            f"{name}: a link leads out of the input folder; put the file itself there"
+        )
+    return path
+
+
+def under(root: Path, name: str) -> Path | None:
+    """Return root/name where that lies under root, whatever links are on the way; else None.
+
+    For names out of a job's own files, which somebody may have changed: the last part may be a link
+    itself, which is removed or replaced as one.
+    """
+    try:
+        path = root / safe_relative(name)
+        parent = path.parent.resolve()
+    except (SampleError, OSError, RuntimeError, ValueError):
+        return None
+    return path if parent.is_relative_to(root.resolve()) else None
+
+
+def relative_name(path: Path, root: Path) -> str | None:
+    """Return a path relative to root, with "/" between its parts, or None where it is not inside.
+
+    The same as pathlib's answer, for which a job of 100,000 pictures would wait for seconds.
+    """
+    text, start = os.fspath(path), os.path.join(root, "")  # noqa: PTH118  # keeps the last "/"
+    return text[len(start) :].replace(os.sep, "/") if text.startswith(start) else None

@@ -1,0 +1,1 @@
+"""Makes pictures: what one worker does between a task and its record."""

@@ -1,0 +1,118 @@
+"""Options of plugins as click reads them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from sv2r.cli.main import cli
+
+SHOW = ("config", "show", "--no-origins")
+
+
+def shown(sv2r, *words):
+    code, out, error = sv2r(*SHOW, *words)
+    assert (code, error) == (0, "")
+    return out
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--seed", 1, "--seed", 2], "--seed is given twice; leave one out"),
+        (
+            ["--translator.strength", 0.4, "--translator.strength=0.5"],
+            "--translator.strength is given twice; leave one out",
+        ),
+        (["--preset", "default", "--preset", "default"], "--preset is given twice; leave one out"),
+        (
+            ["--on-damage", "keep", "--damage.steps", "undo"],
+            "--on-damage and --damage.steps are one option; leave one out",
+        ),
+        (["--prompt", "a", "--prompt", "b"], "--prompt is given twice; leave one out"),
+        (
+            ["--translator", "sdedit", "--translator.strenth", 0.4],
+            "no option --translator.strenth; did you mean --translator.strength? (sv2r plugins",
+        ),
+        (
+            ["--conditioner.canny.sigma", 2],
+            "--conditioner.canny.sigma: add --conditioner canny to use it",
+        ),
+        (["--sed", 3], "no option --sed; did you mean --seed?"),
+        (["--translator.a.b", 3], "no option --translator.a.b; options of a component are"),
+        (["--prompt.negativ", "x"], "no option --prompt.negativ; did you mean --prompt.negative?"),
+        (["--translator.strength"], "Option '--translator.strength' requires an argument."),
+    ],
+)
+def test_a_wrong_option_is_one_line(sv2r, words, error):
+    code, out, told = sv2r("config", "show", *words)
+    assert (code, out, told.count("\n")) == (2, "", 1)
+    assert told.startswith(f"Error: {error}")
+
+
+def test_options_that_add_up_may_be_given_several_times(sv2r):
+    assert "- undo\n  - keep" in shown(sv2r, "--on-damage", "undo", "--on-damage", "keep")
+
+
+def test_hyphens_and_underscores_in_names_are_one(sv2r):
+    one = shown(sv2r, "--batch_size", 4, "--translator.guidance_scale", 3)
+    other = shown(sv2r, "--batch-size", 4, "--translator.guidance-scale", 3)
+    assert one == other
+    assert "batch_size: 4\n" in one
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["--translator.compile"], "true"),
+        (["--translator.compile", "--seed", 1], "true"),
+        (["--translator.compile", "false"], "false"),
+        (["--translator.compile=no"], "false"),
+    ],
+)
+def test_a_switch_takes_a_value_where_there_is_one(sv2r, words, value):
+    assert f"compile: {value}\n" in shown(sv2r, "--preset", "default", *words)
+
+
+@pytest.mark.parametrize("named", [["--loader", "folder"], []])
+def test_a_switch_leaves_the_argument_behind_it(sv2r, folder_of_masks, named):
+    words = ("--loader.categories", "7=car", "--loader.only_named", folder_of_masks, "--json")
+    _, out, error = sv2r("lint", *named, *words)
+    assert error == ""
+    found = json.loads(out)
+    assert (found["loader"], found["categories"][0]["name"]) == ("folder", "car")
+
+
+@pytest.fixture
+def folder_of_masks(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    for name, values in (("images", 200), ("masks", 7)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        pixels = np.zeros((32, 40), np.uint8)
+        pixels[8:20, 8:20] = values
+        pixels[24:30, 24:30] = values + 1
+        Image.fromarray(pixels).save(tmp_path / "data" / name / "a.png")
+    return tmp_path / "data"
+
+
+def completed(*words):
+    complete = ShellComplete(cli, {}, "sv2r", "_SV2R_COMPLETE")
+    *before, last = words
+    return [item.value for item in complete.get_completions(list(before), last)]
+
+
+def test_a_shell_completes_commands_options_of_chosen_plugins_and_their_words():
+    assert completed("con") == ["config", "convert"]
+    assert completed("convert", "--translator", "sdedit", "--translator.str") == [
+        "--translator.strength"
+    ]
+    assert completed("convert", "--translator", "sdedit", "--translator.fit", "") == [
+        "native",
+        "scale",
+        "tile",
+    ]
+    assert completed("convert", "--translator", "gone", "--see") == ["--seed"]
