@@ -31,7 +31,7 @@ from sv2r.types import Record
 from sv2r.worker.work import LocalWork, find_devices
 
 
-class Watcher(Protocol):
+class JobWatcher(Protocol):
     """Is informed while a job runs."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
@@ -62,7 +62,7 @@ def run_job(
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
-    watch: Watcher | None = None,
+    watch: JobWatcher | None = None,
 ) -> Summary:
     """Run a job and return how it ended; see `sv2r.convert`."""
     watch = watch or Silence()
@@ -170,7 +170,7 @@ def _prepare(output: Path, source: Path, journal: Journal) -> None:
     remove_leftovers(output, belongs)
 
 
-def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
+def _note_problems(plan: Plan, journal: Journal, watch: JobWatcher) -> bool:
     """Keep the inputs that cannot even be read; return whether that changes the journal."""
     changed = journal.keep_problems(plan.problems)
     for record in plan.problems:
@@ -183,7 +183,7 @@ def _run(
     plan: Plan,
     journal: Journal,
     stop: threading.Event,
-    watch: Watcher,
+    watch: JobWatcher,
     notes: list[str],
     *,
     fail_fast: bool,
@@ -239,7 +239,7 @@ def _until(stop: threading.Event, tasks: Iterable[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _first_interrupt_sets(events: Iterable[threading.Event], watch: Watcher) -> Iterator[None]:
+def _first_interrupt_sets(events: Iterable[threading.Event], watch: JobWatcher) -> Iterator[None]:
     """Let the first Ctrl-C set events, and the second one interrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
