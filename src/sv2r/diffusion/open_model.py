@@ -147,7 +147,7 @@ def open_pipeline(
     if options.compile and core is not None:
         compilation.add(core, regional=core is getattr(pipe, "transformer", None))
     place(pipe, offload, runtime.device)
-    facts = {**facts_of(pipe, options, runtime, source), "offload": offload}
+    facts = {**pipeline_facts(pipe, options, runtime, source), "offload": offload}
     return PipelineEngine(
         pipe,
         fitting=fitting_of(options, source, None),
@@ -171,7 +171,7 @@ def check_device(options: DiffusionOptions, runtime: Runtime) -> None:
         raise ConfigError("compile does not go with offload sequential; choose one of them")
 
 
-def facts_of(
+def pipeline_facts(
     pipe: Any, options: DiffusionOptions, runtime: Runtime, source: FoundModel
 ) -> dict[str, Any]:
     """Return what the record keeps of a loaded pipeline, as JSON values."""
@@ -252,7 +252,7 @@ def _load(
         {
             "path": "latents",
             "family": family.name,
-            **facts_of(pipe, options, runtime, source),
+            **pipeline_facts(pipe, options, runtime, source),
             **({"attention": type(processors[0]).__name__} if processors else {}),
             **({"controlnets": controlnets} if controlnets else {}),
         },

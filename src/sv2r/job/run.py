@@ -17,7 +17,7 @@ from sv2r.errors import ConfigError, PluginError
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
-from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
+from sv2r.output.contact_sheet import CONTACT_SHEET, SHEET_ROWS, write_contact_sheet
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.output.records import line_of
@@ -297,8 +297,8 @@ def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:
 def _spread(journal: Journal) -> list[Record]:
     """Return some records that are done, evenly spread over all of them."""
     done = [(sample, variant) for sample, variant, status in journal.statuses() if status == "done"]
-    step = max(1, len(done) / ROWS)
-    picked = [done[int(i * step)] for i in range(min(ROWS, len(done)))]
+    step = max(1, len(done) / SHEET_ROWS)
+    picked = [done[int(i * step)] for i in range(min(SHEET_ROWS, len(done)))]
     return [journal.record(*key) for key in picked]
 
 

@@ -25,7 +25,7 @@ _SMALLEST_BOX = 8
 
 
 @dataclass(frozen=True)
-class Facts:
+class SampleFacts:
     """A readable picture in numbers.
 
     place: see `place_of`. digest: of the file's bytes, 64 bits. size: (height, width).
@@ -54,7 +54,7 @@ class Looked:
 
     sample: str
     findings: tuple[Finding, ...]
-    facts: Facts | None = None
+    facts: SampleFacts | None = None
 
 
 def look(dataset: Dataset, options: LintOptions, index: int) -> Looked:
@@ -70,7 +70,7 @@ def look(dataset: Dataset, options: LintOptions, index: int) -> Looked:
     return Looked(
         id_,
         findings,
-        Facts(
+        SampleFacts(
             place=place_of(sample),
             digest=int(picture.sha256[:16], 16),
             size=instances.size,

@@ -68,7 +68,7 @@ def by_category(entries: Iterable[ReportEntry], threshold: float) -> list[Catego
     return sorted(rows, key=lambda row: (2.0 if row.low is None else row.low, row.name))
 
 
-def survivals(entries: Iterable[ReportEntry]) -> list[float]:
+def survival_histogram(entries: Iterable[ReportEntry]) -> list[float]:
     """Return the survival of every instance that was scored, lowest first."""
     rows = (row for entry in entries for row in entry.rows)
     return sorted(row.survival for row in rows if row.survival is not None)

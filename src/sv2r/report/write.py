@@ -102,7 +102,7 @@ def render(
         total=len(entries),
         repaired=sum(bool(entry.record.repairs) for entry in entries),
         categories=statistics.by_category(entries, threshold),
-        survivals=statistics.survivals(entries),
+        survivals=statistics.survival_histogram(entries),
         shifts=statistics.shift_histogram(entries),
         statistics=statistics,
         asked=_asked(finished.settings),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sv2r.training.draws import TrainingDraw
 from sv2r.training.options import BaseOptions
 from sv2r.training.photos import Squares
-from sv2r.training.sheets import COLUMNS, sheet
+from sv2r.training.sheets import SHEET_COLUMNS, sheet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,7 +118,7 @@ def reconstructions(vae: Any, held: Squares) -> tuple[float, Tensor] | None:
             made = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.float()
             losses.append(float((made.clamp(-1, 1) - pixels).abs().mean()) / 2)
             rows.append(torch.cat([pixels, made]) / 2 + 0.5)
-    pictures = torch.stack(rows[:COLUMNS])
+    pictures = torch.stack(rows[:SHEET_COLUMNS])
     return sum(losses) / len(losses), sheet([pictures[:, 0], pictures[:, 1]])
 
 

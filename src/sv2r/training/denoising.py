@@ -13,7 +13,7 @@ from sv2r.training.draws import TrainingDraw
 from sv2r.training.frozen import Embeddings, Posteriors, move
 from sv2r.training.objectives import Objective
 from sv2r.training.photos import Squares
-from sv2r.training.sheets import COLUMNS, sheet
+from sv2r.training.sheets import SHEET_COLUMNS, sheet
 
 if TYPE_CHECKING:
     import torch
@@ -205,7 +205,7 @@ class Denoising:
 
         if self._held is None:
             raise AssertionError
-        numbers = range(min(COLUMNS, len(self._held.squares)))
+        numbers = range(min(SHEET_COLUMNS, len(self._held.squares)))
         photos = torch.stack([self._held.squares.picture(n) for n in numbers]).float() / 255
         maps = [self._held.parts(n)["control"] for n in numbers] if self._held.conditions else []
         captions = [self._held.squares.captions()[n] for n in numbers]
