@@ -16,9 +16,10 @@ from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
-from sv2r.output.journal import Journal, line_of
+from sv2r.output.journal import Journal
+from sv2r.output.records import line_of
 from sv2r.verify.dataset import Verification, verify
-from sv2r.verify.scores import Part, read_part
+from sv2r.verify.scores import ScoredPart, read_part
 from tests.toys.datasets import make_coco, write_render
 
 NAMES = ("a/0.png", "a/1.png", "b/1.jpg", "c.png")
@@ -120,7 +121,7 @@ def test_a_byte_changed_in_the_record_is_found(out):
     lines.write_text(lines.read_text().replace('"prompt": "a photo', '"prompt": "a phot0', 1))
     (finding,) = verify(out, sample="0").findings
     assert str(finding) == (
-        "changed     sv2r/samples.jsonl: 1 line not as the journal has them, the first is line 1"
+        "changed     sv2r/samples.jsonl: its line is not as the journal has a/0.png"
     )
 
 
@@ -489,7 +490,7 @@ def test_pictures_in_another_format_have_their_names_fixed_in_the_labels(tmp_pat
 
 
 def test_the_sample_is_a_share_or_a_number():
-    assert read_part("5%") == Part(share=0.05)
+    assert read_part("5%") == ScoredPart(share=0.05)
     assert [read_part(text).of(total) for text, total in (("5%", 10), ("5%", 1000))] == [1, 50]
     assert [read_part(text).of(30) for text in ("0", "0%", "7", "99", "100%")] == [0, 0, 7, 30, 30]
 

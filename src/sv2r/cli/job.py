@@ -14,7 +14,7 @@ from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options
 
 if TYPE_CHECKING:
     from sv2r.config.layers import Layer
-    from sv2r.config.resolve import Config, Texts
+    from sv2r.config.resolve import Config, TypedOption
     from sv2r.plugin.registry import Registry
 
 STAND_IN = "not given"
@@ -26,11 +26,11 @@ _SHORT = {("prompt", "template"): "--prompt", ("damage", "steps"): "--on-damage"
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for, not yet held against the plugins."""
+    """What the command line asks for, not yet checked against the plugins."""
 
     registry: Registry
     layers: tuple[Layer, ...]
-    texts: tuple[Texts, ...]
+    texts: tuple[TypedOption, ...]
 
     def config(self, stand_in: Mapping[str, Any] | None = None) -> Config:
         """Return the resolved config; stand_in fills in for what may be missing."""
@@ -117,14 +117,14 @@ class JobCommand(ModelCommand):
         own: what options of the command alone come to, as a config has it.
         """
         from sv2r.config.layers import COMMAND_LINE, Layer
-        from sv2r.config.resolve import Texts
+        from sv2r.config.resolve import TypedOption
 
         asked: Asked = ctx.obj
         given: dict[str, Any] = dict(own or {})
         texts = []
         for option, words in asked.typed(values):
             if len(option.path) > 1:
-                texts.append(Texts(option.path, words, option.typed))
+                texts.append(TypedOption(option.path, words, option.typed))
             else:
                 given[option.path[0]] = list(words) if option.multiple else words[0]
         top = Layer(COMMAND_LINE, {**given, **_chosen(values)})
@@ -137,7 +137,7 @@ def _choosing() -> list[click.Option]:
 
     one = {
         "preset": "Start from a preset; sv2r config lists them.",
-        "loader": "The dataset's format; found out if left out.",
+        "loader": "The dataset's format; detected by default.",
         "conditioner": "A control map to make; may be repeated.",
         "translator": "What makes the pictures.",
         "check": f"A check of each picture; may be repeated.  [default: {', '.join(CHECKS)}]",
@@ -149,7 +149,7 @@ def _choosing() -> list[click.Option]:
         click.Option([f"--{name}"], metavar="NAME", multiple=name in several, help=text)
         for name, text in one.items()
     ]
-    text = "A YAML config over the preset."
+    text = "A YAML config, applied over the preset."
     file = click.Option(["--config", "config_file"], metavar="FILE", type=click.Path(), help=text)
     return [made[0], file, *made[1:]]
 

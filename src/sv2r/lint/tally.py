@@ -1,4 +1,4 @@
-"""What many looks come to: counts, and what only shows when pictures are held against each other.
+"""Totals over all pictures: counts, and findings that need two pictures to compare.
 
 Nothing grows with the dataset but two numbers of 64 bits for each picture, and a bit for each id.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from sv2r.errors import SampleError
 from sv2r.lint.findings import Finding
-from sv2r.lint.look import Facts, Looked, place_of
+from sv2r.lint.look import Looked, SampleFacts, place_of
 from sv2r.types import Dataset, Instances
 
 SIDES = (4, 8, 16, 32, 96)
@@ -54,7 +54,7 @@ class Tally:
                     what = "has its id in common with another annotation"
                     yield Finding("shared-id", "error", looked.sample, str(id_), what)
 
-    def _count(self, facts: Facts) -> None:
+    def _count(self, facts: SampleFacts) -> None:
         self.instances.update(facts.categories)
         self.pictures_of.update(facts.categories.keys())
         self.sides.update(sum(area >= side**2 for side in SIDES) for area in facts.areas)
@@ -144,7 +144,7 @@ def _repeated(numbers: array[int]) -> Iterator[tuple[int, int]]:
 
 
 class SeenIds:
-    """Ids that came by: a bit for each, in blocks; what no block is left for is let go by."""
+    """Ids that came by: a bit for each, in blocks; ids beyond the last block are not tracked."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, bytearray] = {}

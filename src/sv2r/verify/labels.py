@@ -1,4 +1,4 @@
-"""Label files of a finished output, held against the input's, byte for byte.
+"""Compares the label files of a finished output with the input's, byte for byte.
 
 What `mirror` carries over is looked for at its own path, without asking the writer. What another
 writer makes is read by its loader, and must mean what the input's labels mean.
@@ -17,10 +17,12 @@ from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Runtime, Writer
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.others import find_others
+from sv2r.storage.paths import under
 from sv2r.types import Dataset, Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 
 CARRIER = "mirror"
+_LINK = "the label file is a link, which no run makes"
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Compared:
 
     places: frozenset[str] = frozenset()
     equal: int = 0
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Fault, ...] = ()
 
 
-class Labels(Protocol):
+class ExpectedLabels(Protocol):
     """A way of telling what the label files of an output should be."""
 
     how: str
@@ -48,7 +50,7 @@ class Labels(Protocol):
         """Return how the label files of one sample compare."""
 
 
-def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Labels:
+def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> ExpectedLabels:
     """Return how this output's label files can be verified.
 
     Raises:
@@ -62,14 +64,14 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Lab
     loader = dict(finished.section("loader"))
     name, own = spec.reads or (str(loader.pop("name", "")), loader)
     found = read_back(registry, finished.output, name, own)
-    made = Made(finished.output, dataset, found, writer)
+    made = MadeLabels(finished.output, dataset, found, writer)
     return Carried(finished, dataset, made) if carries else made
 
 
 class Carried:
     """Label files that were copied: at their own path, or where run.yaml relocates them to."""
 
-    def __init__(self, finished: Finished, dataset: Dataset, made: Made | None) -> None:
+    def __init__(self, finished: Finished, dataset: Dataset, made: MadeLabels | None) -> None:
         self._output = finished.output
         self._dataset = dataset
         self._made = made
@@ -127,7 +129,7 @@ class Carried:
         return file.relative_to(self._dataset.root).as_posix() if inside else file.name
 
 
-class Made:
+class MadeLabels:
     """Labels that a writer made: read by its loader, they must mean what the input's mean."""
 
     how = "holding what the input's labels hold"
@@ -143,13 +145,11 @@ class Made:
     def of_dataset(self, records: Callable[[], Iterator[Record]]) -> Compared:
         """Return what is wrong with the labels as a whole, and which files they are in."""
         if isinstance(self._found, str):
-            return Compared(findings=(Finding("labels", ".", self._found),))
+            return Compared(findings=(Fault("labels", ".", self._found),))
         files = frozenset(self._inner(path) for path in self._found.dataset.annotation_files)
         outputs = {str(record.output) for record in records() if record.status == "done"}
         strange = "is labelled, but no record has it"
-        findings = tuple(
-            Finding("labels", name, strange) for name in self._found.strangers(outputs)
-        )
+        findings = tuple(Fault("labels", name, strange) for name in self._found.strangers(outputs))
         return Compared(files, len(files), findings)
 
     def of_record(self, index: int, record: Record) -> Compared:
@@ -159,10 +159,11 @@ class Made:
         sample = self._dataset.samples[index]
         own = self._writer.claims if isinstance(self._writer, Claims) else None
         places = frozenset(own(sample, record.variant) if own else ()) - {str(record.output)}
-        missing = next((p for p in sorted(places) if not (self._output / p).is_file()), None)
-        if missing is not None:
-            finding = _finding("a label file is missing", missing, record)
-            return Compared(places, 0, (finding,))
+        for place in sorted(places):
+            path = self._output / place
+            if path.is_symlink() or not path.is_file():
+                text = _LINK if path.is_symlink() else "a label file is missing"
+                return Compared(places, 0, (_finding(text, place, record),))
         if problem := self._found.difference(record, sample.load_instances()):
             place = min(places, default=str(record.output))
             return Compared(places, 0, (_finding(problem, place, record),))
@@ -182,12 +183,16 @@ def as_recorded(output: Path, verified: Mapping[str, str]) -> Compared:
     """Return how the dataset's label files compare with what the run noted of them."""
     findings, equal = [], 0
     for place, digest in sorted(verified.items()):
-        path = output / place
-        if not path.is_file():
-            findings.append(Finding("missing", place, "a label file is missing"))
+        path = under(output, place)
+        if path is None:
+            findings.append(Fault("record", place, "leads to a file outside of the output folder"))
+        elif path.is_symlink():
+            findings.append(Fault("labels", place, _LINK))
+        elif not path.is_file():
+            findings.append(Fault("missing", place, "a label file is missing"))
         elif sha256_file(path) != digest:
             what = "the label file is not the one that the run verified"
-            findings.append(Finding("labels", place, f"{what}"))
+            findings.append(Fault("labels", place, f"{what}"))
         else:
             equal += 1
     return Compared(frozenset(verified), equal, tuple(findings))
@@ -195,6 +200,8 @@ def as_recorded(output: Path, verified: Mapping[str, str]) -> Compared:
 
 def _difference(file: Path, copy: Path, named: str) -> str | None:
     """Return why a label file is not as it should be, or None; named: how to call the original."""
+    if copy.is_symlink():
+        return _LINK
     if not copy.is_file():
         return "a label file is missing"
     try:
@@ -204,7 +211,7 @@ def _difference(file: Path, copy: Path, named: str) -> str | None:
     return None if same else f"the label file differs from {named}"
 
 
-def _finding(text: str, place: str, record: Record | None) -> Finding:
+def _finding(text: str, place: str, record: Record | None) -> Fault:
     kind: Any = "missing" if "is missing" in text else "labels"
     task = (record.sample, record.variant) if record and record.status == "done" else (None, 0)
-    return Finding(kind, place, text, *task)
+    return Fault(kind, place, text, *task)

@@ -1,4 +1,4 @@
-"""What a verification found, as a person reads it."""
+"""Prints what a verification found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sv2r.verify.dataset import Verification
 _SHOWN = 40
 
 
-def lines(found: Verification) -> Iterator[str]:
+def verify_lines(found: Verification) -> Iterator[str]:
     """Yield what was found, by path, and one line on the whole."""
     for finding in found.findings[:_SHOWN]:
         yield str(finding)

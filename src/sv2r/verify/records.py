@@ -1,4 +1,4 @@
-"""The records of a finished output: those of the journal, held against samples.jsonl."""
+"""The records of a finished output: those of the journal, compared with samples.jsonl."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sv2r.config.resolve import difference, identity_of
 from sv2r.errors import ConfigError
-from sv2r.output.finished import RUN_FILE, SAMPLES, Finished, record_of
-from sv2r.output.journal import FOLDER, NAME, Journal, line_of
+from sv2r.output.finished import RUN_FILE, SAMPLES, Finished
+from sv2r.output.journal import FOLDER, JOURNAL, Journal
+from sv2r.output.records import from_json, line_of
 from sv2r.types import Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 
 _FINISH = "run the same command again: it goes on where it stopped"
 _WRITES = "the same sv2r convert writes it anew"
@@ -37,26 +37,26 @@ class Records:
     verified: Mapping[str, str] | None
     identity: Mapping[str, Any] | None = None
     damaged: bool = False
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Fault, ...] = field(default=())
 
 
 def open_records(finished: Finished) -> Records:
     """Return the records of the journal, or where it is damaged what samples.jsonl has of them."""
-    journal = finished.folder / NAME
+    journal = finished.folder / JOURNAL
     if not journal.is_file():
-        return _from_lines(finished, Finding("missing", f"{FOLDER}/{NAME}", "is missing"))
+        return _from_lines(finished, Fault("missing", f"{FOLDER}/{JOURNAL}", "is missing"))
     try:
         with _reading(journal) as database:
             meta = _look_through(database)
     except (sqlite3.DatabaseError, ValueError) as error:
-        problem = Finding("changed", f"{FOLDER}/{NAME}", f"is damaged ({error})")
+        problem = Fault("changed", f"{FOLDER}/{JOURNAL}", f"is damaged ({error})")
         return _from_lines(finished, problem)
     found = tuple(_against_lines(journal, finished, complete=bool(meta.get("complete"))))
     verified, identity = meta.get("verified") or {}, meta.get("identity")
     return Records(lambda: _journal_records(journal), verified, identity, findings=found)
 
 
-def _from_lines(finished: Finished, problem: Finding) -> Records:
+def _from_lines(finished: Finished, problem: Fault) -> Records:
     """Return the records of the lines that can be read; the pictures of others are made again."""
     place = f"{FOLDER}/{SAMPLES}"
     broken = ["is missing too: no record is left"]
@@ -65,7 +65,7 @@ def _from_lines(finished: Finished, problem: Finding) -> Records:
     found = [problem]
     if broken:
         more = f", and {len(broken) - 1:,} more" if len(broken) > 1 else ""
-        found.append(Finding("changed", place, f"{broken[0]}{more}"))
+        found.append(Fault("changed", place, f"{broken[0]}{more}"))
     return Records(lambda: _whole_lines(finished), None, damaged=True, findings=tuple(found))
 
 
@@ -82,7 +82,7 @@ def _lines(finished: Finished) -> Iterator[Record | str]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:
-                record = record_of(json.loads(line))
+                record = from_json(line.decode())
             except ValueError as error:
                 yield f"line {number} is no record ({error})"
                 continue
@@ -111,14 +111,14 @@ def rebuild_journal(
 
 
 def _set_aside(folder: Path) -> Path | None:
-    damaged = folder / NAME
+    damaged = folder / JOURNAL
     for suffix in ("-wal", "-shm"):
-        damaged.with_name(f"{NAME}{suffix}").unlink(missing_ok=True)
-    return damaged.replace(folder / f"damaged-{NAME}") if damaged.exists() else None
+        damaged.with_name(f"{JOURNAL}{suffix}").unlink(missing_ok=True)
+    return damaged.replace(folder / f"damaged-{JOURNAL}") if damaged.exists() else None
 
 
 def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
-    """Note tasks as failed, with a reason each, so that the next run does them again."""
+    """Mark tasks as failed, each with a reason, so that the next run does them again."""
     with Journal(output) as journal:
         for (sample, variant), reason in sorted(tasks.items()):
             before = journal.record(sample, variant)
@@ -127,22 +127,22 @@ def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
         journal.keep("complete", value=False)
 
 
-def against_settings(finished: Finished, records: Records) -> Iterator[Finding]:
+def against_settings(finished: Finished, records: Records) -> Iterator[Fault]:
     """Yield how run.yaml differs from what the journal says that ran."""
     place = f"{FOLDER}/{RUN_FILE}"
     if not (finished.folder / RUN_FILE).is_file():
-        yield Finding("missing", place, f"is missing; {_WRITES}")
+        yield Fault("missing", place, f"is missing; {_WRITES}")
     elif not finished.settings:
-        yield Finding("changed", place, f"says nothing; {_WRITES}")
+        yield Fault("changed", place, f"says nothing; {_WRITES}")
     elif records.identity is not None and (
         what := difference(records.identity, identity_of(finished.settings))
     ):
-        yield Finding("changed", place, f"not what ran: {what}")
+        yield Fault("changed", place, f"not what ran: {what}")
 
 
 @contextmanager
 def no_run_at_work(finished: Finished) -> Iterator[None]:
-    """Hold the folder's lock with other readers, where there is one.
+    """Hold the folder's shared lock, if there is one.
 
     Raises:
         ConfigError: a run writes to the folder.
@@ -176,34 +176,46 @@ def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise ValueError(" ".join(str(verdict).split()))
-    for (data,) in database.execute("SELECT data FROM records"):
-        record_of(json.loads(data))
-    return {key: json.loads(text) for key, text in database.execute("SELECT key, value FROM meta")}
+    columns = "sample, variant, status, data"
+    for sample, variant, status, data in database.execute(f"SELECT {columns} FROM records"):  # noqa: S608
+        record = from_json(data)
+        if (record.sample, record.variant, record.status) != (sample, variant, status):
+            raise ValueError(f"the columns of {sample!r} are not what its record says")
+    try:
+        values = database.execute("SELECT key, value FROM meta")
+        meta = {key: json.loads(text) for key, text in values}
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(meta.get("verified") or {}, Mapping):
+        raise ValueError("what it notes of label files is no mapping")
+    return meta
 
 
 def _journal_records(path: Path) -> Iterator[Record]:
     with _reading(path) as database:
         query = "SELECT data FROM records ORDER BY sample, variant"
         for (data,) in database.execute(query):
-            yield record_of(json.loads(data))
+            yield from_json(data)
 
 
-def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Finding]:
+def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Fault]:
     """Yield what is missing of the job's own files, or not as the journal says."""
     lines = finished.folder / SAMPLES
     if not lines.is_file():
-        yield Finding("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_WRITES}")
+        yield Fault("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_WRITES}")
         return
     if not complete:
-        yield Finding("record", ".", f"the last run was not finished; {_FINISH}")
+        yield Fault("record", ".", f"the last run was not finished; {_FINISH}")
         return
-    with lines.open("rb") as stream:
-        ours = (line_of(record).encode() for record in _journal_records(journal))
-        differ = [n for n, (a, b) in enumerate(zip_longest(ours, stream), 1) if a != b]
-    if differ:
-        count = f"{len(differ):,} line{'s' if len(differ) > 1 else ''}"
-        yield Finding(
-            "changed",
-            f"{FOLDER}/{SAMPLES}",
-            f"{count} not as the journal has them, the first is line {differ[0]}",
-        )
+    theirs = {(r.sample, r.variant): line_of(r) for r in _whole_lines(finished)}
+    place = f"{FOLDER}/{SAMPLES}"
+    for record in _journal_records(journal):
+        task = (record.sample, record.variant)
+        if theirs.pop(task, None) != line_of(record):
+            # Which of the two was changed cannot be told, so the picture is made again.
+            text = f"its line is not as the journal has {record.sample}"
+            yield Fault("changed", place, text, *task)
+    if theirs:
+        first = min(theirs)[0]
+        text = f"{len(theirs):,} records that the journal has not, the first is {first}; {_WRITES}"
+        yield Fault("changed", place, text)

@@ -1,4 +1,4 @@
-"""A sample's picture and labels, read from disk and held against each other."""
+"""A sample's picture and labels, read from disk and compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_frame(dataset: Dataset, index: int) -> Frame:
 
 
 def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instances]:
-    """Return a sample, its picture and its labels, both read and held against each other.
+    """Return a sample, its picture and its labels, both read and compared.
 
     Raises:
         SampleError: one of them cannot be read, or they are of different size.
@@ -63,6 +63,6 @@ def _refuse_upright(sample: Sample, picture: Picture, instances: Instances) -> N
         raise SampleError(f"{sample.id}: {told} {_turning(picture)}")
 
 
-def named(id_: str, error: Sv2rError | str) -> str:
+def name_sample(id_: str, error: Sv2rError | str) -> str:
     """Return an error's line with the sample's id in it."""
     return str(error) if id_ in str(error) else f"{id_}: {error}"

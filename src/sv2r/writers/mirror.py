@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.storage.others import Others, find_others
-from sv2r.storage.paths import relative_name
+from sv2r.storage.paths import relative_name, safe_relative
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-from sv2r.writers.encoding import EncodingOptions, Format, in_format, picture_path, publish_picture
+from sv2r.writers.encoding import (
+    EncodingOptions,
+    OutputFormat,
+    in_format,
+    picture_path,
+    publish_picture,
+)
 from sv2r.writers.labels import copy_labels
 
 if TYPE_CHECKING:
@@ -27,10 +33,24 @@ if TYPE_CHECKING:
 _TEXTS = (".json", ".jsonl", ".txt", ".csv", ".xml", ".yaml", ".yml")
 
 
+def _inside_the_output(place: str) -> str:
+    """Return a place for label files; made for pydantic, which tells the ValueError.
+
+    Raises:
+        ValueError: it is absolute or climbs out of the output.
+    """
+    try:
+        return str(safe_relative(place))
+    except SampleError:
+        raise ValueError(
+            f"'{place}' does not lie inside of the output; name a folder in it"
+        ) from None
+
+
 class MirrorOptions(EncodingOptions):
     """Options of the mirror writer."""
 
-    format: Format = Field(
+    format: OutputFormat = Field(
         "same",
         description="The pictures' format; another one than the input's changes their names, and "
         "the file_name entries of COCO files with them.",
@@ -40,7 +60,7 @@ class MirrorOptions(EncodingOptions):
         description="Files of the input that the loader does not know (cameras, other passes, "
         "pictures that no label file lists): copied as they are, or left behind.",
     )
-    relocate: Mapping[str, str] = Field(
+    relocate: Mapping[str, Annotated[str, AfterValidator(_inside_the_output)]] = Field(
         default_factory=dict,
         description="FOLDER=PLACE: label files in FOLDER go to PLACE under the output. Needed for "
         "labels that lie outside of the input folder.",
