@@ -112,6 +112,12 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "type",
         "check 'brought': options: Cannot generate a JsonSchema for core_schema.CallableSchema",
     ),
+    "option-called-name": (
+        f"{HEAD}class Mine(Options):\n    name: str = 'x'\n"
+        + _hook(f"return [{_check(options='Mine')}]"),
+        "type",
+        "check 'brought': an option cannot be called name: a config calls the component itself so",
+    ),
     "unfinished-options": (
         UNFINISHED,
         "type",

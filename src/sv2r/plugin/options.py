@@ -133,12 +133,26 @@ def read_texts(
     known = _option_field(name, info) if info else None
     if known is None or not known.repeatable:
         return texts[-1]
-    if not known.mapping or not any("=" in text for text in texts):
+    pairs = [_key_and_value(text, known.type) for text in texts] if known.mapping else []
+    if not any(pairs):
         return list(texts)
-    if not all("=" in text for text in texts):
-        plain = next(text for text in texts if "=" not in text)
+    if not all(pairs):
+        plain = texts[pairs.index(None)]
         raise ConfigError(f"{where}.{name}: write {plain} as KEY=VALUE, like the others")
-    return {key: value for key, _, value in (text.partition("=") for text in texts)}
+    return dict(pair for pair in pairs if pair)
+
+
+def _key_and_value(text: str, type_: str) -> tuple[str, str] | None:
+    """Return what a KEY=VALUE says, None where the text is none.
+
+    A key may have a "=" in it where the value is a number: runs/lr=0.1/lora is a path alone.
+    """
+    if type_ not in ("name=number", "name=int"):
+        key, equals, value = text.partition("=")
+        return (key, value) if equals else None
+    key, equals, value = text.rpartition("=")
+    is_path = "/" in value or "\\" in value
+    return (key, value) if equals and not is_path else None
 
 
 def nearest(word: str, known: typing.Iterable[str]) -> str:

@@ -253,6 +253,9 @@ def _entry(owner: Owner, hook: str, item: Any) -> Entry:
         raise _Refused("type", f"{hook} returned {got}, not {spec_type.__name__}")
     if not (inspect.isclass(item.options) and issubclass(item.options, Options)):
         raise _Refused("type", f"{kind} '{item.name}': options is not a subclass of Options")
+    if "name" in item.options.model_fields:
+        what = "an option cannot be called name: a config calls the component itself so"
+        raise _Refused("type", f"{kind} '{item.name}': {what}")
     try:
         # Left alone, this would fail only when a job starts.
         item.options.model_rebuild()

@@ -133,6 +133,8 @@ def find_devices(asked: tuple[str, ...]) -> tuple[str, ...]:
     there = _devices_here()
     if names == ["auto"]:
         return (there[0],)
+    if "auto" in names:
+        raise ConfigError("--device: auto chooses by itself; say auto alone, or name all devices")
     for name in names:
         if name not in there:
             near = f"there are: {', '.join(sorted(there))}"
