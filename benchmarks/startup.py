@@ -3,7 +3,7 @@
     uv run python -m benchmarks.startup [--runs N] [--json FILE]
 
 The commands and the baseline take turns, so that a busy machine slows all of them alike. The ratio
-says how many times as long as the baseline a command takes. Plugins beside sv2r's own are named,
+says how many times as long as the baseline a command takes. Plugins next to sv2r's own are named,
 since they can make it slower.
 """
 
@@ -43,7 +43,7 @@ def main() -> None:
         Row(f"sv2r {' '.join(command)}", value, "ms", baseline, value / baseline)
         for command, value in zip(_COMMANDS, times, strict=True)
     ]
-    print(f"plugins beside sv2r's own: {', '.join(other_plugins()) or 'none'}")
+    print(f"plugins next to sv2r's own: {', '.join(other_plugins()) or 'none'}")
     report(rows, options.json)
 
 
@@ -69,7 +69,7 @@ def run_once(command: Sequence[str]) -> float:
 
 
 def other_plugins() -> list[str]:
-    """Return the distributions beside sv2r that bring plugins."""
+    """Return the distributions next to sv2r that bring plugins."""
     owners = {point.dist.name for point in entry_points(group="sv2r") if point.dist is not None}
     return sorted(owners - {"sv2r"})
 

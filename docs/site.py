@@ -1,4 +1,4 @@
-"""What mkdocs needs beside the pages: the READMEs of plugins, and links that stay in the site."""
+"""What mkdocs needs next to the pages: the READMEs of plugins, and links that stay in the site."""
 
 from __future__ import annotations
 

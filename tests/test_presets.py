@@ -25,7 +25,7 @@ def test_each_preset_is_a_mapping_that_begins_with_a_comment_for_its_user():
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """The module as an installed package has it, beside a `configs` folder of its own."""
+    """The module as an installed package has it, next to a `configs` folder of its own."""
     package = tmp_path / "sv2r"
     (package / "configs").mkdir(parents=True)
     for name in ("b.yaml", "a.yaml", "notes.txt"):

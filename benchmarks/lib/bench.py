@@ -15,7 +15,7 @@ from benchmarks.lib.tableworld import PHOTO_CEILING, SYNTHETIC_TRAIN
 from benchmarks.lib.translated import Translation
 from sv2r import write_atomically
 
-# Sets of pictures beside those that are named by their translator.
+# Sets of pictures next to those that are named by their translator.
 SYNTHETIC, PHOTO, MIXED = "synthetic", "photo", "mixed"
 
 

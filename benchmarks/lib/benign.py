@@ -117,12 +117,12 @@ def apart(
     rng: np.random.Generator,
     mean: NDArray[np.floating],
     reach: float,
-    beside: Sequence[NDArray[np.float64]],
+    nearby: Sequence[NDArray[np.float64]],
 ) -> NDArray[np.float64]:
     """Return a colour near the mean, 40 levels from others in a channel, or as far as it gets."""
     drawn = np.clip(mean + rng.uniform(-1, 1, (32, 3)) * reach, 20, 235)
     distance = np.full(len(drawn), np.inf)
-    for other in beside:
+    for other in nearby:
         distance = np.minimum(distance, np.abs(drawn - other).max(1))
     best: NDArray[np.float64] = drawn[int(np.minimum(distance, 40).argmax())]
     return best

@@ -53,9 +53,9 @@ def test_a_dry_run_in_json_has_the_config_and_the_prompts(sv2r, asked):
 
 
 def test_a_wrong_step_is_told_by_the_name_that_was_typed(sv2r, asked):
-    told = "must be some of undo, retry, restore, reject, keep, not 'redo'\n"
-    assert sv2r("convert", *asked, "--on-damage", "redo") == (2, "", f"Error: --on-damage {told}")
-    assert sv2r("convert", *asked, "--damage.steps", "redo") == (
+    told = "must be some of undo, retry, redo, restore, reject, keep, not 'again'\n"
+    assert sv2r("convert", *asked, "--on-damage", "again") == (2, "", f"Error: --on-damage {told}")
+    assert sv2r("convert", *asked, "--damage.steps", "again") == (
         2,
         "",
         f"Error: --damage.steps {told}",

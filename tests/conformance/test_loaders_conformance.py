@@ -1,4 +1,4 @@
-"""The loaders on third-party data, where it lies beside the checkout: literal expectations."""
+"""The loaders on third-party data, where it lies next to the checkout: literal expectations."""
 
 from __future__ import annotations
 

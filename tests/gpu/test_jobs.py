@@ -1,4 +1,4 @@
-"""Whole jobs on a GPU: checks beside a busy denoiser, two workers, a kill and a resume."""
+"""Whole jobs on a GPU: checks during a busy denoiser, two workers, a kill and a resume."""
 
 from __future__ import annotations
 

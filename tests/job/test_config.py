@@ -99,8 +99,8 @@ def test_a_config_is_the_same_after_a_trip_through_yaml(registry):
             "--translator.strength must be at most 1, not 2",
         ),
         (
-            {"damage": "undo,redo"},
-            "--damage.steps must be some of undo, retry, restore, reject, keep, not 'redo'",
+            {"damage": "undo,again"},
+            "--damage.steps must be some of undo, retry, redo, restore, reject, keep, not 'again'",
         ),
         (
             {"prompt": "a {"},

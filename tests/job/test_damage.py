@@ -134,6 +134,50 @@ def test_keep_publishes_with_the_scores(tmp_path, registry):
     assert records["b.png"]["scores"]["survival"]["picture"]["damaged"] == 1
 
 
+def test_a_damaged_instance_alone_is_drawn_again_with_what_stands_around_it(tmp_path, registry):
+    drawn = []
+
+    def damage(frame, batch: Batch):
+        if _is_b(frame) and tuple(frame.size) == (64, 72):
+            return _erased(frame)
+        if _is_b(frame):
+            drawn.append((frame, batch.strength_factor, batch.control_factor))
+        return _levels(frame)
+
+    summary, records = _run(tmp_path, registry, damage, damage="redo,reject")
+    assert summary.done == 4
+    first = min(drawn[0][0].instances.table)
+    assert records["b.png"]["repairs"] == [f"redo: instance {first}"]
+    assert "rendered" not in records["b.png"]
+    assert {(frame.size, *factors) for frame, *factors in drawn} == {((64, 64), 0.7, 1.3)}
+
+
+def test_what_drawing_again_does_not_help_is_restored_and_its_pixels_are_counted(
+    tmp_path, registry
+):
+    def damage(frame, batch: Batch):
+        if frame.size != (64, 72):
+            return torch.full_like(_levels(frame), 90)
+        return _erased(frame) if _is_b(frame) else _levels(frame)
+
+    _, records = _run(tmp_path, registry, damage, damage="redo,restore,reject")
+    steps = [step.partition(":")[0] for step in records["b.png"]["repairs"]]
+    assert steps == ["restore"]
+    assert 0.02 < records["b.png"]["rendered"] < 0.3
+
+
+def test_restored_pixels_take_on_the_grain_and_the_softness_around_them(make_one):
+    labels = (_disc(20).numpy() > 0.5).astype(np.int32)
+    frame = make_one(_scene_of(_disc(20)) / 255, labels)
+    noise = torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(1)) * 8
+    grainy = (_scene_of(torch.zeros(96, 96)) + noise).clamp(0, 255).byte()
+    mended = restore_instances(grainy, frame, [1], feather=2).float()
+    inside = mended[:, 40:56, 32:48]
+    assert inside.std((1, 2)).mean() == pytest.approx(8, abs=2.5)
+    even = restore_instances(_scene_of(torch.zeros(96, 96)).byte(), frame, [1]).float()
+    assert even[:, 40:56, 32:48].std((1, 2)).mean() < 3
+
+
 def test_restoring_changes_no_other_instance_and_no_distant_pixel():
     frame = make_frame(60, 80, instances=3)
     picture = torch.full((3, 60, 80), 90, dtype=torch.uint8)
@@ -159,7 +203,7 @@ def test_a_whole_pixel_shift_is_undone_exactly_inside():
     [
         ("keep,reject", "must name one of reject and keep, not both"),
         ([], "must name one step at least"),
-        ("fix", "must be some of undo, retry, restore, reject, keep, not 'fix'"),
+        ("fix", "must be some of undo, retry, redo, restore, reject, keep, not 'fix'"),
     ],
 )
 def test_steps_that_make_no_sense_are_refused(steps, told):

@@ -1,4 +1,4 @@
-"""Jobs beside broken plugins, and with plugins that break when they are used."""
+"""Jobs with broken plugins, and with plugins that break when they are used."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def one_thread() -> Any:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photos in two folders, one of them upright, with captions beside."""
+    """Ten photos in two folders, one of them upright, with captions nearby."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(10):
         height, width = (48, 36) if number == 3 else (34, 40)

@@ -97,7 +97,7 @@ def test_a_missing_caption_file_is_named(photos, tmp_path):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     (folder / "kitchen" / "3.txt").unlink()
-    with pytest.raises(ConfigError, match=r"kitchen/3.png: there is no readable 3.txt beside it"):
+    with pytest.raises(ConfigError, match=r"kitchen/3.png: there is no readable 3.txt next to it"):
         find_photos(options(folder, caption_files=True))
 
 

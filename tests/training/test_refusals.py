@@ -69,7 +69,7 @@ def test_a_unet_that_does_not_fit(train, toy_sd15, part, more, message):
     [
         ({"unet_channels": (8, 8)}, "has sizes of its own; leave --unet-channels out"),
         ({"unet_layers": 3}, "has sizes of its own; leave --unet-layers out"),
-        ({}, "--prediction v_prediction: the scheduler beside --unet"),
+        ({}, "--prediction v_prediction: the scheduler next to --unet"),
     ],
 )
 def test_an_option_that_a_unet_contradicts(train, toy_sd15, more, message):

@@ -177,7 +177,7 @@ class Grade:
         return (mixed.clamp(0, 1) * 255).round().to(torch.uint8)
 
     def settings(self) -> Mapping[str, Any]:
-        """Return what a record keeps of it beside the options."""
+        """Return what a record keeps of it besides the options."""
         return {"targets": len(self.targets), "device": self.device}
 
     def _target(self, seed: int) -> Colours:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDES = (4, 6, 9, 13, 19)  # px: of a patch, in the half-size picture
-APART = 1.6  # sides of a patch from its middle to the middle of one beside it
+APART = 1.6  # sides of a patch from its middle to the middle of one next to it
 AROUND = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 KNOWN = 0.6  # share of a patch that must be known, and how many of the patches around it
 ENOUGH = 5
@@ -58,7 +58,7 @@ def _greatest(edges: Tensor, side: int, size: tuple[int, ...]) -> Tensor:
 
 
 def _least_difference(image: Tensor, known: Tensor, side: int) -> Tensor:
-    """Return for a grid of patches how much each differs from the likest beside it (levels)."""
+    """Return for a grid of patches how much each differs from the likest next to it (levels)."""
     import torch
     from torch.nn.functional import avg_pool2d, pad
 

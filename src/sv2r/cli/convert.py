@@ -37,7 +37,7 @@ def convert(
 
     Only INPUT is read and only OUTPUT is written. The same command again goes on where an earlier
     run stopped. Options of plugins have a dot in them, such as --translator.strength: name the
-    plugins beside --help to see theirs, as in
+    plugins with --help to see theirs, as in
 
     \b
       sv2r convert --translator controlnet --conditioner canny --help

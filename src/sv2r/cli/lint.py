@@ -71,7 +71,7 @@ def lint(
 
     What is empty, incomplete, out of the picture, there twice, too small or cannot be seen; what
     there is of each category and size; and which options suit the dataset. Nothing is written.
-    Options of a loader have a dot in them: name it beside --help to see them, as in
+    Options of a loader have a dot in them: name it with --help to see them, as in
 
     \b
       sv2r lint --loader coco --help

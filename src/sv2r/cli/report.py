@@ -33,7 +33,7 @@ from sv2r.report import EMBEDDED
 def report(output: Path, embedded: int, source: Path | None) -> None:
     """Write OUTPUT/sv2r/report.html: before and after, the worst first, with scores and reasons.
 
-    One page without a network or other files but the pictures beside it: open it in a browser.
+    One page without a network or other files but the pictures next to it: open it in a browser.
     """
     from sv2r.cli.progress import watching
     from sv2r.report.write import write_report

@@ -16,7 +16,10 @@ def job_schema(registry: Registry) -> dict[str, Any]:
     """Return a JSON schema with the options of every installed plugin."""
     base = JobOptions.model_json_schema()
     properties = {
-        "extends": {"type": "string", "description": "A preset's name, or a file beside this one."},
+        "extends": {
+            "type": "string",
+            "description": "A preset's name, or a file next to this one.",
+        },
         **base["properties"],
         "prompt": {"anyOf": [_TEXT, PLAIN["prompt"].model_json_schema()]},
         "damage": {"anyOf": [_TEXT, _TEXTS, PLAIN["damage"].model_json_schema()]},

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Kind
 
-Step = Literal["undo", "retry", "restore", "reject", "keep"]
+Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
 CELL = 8  # px: the side of a latent cell of the usual VAEs
 # What every sample can fill in; attributes and `vary` names come on top.
 FIELDS = ("categories", "count")
@@ -82,14 +82,21 @@ class DamageOptions(Options):
     """What is done about a picture that a check refuses: always tried in the order given here."""
 
     steps: tuple[Step, ...] = Field(
-        ("undo", "retry", "restore", "reject"),
+        ("undo", "retry", "redo", "restore", "reject"),
         description="Steps, with commas between. undo: move a picture back that is shifted as a "
-        "whole; retry: another seed, then less strength and more control; restore: put the "
+        "whole; retry: another seed, then less strength and more control; redo: draw the damaged "
+        "instances alone again, each in a crop with what stands around it; restore: put the "
         "source's pixels back where instances are damaged. What is damaged after these: reject "
         "publishes nothing, and is what happens where neither is named; keep publishes "
         "the best, with its scores.",
     )
     retries: int = Field(2, ge=0, le=20, description="How often a picture is tried again.")
+    redo_strength: float = Field(
+        0.7, gt=0, le=1, description="What strength is multiplied by where an instance is redone."
+    )
+    redo_control: float = Field(
+        1.3, ge=1, le=4, description="What control scales are multiplied by there."
+    )
     undo_from: float = Field(
         0.25, ge=0, description="Pixels: a smaller shift of the whole picture is left as it is."
     )
@@ -169,7 +176,7 @@ PLAIN: Mapping[str, type[Options]] = {
 
 
 class JobOptions(Options):
-    """What a job needs beside its components."""
+    """What a job needs besides its components."""
 
     input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
     output: Path = Field(description="The folder to write to; outside of the input.")

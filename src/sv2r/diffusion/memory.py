@@ -9,7 +9,7 @@ from sv2r.hub import quiet
 
 Offload = Literal["none", "model", "sequential"]
 
-# Room that a step's activations get beside the weights, in bytes.
+# Room that a step's activations get next to the weights, in bytes.
 _ROOM = 4 * 2**30
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 _GAIN = (0.5, 2.0)
 _BLOCK = 8  # px: the light around a place is the mean over some blocks of this side
 _DARK = 16.0  # levels: of a place that is darker than this, the light is not told by a ratio
+_RING = 24  # px around what is taken whose detail it is given
+_FEW = 100  # pixels: fewer do not tell
+_SOFTER = (0.0, 0.5, 0.7, 0.9, 1.2)  # px, sigmas by which the source may be softened
+_MEDIAN_OF_FINE = 0.6745 * 0.87  # median of |x|, and what a Gaussian of 1 px leaves of noise
 _OTHERS = 0.05  # what an instance's pixels count for the light around it; the background counts 1
 
 
@@ -52,6 +56,15 @@ def restore_instances(
     return mix_instances(image.cpu(), source, labels, ids, feather=feather, margin=margin)
 
 
+def restored_share(frame: Frame, ids: Sequence[int], *, feather: int, margin: int) -> float:
+    """Return the share of a picture's pixels that `restore_instances` takes from the frame."""
+    import torch
+
+    labels = torch.from_numpy(frame.instances.labels.copy())
+    inside = torch.isin(labels, torch.tensor(list(ids), dtype=labels.dtype))
+    return float(_feathered(inside, labels == 0, margin, feather).mean())
+
+
 def mix_instances(
     image: Tensor,
     source: Tensor,
@@ -65,8 +78,8 @@ def mix_instances(
 
     The source is matched to the picture's light around each place and, channel by channel, to its
     mean and deviation over what is not taken (Reinhard et al., "Color Transfer between Images",
-    2001, in RGB). The margin and the seam, feather pixels wide, lie in the background alone: no
-    other instance's pixel changes.
+    2001, in RGB); then to its sharpness and its grain around. The margin and the seam, feather
+    pixels wide, lie in the background alone: no other instance's pixel changes.
     """
     import torch
 
@@ -78,6 +91,7 @@ def mix_instances(
     matched = source * _light(source, picture, counts)
     matched = _match_colours(matched, picture, weight == 0)
     matched = matched * _light(matched, picture, counts)
+    matched = _match_detail(matched, picture, weight)
     mixed = picture + weight * (matched - picture)
     return mixed.round().clamp(0, 255).to(torch.uint8)
 
@@ -128,3 +142,48 @@ def _light(source: Tensor, picture: Tensor, counts: Tensor) -> Tensor:
     gain = (theirs / known + _DARK) / (ours / known + _DARK)
     full = interpolate(gain, scale_factor=_BLOCK, mode="bilinear")[0, :, :height, :width]
     return full.clamp(*_GAIN)
+
+
+def _match_detail(source: Tensor, picture: Tensor, weight: Tensor) -> Tensor:
+    """Return the source as soft and as grainy as the picture is around what is taken.
+
+    Sharpness is what the strong fine differences have, grain what the common ones have: in a
+    picture of a scene most places are even. The grain is the same whenever it is made.
+    """
+    import torch
+
+    ring = (weight == 0) & (_feathered(weight > 0, weight >= 0, _RING, 0) > 0)
+    if int(ring.sum()) < _FEW:
+        return source
+    softest = min(
+        _SOFTER,
+        key=lambda sigma: abs(_strong(_softened(source, sigma), ring) - _strong(picture, ring)),
+    )
+    source = _softened(source, softest)
+    missing = _grain(picture, ring) ** 2 - _grain(source, ring) ** 2
+    noise = torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
+    return source + noise * missing.clamp(min=0).sqrt()[:, None, None]
+
+
+def _softened(image: Tensor, sigma: float) -> Tensor:
+    """Return (3, H, W) levels under a Gaussian, 5 px wide."""
+    import torch
+    from torch.nn.functional import conv2d, pad
+
+    if not sigma:
+        return image
+    bell = torch.exp(-0.5 * (torch.arange(-2.0, 3.0) / sigma) ** 2)
+    bell = bell / bell.sum()
+    wide = pad(image[:, None], [2] * 4, mode="replicate")
+    return conv2d(conv2d(wide, bell[None, None, :, None]), bell[None, None, None])[:, 0]
+
+
+def _strong(image: Tensor, where: Tensor) -> float:
+    fine = (image - _softened(image, 1.0))[:, where].abs()
+    return float(fine.quantile(0.95)) if fine.numel() < 2**24 else float(fine.max())
+
+
+def _grain(image: Tensor, where: Tensor) -> Tensor:
+    """Return (3,): the deviation of fine noise, by its median, which edges leave as it is."""
+    fine = (image - _softened(image, 1.0))[:, where].abs()
+    return fine.median(1).values / _MEDIAN_OF_FINE

@@ -235,7 +235,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
 
 
 def _write_samples(path: Path, journal: Journal) -> tuple[int, int]:
-    """Write all records; return the label files copied beside the pictures, and the instances."""
+    """Write all records; return the label files copied next to the pictures, and the instances."""
     copied = instances = 0
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():

@@ -17,7 +17,7 @@ _MANY = 0.1
 _CLEAR = 0.8
 _SMALL = 2  # the bin of SIDES up to which an instance has few latent cells
 
-# Where renderers put depth, beside a picture or in a folder of its own, as `--loader.depth` has it.
+# Where renderers put depth, next to a picture or in its own folder, as `--loader.depth` has it.
 _BESIDE = ("{stem}_depth", "{stem}.depth", "depth/{stem}", "../depth/{stem}", "../Depth/{stem}")
 _DEPTHS = tuple(f"{place}{suffix}" for place in _BESIDE for suffix in (".exr", ".png", ".npy"))
 _PROBES = 5
@@ -95,7 +95,7 @@ def _depth(dataset: Dataset, tally: Tally) -> Iterator[Advice]:
         yield Advice("--conditioner depth", f"{share} the renderer's depth: no model is needed")
     elif pattern := _depth_pattern(dataset):
         option = f"--loader.depth '{pattern}' --conditioner depth"
-        yield Advice(option, "files that look like the renderer's depth lie beside the pictures")
+        yield Advice(option, "files that look like the renderer's depth lie next to the pictures")
 
 
 def _depth_pattern(dataset: Dataset) -> str:

@@ -33,7 +33,7 @@ class Facts:
     areas: px of each instance that is no crowd. ids: those that should be unique in the dataset.
     touching: instances that touch another one of their category. seen: instances of which the
     picture shows the boundary, of those (judged) whose boundary was looked for.
-    channels: what the renderer wrote beside the picture.
+    channels: what the renderer wrote next to the picture.
     """
 
     place: str

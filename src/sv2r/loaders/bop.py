@@ -182,7 +182,7 @@ def _views(root: Path, scene: str) -> tuple[list[View | Problem], int]:
         return [Problem(truth, str(detail))], 0
     folder = next((name for name in _PICTURES if (root / scene / name).is_dir()), None)
     if folder is None:
-        return [Problem(truth, f"{truth}: beside it there is no rgb or gray; render it")], 0
+        return [Problem(truth, f"{truth}: next to it there is no rgb or gray; render it")], 0
     found: list[View | Problem] = []
     there: set[int] = set()
     for file in sorted(os.listdir(root / scene / folder)):  # noqa: PTH208  # for 100,000 names
@@ -256,7 +256,7 @@ def detect(root: Path) -> Match:
         return Match(0.0, _NO_SCENE)
     where = f"{scene}/{TRUTH}" if scene else TRUTH
     if not any((root / scene / name).is_dir() for name in _PICTURES):
-        return Match(0.0, f"has {where}, but no rgb or gray beside it")
+        return Match(0.0, f"has {where}, but no rgb or gray next to it")
     return Match(0.97, f"has {where} and its pictures")
 
 

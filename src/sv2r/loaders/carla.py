@@ -1,4 +1,4 @@
-"""CARLA's instance segmentation camera beside its RGB camera.
+"""CARLA's instance segmentation camera next to its RGB camera.
 
 A pixel of the instance camera holds the tag of its class in red and the object's id in green and
 blue (id = G + 256 * B), from CARLA 0.9.12 on. Stuff (road, sky) carries ids too: only the tags of
@@ -266,7 +266,7 @@ def sv2r_loaders() -> Iterable[LoaderSpec[Any]]:
     return [
         LoaderSpec(
             name="carla",
-            summary="CARLA's instance camera (tag in red, id in green and blue) beside RGB.",
+            summary="CARLA's instance camera (tag in red, id in green and blue) next to RGB.",
             options=CarlaOptions,
             build=build,
             detect=detect,

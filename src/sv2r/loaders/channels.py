@@ -1,4 +1,4 @@
-"""What a renderer wrote beside a picture (depth, normals), found by a pattern."""
+"""What a renderer wrote next to a picture (depth, normals), found by a pattern."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def channel_pattern(pattern: str) -> str:
 
 
 def find_channels(root: Path, image: Path, patterns: Mapping[str, str]) -> Mapping[str, Path]:
-    """Return the files that exist beside a picture, by channel name.
+    """Return the files that exist next to a picture, by channel name.
 
     image: the picture, inside root. patterns: channel name to a `channel_pattern`; one that is
     empty is left out, and so is a channel whose file this picture does not have.

@@ -223,7 +223,7 @@ def _shots(tree: Tree, frames: Sequence[_Frame], kinds: Sequence[str]) -> list[S
 
 
 class _Places:
-    """Finds a frame's files by annotator: next to the picture, or in folders beside its own."""
+    """Finds a frame's files by annotator: next to the picture, or in folders next to its own."""
 
     def __init__(self, tree: Tree) -> None:
         self._files = frozenset(tree.files)

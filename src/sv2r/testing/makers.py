@@ -65,7 +65,7 @@ def make_dataset(folder: Path) -> Dataset:
     """Write a tiny dataset into a folder and return it.
 
     Three pictures of odd sizes as PNG (``images/day/000.png`` ...), the last without instances;
-    a 16-bit id mask beside each (``masks/day/000.png``), and ``categories.json`` for the whole set.
+    a 16-bit id mask for each (``masks/day/000.png``), and ``categories.json`` for the whole set.
     """
     sizes = ((33, 41, 3), (40, 29, 2), (21, 35, 0))
     samples = [

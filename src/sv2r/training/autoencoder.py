@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LEVELS = 3
 
 # What the first channels of every layer carry at first: red, green and blue, their negatives, and a
-# constant that no picture comes near. silu(x) - silu(-x) = x, and beside the constant a norm is the
+# constant that no picture comes near. silu(x) - silu(-x) = x, and with the constant a norm is the
 # same for all pictures, so that what is carried comes through both.
 _CARRIERS = (1, 1, 1, -1, -1, -1, 0, 0)
 _CONSTANT = 4.0

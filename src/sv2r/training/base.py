@@ -70,7 +70,7 @@ def _check_unet(options: BaseOptions, unet: str, vae: Mapping[str, Any]) -> None
         config = json.loads(file.read_text(encoding="utf-8"))
         if (predicts := config.get("prediction_type", "epsilon")) != options.prediction:
             raise ConfigError(
-                f"--prediction {options.prediction}: the scheduler beside --unet {found.asked} "
+                f"--prediction {options.prediction}: the scheduler next to --unet {found.asked} "
                 f"says {predicts}; give that"
             )
 

@@ -221,7 +221,7 @@ class Denoising:
         move(vae, device, dtype)
         core_dtype = self._core.dtype
         if maps is not None and device.type == "cpu":
-            # A CPU's norms take no float32 residuals beside weights in half precision.
+            # A CPU's norms take no float32 residuals next to weights in half precision.
             self._core.to(torch.float32)
         texts = self._texts.of(captions)
         call: dict[str, Any] = {"height": side, "width": side} if self._family.sized else {}

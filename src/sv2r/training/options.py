@@ -70,7 +70,7 @@ class TrainOptions(Options):
         description="The caption of every photo; {stem} is the file's name, {folder} its folder's.",
     )
     caption_files: bool = Field(
-        False, description="Take a photo's caption from the .txt file beside it."
+        False, description="Take a photo's caption from the .txt file next to it."
     )
     caption_dropout: float = Field(
         0.1,
@@ -249,7 +249,7 @@ class BaseOptions(TrainOptions):
         2e-4, gt=0, description="AdamW's step size for decoder and judge."
     )
     adversarial: float = Field(
-        0.8, gt=0, description="How much that judge's opinion counts beside the pixels' error."
+        0.8, gt=0, description="How much that judge's opinion counts next to the pixels' error."
     )
     sharpness: float = Field(
         0.5,

@@ -164,7 +164,7 @@ def _caption(path: Path, name: str, options: TrainOptions) -> str:
         except (OSError, UnicodeDecodeError):
             fix = "write its caption there, or leave --caption-files out"
             raise ConfigError(
-                f"{name}: there is no readable {file.name} beside it; {fix}"
+                f"{name}: there is no readable {file.name} next to it; {fix}"
             ) from None
     words = {"stem": path.stem, "folder": path.parent.name}
     try:

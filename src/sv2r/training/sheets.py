@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# At most this many photos stand beside each other.
+# At most this many photos stand next to each other.
 COLUMNS = 8
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _ENDS = ("<|startoftext|>", "<|endoftext|>")
-_TOKENS = 2048  # at most, beside single bytes
+_TOKENS = 2048  # at most, besides single bytes
 _LENGTH = 32
 
 

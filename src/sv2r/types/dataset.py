@@ -22,9 +22,9 @@ class Sample:
     load_instances: reads and validates the labels; raises SampleError.
     size: (height, width) that the labels are drawn on, or None where only the labels tell.
     annotation_files: label files of this sample alone (a mask), all inside the dataset's root.
-    channels: what the renderer wrote beside RGB, by name ("depth", "normals").
+    channels: what the renderer wrote next to RGB, by name ("depth", "normals").
     attributes: weather, camera, sequence ...: words that a prompt template can use.
-    extra: all that the dataset says of the picture beside its name, size and labels.
+    extra: all that the dataset says of the picture besides its name, size and labels.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Dataset:
     notes: what the loader decided and why, one line each, for the user.
     doubts: what speaks against it, one line each with the option that settles it: warnings of a
         job, errors of `sv2r lint`.
-    details: what the dataset says of a category beside its name (supercategory, skeleton ...), by
+    details: what the dataset says of a category besides its name (supercategory, skeleton ...), by
         name. extra: what it says of itself as a whole (info, licenses ...).
     renamed: returns the bytes of one of annotation_files in which pictures have new paths, given by
         their ids; None where label files name no picture.

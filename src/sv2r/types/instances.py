@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a dataset says of an instance beside its mask, where it says so; for `sv2r lint` alone.
+    """What a dataset says of an instance besides its mask, where it says so; for `sv2r lint` alone.
 
     id: a number that no other instance of the whole dataset should have.
     area: in pixels. box: (left, top, right, bottom) in pixels.

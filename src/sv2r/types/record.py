@@ -32,6 +32,7 @@ class Record:
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
     small: the instances that had a pass of their own in an enlarged crop.
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
+    rendered: share of the published pixels that are the source's, put back by a repair.
     input_sha256: of the source picture's bytes. output: the published picture's path under the
         output folder. output_sha256: of its bytes.
     instances: the ids of what its labels hold, by category. labels: see Published.
@@ -50,6 +51,7 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     small: Sequence[int] = ()
     repairs: tuple[str, ...] = ()
+    rendered: float | None = None
     scores: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     input_sha256: str | None = None
     output: str | None = None

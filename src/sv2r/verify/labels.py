@@ -129,7 +129,7 @@ class Made:
             return self._compare(Path(name), None, frozenset())
 
     def of_record(self, index: int, record: Record) -> Compared:
-        """Return how the label files compare that the writer puts beside one picture."""
+        """Return how the label files compare that the writer puts next to one picture."""
         if record.status != "done":
             return Compared()
         import torch

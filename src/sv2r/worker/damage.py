@@ -1,4 +1,4 @@
-"""What is done about a picture that does not fit its labels: undo, try again, restore, reject.
+"""What is done about a picture that does not fit its labels: undo, redo, restore, reject.
 
 Each step that was taken is in the record. Labels are never touched.
 """
@@ -8,29 +8,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, hypot
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sv2r.config.sections import DamageOptions
-from sv2r.images.restore import move_back, restore_instances
+from sv2r.config.sections import CELL, DamageOptions, SmallOptions
+from sv2r.images.restore import move_back, restore_instances, restored_share
 from sv2r.plugin.specs import Check
 from sv2r.types import CheckResult, Frame
+from sv2r.worker.small import Crop, crops_around
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_CONTEXT = 2.5  # sides of an instance that the crop it is redone in has, at least
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """A picture and what the checks say of it. steps: what was done to it."""
+    """A picture and what the checks say of it.
+
+    steps: what was done to it. rendered: share of its pixels that are the source's.
+    """
 
     image: Tensor
     results: Mapping[str, CheckResult]
     steps: tuple[str, ...] = ()
+    rendered: float = 0.0
 
     @property
     def reasons(self) -> list[str]:
         """Return why it must not be published, a line per check."""
         return [f"{name}: {r.reason}" for name, r in self.results.items() if r.reason]
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Return what the checks measured, as a record has it."""
+        return {
+            name: {
+                "picture": dict(result.picture),
+                "instances": {str(id_): dict(scores) for id_, scores in result.instances.items()},
+            }
+            for name, result in self.results.items()
+            if result.picture or result.instances
+        }
 
     @property
     def damaged(self) -> frozenset[int]:
@@ -72,12 +91,48 @@ def undo_shift(
     return replace(moved, steps=(*verdict.steps, f"undo: moved back by {distance:.2f} px"))
 
 
+def redo_resolution(size: tuple[int, int], small: SmallOptions) -> int:
+    """Return the side (px) that crops are redone at: the model has seen pictures of that size."""
+    return max(CELL, min(*size, small.resolution) // CELL * CELL)
+
+
+def crops_to_redo(
+    frame: Frame, verdict: Verdict, options: DamageOptions, small: SmallOptions
+) -> tuple[Crop, ...]:
+    """Return the crops in which the damaged instances are drawn again; none where not asked to."""
+    if "redo" not in options.steps:
+        return ()
+    resolution = redo_resolution(frame.size, small)
+    asked = small.model_copy(update={"resolution": resolution, "context": _CONTEXT})
+    return crops_around(frame.instances, verdict.damaged, asked)
+
+
+def patched(frame: Frame, verdict: Verdict, options: DamageOptions) -> Frame:
+    """Return the frame as the picture that was made, its damaged instances the source's."""
+    ids, feather, margin = sorted(verdict.damaged), options.feather, verdict.reach
+    image = restore_instances(verdict.image, frame, ids, feather=feather, margin=margin)
+    return Frame(frame.sample, image / 255, frame.instances, frame.normalised, frame.sha256)
+
+
+def redone(
+    frame: Frame,
+    verdict: Verdict,
+    image: Tensor,
+    ids: Sequence[int],
+    checks: Sequence[tuple[str, Check]],
+) -> Verdict:
+    """Return the verdict on a picture with some instances drawn again, where that is better."""
+    made = judge(frame, image, checks)
+    words = f"redo: {_named(ids)}"
+    return replace(made, steps=(*verdict.steps, words)) if better(made, verdict) else verdict
+
+
 def restore(
     frame: Frame, verdict: Verdict, options: DamageOptions, checks: Sequence[tuple[str, Check]]
 ) -> Verdict:
     """Return the verdict on the picture with its damaged instances' pixels from the source.
 
-    What is taken beside them goes as far as the damage was seen to go; where that does not fix
+    What is taken next to them goes as far as the damage was seen to go; where that does not fix
     all, twice as far once more, with whatever the first seam did not fix.
     """
     if "restore" not in options.steps or not verdict.damaged:
@@ -102,9 +157,15 @@ def _restored(
     checks: Sequence[tuple[str, Check]],
 ) -> Verdict:
     image = restore_instances(verdict.image, frame, ids, feather=feather, margin=margin)
-    what = f"instance{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
-    words = f"restore: {what}, with {margin} px around" if margin else f"restore: {what}"
-    return replace(judge(frame, image, checks), steps=(*verdict.steps, words))
+    words = (
+        f"restore: {_named(ids)}, with {margin} px around" if margin else f"restore: {_named(ids)}"
+    )
+    share = restored_share(frame, ids, feather=feather, margin=margin)
+    return replace(judge(frame, image, checks), steps=(*verdict.steps, words), rendered=share)
+
+
+def _named(ids: Sequence[int]) -> str:
+    return f"instance{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
 
 
 def better(one: Verdict, other: Verdict) -> bool:

@@ -16,7 +16,6 @@ from sv2r.errors import SampleError, StorageError, Sv2rError
 from sv2r.plugin.guard import one_line
 from sv2r.plugin.specs import Conditioner
 from sv2r.types import (
-    CheckResult,
     ControlMap,
     Dataset,
     Frame,
@@ -26,7 +25,17 @@ from sv2r.types import (
     Status,
     Task,
 )
-from sv2r.worker.damage import Verdict, better, judge, restore, undo_shift
+from sv2r.worker.damage import (
+    Verdict,
+    better,
+    crops_to_redo,
+    judge,
+    patched,
+    redo_resolution,
+    redone,
+    restore,
+    undo_shift,
+)
 from sv2r.worker.frames import named, read_frame
 from sv2r.worker.parts import Parts
 from sv2r.worker.prompts import Prompt, write_prompt
@@ -124,6 +133,8 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
             return _refused(record, best, tried)
         verdict = best.verdict
         if verdict.reasons:
+            verdict = yield from _redo(config, parts, subject, verdict)
+        if verdict.reasons:
             verdict = restore(frame, verdict, damage, checks)
         return _publish(config, parts, subject, _Candidate(verdict, best.record), tried)
     except (StorageError, KeyboardInterrupt, GeneratorExit):
@@ -181,19 +192,50 @@ def _redraw_small(
     labels, feather = subject.frame.instances.labels, config.small.feather
     canvas = image.cpu()
     for crop in subject.crops:
-        made = yield _draw_crop(config, subject, crop, attempt)
+        made = yield _draw_crop(
+            config, subject, crop, config.small.resolution, attempt, _factors(attempt)
+        )
         if isinstance(made.image, Refusal):
             return made.image
         canvas = paste(canvas, made.image.cpu(), crop, labels, feather)
     return canvas
 
 
-def _draw_crop(config: Config, subject: _Subject, crop: Crop, attempt: int) -> Draw:
+def _redo(
+    config: Config, parts: Parts, subject: _Subject, verdict: Verdict
+) -> Generator[Draw, Made, Verdict]:
+    """Draw the damaged instances alone again; return the better of the two pictures.
+
+    What is drawn from is the picture that was made, with the source's instance in its place: the
+    model sees the look that stands around, and has the right outline to begin with.
+    """
+    options, frame = config.damage, subject.frame
+    crops = crops_to_redo(frame, verdict, options, config.small)
+    start = replace(subject, frame=patched(frame, verdict, options)) if crops else subject
+    canvas, factors = verdict.image, (options.redo_strength, options.redo_control)
+    resolution = redo_resolution(frame.size, config.small)
+    for crop in crops:
+        made = yield _draw_crop(config, start, crop, resolution, options.tries, factors)
+        if isinstance(made.image, Refusal):
+            return verdict
+        labels, margin = frame.instances.labels, verdict.reach
+        canvas = paste(canvas, made.image.cpu(), crop, labels, options.feather, margin)
+    return redone(frame, verdict, canvas, _ids_in(crops), parts.checks) if crops else verdict
+
+
+def _draw_crop(
+    config: Config,
+    subject: _Subject,
+    crop: Crop,
+    resolution: int,
+    attempt: int,
+    factors: tuple[float, float],
+) -> Draw:
     """Return the draw of one crop.
 
     Its controls are those of the whole picture, enlarged with it; its prompt names what is in it.
     """
-    run, variant, resolution = config.job.seed, subject.task.variant, config.small.resolution
+    run, variant = config.job.seed, subject.task.variant
     frame = crop_frame(subject.frame, crop, resolution)
     controls = {name: crop.enlarged(m, resolution) for name, m in subject.controls.items()}
     id_ = frame.sample.id
@@ -201,7 +243,7 @@ def _draw_crop(config: Config, subject: _Subject, crop: Crop, attempt: int) -> D
     first = picture_seed(run, id_, variant)
     prompt = write_prompt(config.prompt, frame.sample, frame.instances, first)
     seed = picture_seed(run, f"{id_}#{crop.ids[0]}", variant, attempt)
-    return Draw(frame, controls, prompt, seed, *_factors(attempt))
+    return Draw(frame, controls, prompt, seed, *factors)
 
 
 def _ids_in(crops: tuple[Crop, ...]) -> tuple[int, ...]:
@@ -238,8 +280,9 @@ def _publish(
 ) -> Record:
     """Return the record of a picture that is put in place, or rejected by its verdict."""
     verdict, frame = chosen.verdict, subject.frame
-    scores, repairs = _scores(verdict.results), (*tried, *verdict.steps)
-    record = replace(chosen.record, scores=scores, repairs=repairs)
+    scores, repairs = verdict.scores, (*tried, *verdict.steps)
+    rendered = round(verdict.rendered, 4) or None
+    record = replace(chosen.record, scores=scores, repairs=repairs, rendered=rendered)
     if verdict.reasons and not config.damage.keeps:
         error = f"{record.sample}: {'; '.join(verdict.reasons)}"
         return replace(record, status="rejected", error=error)
@@ -250,17 +293,6 @@ def _publish(
         output_sha256=published.sha256,
         labels=published.labels,
     )
-
-
-def _scores(results: Mapping[str, CheckResult]) -> dict[str, Any]:
-    return {
-        name: {
-            "picture": dict(result.picture),
-            "instances": {str(id_): dict(scores) for id_, scores in result.instances.items()},
-        }
-        for name, result in results.items()
-        if result.picture or result.instances
-    }
 
 
 def _by_category(instances: Instances) -> dict[str, list[int]]:

@@ -7,7 +7,7 @@ queue, in a bucket of its own size, so that crops of many pictures share batches
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
@@ -51,21 +51,54 @@ def crops_of(instances: Instances, options: SmallOptions) -> tuple[Crop, ...]:
     return tuple(_placed(small, instances.size, options))
 
 
+def crops_around(
+    instances: Instances, ids: Iterable[int], options: SmallOptions
+) -> tuple[Crop, ...]:
+    """Return crops that hold some instances, each in one; what is too large for a square has none.
+
+    options: resolution, context and enlarge count.
+    """
+    boxes = [(instances.table[id_], _box_of(instances, id_)) for id_ in sorted(ids)]
+    crops: list[Crop] = []
+    while boxes:
+        crop = _around(boxes[0][1], instances.size, options)
+        inside = [item for item in boxes if _within_crop(crop, item[1])]
+        if inside:
+            crops.append(replace(crop, ids=tuple(instance.id for instance, _ in inside)))
+        boxes = [item for item in boxes[1:] if item not in inside]
+    return tuple(crops)
+
+
+def _box_of(instances: Instances, id_: int) -> Box:
+    import numpy as np
+
+    rows, columns = np.nonzero(instances.labels == id_)
+    left, top = int(columns.min()), int(rows.min())
+    return (left, top, int(columns.max()) + 1, int(rows.max()) + 1)
+
+
+def _within_crop(crop: Crop, box: Box) -> bool:
+    return (
+        box[0] >= crop.left
+        and box[1] >= crop.top
+        and box[2] <= crop.left + crop.side
+        and box[3] <= crop.top + crop.side
+    )
+
+
 def _small(instances: Instances, limit: int) -> list[tuple[Instance, Box]]:
     """Return the instances of fewer than limit visible pixels, without crowds, and their boxes."""
     import numpy as np
 
     if not limit:
         return []
-    found = []
     ids, counts = np.unique(instances.labels, return_counts=True)
     few = {id_ for id_, count in zip(ids.tolist(), counts.tolist(), strict=True) if count < limit}
-    for id_ in sorted(few & instances.table.keys()):
-        if not instances.table[id_].crowd:
-            rows, columns = np.nonzero(instances.labels == id_)
-            top, left = int(rows.min()), int(columns.min())
-            box = (left, top, int(columns.max()) + 1, int(rows.max()) + 1)
-            found.append((instances.table[id_], box))
+    found = [
+        (instances.table[id_], _box_of(instances, id_))
+        for id_ in sorted(few & instances.table.keys())
+        if not instances.table[id_].crowd
+    ]
     return sorted(found, key=lambda item: (item[1][1], item[1][0], item[0].id))
 
 
@@ -130,12 +163,18 @@ def _enlarged_labels(labels: NDArray[np.int32], crop: Crop, resolution: int) -> 
 
 
 def paste(
-    canvas: Tensor, made: Tensor, crop: Crop, labels: NDArray[np.int32], feather: int
+    canvas: Tensor,
+    made: Tensor,
+    crop: Crop,
+    labels: NDArray[np.int32],
+    feather: int,
+    margin: int = 0,
 ) -> Tensor:
     """Return the (3, H, W) uint8 canvas with a crop's instances from the (3, R, R) uint8 crop.
 
     The crop is brought back to its size by a filter as wide as a pixel; its colours are matched to
     the canvas around, and the seam lies in the background alone: no other instance's pixel changes.
+    margin: pixels of background around the instances that are taken as well, before the seam.
     """
     import torch
     from torch.nn.functional import interpolate
@@ -146,5 +185,7 @@ def paste(
     small = interpolate(made[None].float(), side, mode="bilinear", antialias=True)[0]
     own = crop.of(torch.from_numpy(labels.copy()))
     pasted = canvas.clone()
-    crop.of(pasted)[:] = mix_instances(crop.of(canvas), small, own, crop.ids, feather=feather)
+    crop.of(pasted)[:] = mix_instances(
+        crop.of(canvas), small, own, crop.ids, feather=feather, margin=margin
+    )
     return pasted

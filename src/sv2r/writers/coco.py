@@ -90,7 +90,7 @@ def _annotations(
 ) -> Iterator[dict[str, Any]]:
     """Yield a picture's annotations; a category that the dataset did not list gets a free id.
 
-    crowds: the instances that are to be marked so beside those that are.
+    crowds: the instances that are to be marked so, in addition to those that are.
     """
     from sv2r.images.rle import encode_instances
 

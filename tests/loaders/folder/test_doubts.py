@@ -88,7 +88,7 @@ def test_smoothed_masks_are_doubted_and_black_and_white_is_cut_at_half(tmp_path,
     [
         (
             bytes_of(discs(s, values=[1, 2, 3, 255]) for s in range(3)),
-            "value 255 stands beside 1 to 3",
+            "value 255 stands next to 1 to 3",
         ),
         ([discs(s, values=[1, 2, 3, 65535]).astype(np.uint16) for s in range(3)], "value 65535 "),
         (bytes_of(discs(s, ground=1, values=[2, 3, 4, 5]) for s in range(3)), "value 1 covers"),

@@ -153,7 +153,7 @@ def test_passes_that_stand_together_are_told_apart_in_any_number(tmp_path):
             (tmp_path / f"{number:02}{kind}.png").touch()
     (place,) = find_places(Asked(), read_tree(tmp_path))
     assert place.words() == (
-        "pictures in the input folder, masks beside them: {stem}_img with {stem}_mask"
+        "pictures in the input folder, masks next to them: {stem}_img with {stem}_mask"
     )
 
 

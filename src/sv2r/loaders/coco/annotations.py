@@ -91,7 +91,7 @@ def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key
 
 
 def _told(annotation: Mapping[str, Any]) -> Told:
-    """Return what an annotation says beside its mask; what makes no sense is left out."""
+    """Return what an annotation says besides its mask; what makes no sense is left out."""
     own, area = annotation.get("id"), annotation.get("area")
     box, polygons = annotation.get("bbox"), annotation.get("segmentation")
     return Told(

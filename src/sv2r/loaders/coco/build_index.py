@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Pictures that annotations name but nothing lists: more of them than this are told as one.
 MOST_UNLISTED = 1000
 
-# Keys looked up at a time: what numpy needs for that is small beside the index.
+# Keys looked up at a time: what numpy needs for that is small next to the index.
 _SLICE = 1 << 20
 
 

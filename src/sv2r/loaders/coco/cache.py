@@ -1,4 +1,4 @@
-"""The index of a COCO file, kept beside the user's other caches, so that a worker need not read it.
+"""The index of a COCO file, cached for the user, so that a worker need not read the file.
 
 One uncompressed ``.npz`` per COCO file: no pickle, and the zip's own checksums tell damage. It is
 an aid and never a need: what is stale, damaged or cannot be written is made anew.
@@ -62,7 +62,7 @@ def open_index(
     """Return the index of a COCO file: the kept one where it holds, else a new one, which is kept.
 
     name: how errors call the file. remap: see `entries.remapped`. charset: what the file is where
-    it is not UTF-8; the index is then that of a copy, kept beside it.
+    it is not UTF-8; the index is then that of a copy, kept next to it.
 
     Raises:
         ConfigError: the file cannot be read, or is no COCO file.

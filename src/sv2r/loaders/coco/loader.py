@@ -41,7 +41,7 @@ class CocoOptions(Options):
     images: str = Field(
         "",
         description="Folder inside the input folder where the pictures' file names start. Found by "
-        "itself: beside the COCO file, in images/, in <split>/ ...",
+        "itself: next to the COCO file, in images/, in <split>/ ...",
     )
     remap: Mapping[str, str] = Field(
         default_factory=dict,
@@ -55,7 +55,7 @@ class CocoOptions(Options):
     )
     depth: Annotated[str, AfterValidator(channel_pattern)] = Field(
         "",
-        description="The renderer's depth beside each picture, such as '{stem}_depth.png' or "
+        description="The renderer's depth next to each picture, such as '{stem}_depth.png' or "
         "'../depth/{stem}.exr'; fields: {stem}, {name}, {parent}.",
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def panoptic_file(root: Path, json_name: str, annotations: Sequence[Mapping[str, Any]]) -> Path:
-    """Return the PNG of a picture: in the folder named as the JSON file is, or beside the file.
+    """Return the PNG of a picture: in the folder named as the JSON file is, or next to the file.
 
     Raises:
         SampleError: not one annotation, or one that names no PNG inside root.

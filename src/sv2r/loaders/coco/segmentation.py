@@ -43,7 +43,7 @@ def segmentation_shape(segmentation: Any, size: Size) -> Shape:
     Its runs are what pycocotools' ``annToMask`` sets, bit for bit. What lies outside the frame is
     clipped. Where all polygons have four numbers they are boxes, [x, y, width, height], as they are
     to pycocotools. An empty list covers nothing, and neither does a polygon of one or two points
-    beside longer ones (specks that contour finders leave): it encloses no area.
+    next to longer ones (specks that contour finders leave): it encloses no area.
 
     size: (height, width) of the picture.
 

@@ -120,12 +120,12 @@ def _along(seen: Sequence[Evidence], number: int, colour: bool) -> str:
 
 
 def _ignored(seen: Sequence[Evidence], top: int) -> Iterator[str]:
-    """Yield what is said of the largest value that fits, beside small ids."""
+    """Yield what is said of the largest value that fits, next to small ids."""
     held = [one for one in seen if top in one.values]
     others = {value.number for one in seen for value in one.objects} - {top}
     if held and others and max(others) < top / 2:
         yield (
-            f"value {top} stands beside {min(others)} to {max(others)} in {_of(len(held), seen)}, "
+            f"value {top} stands next to {min(others)} to {max(others)} in {_of(len(held), seen)}, "
             f"as one for 'ignore' does; {_settle(top, colour=False)}"
         )
 

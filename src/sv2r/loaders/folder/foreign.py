@@ -1,4 +1,4 @@
-"""Formats that look like pictures beside masks and are something else."""
+"""Formats that look like pictures next to masks and are something else."""
 
 from __future__ import annotations
 

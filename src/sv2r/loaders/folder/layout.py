@@ -95,7 +95,7 @@ class Place:
         """Return where pictures and masks lie and how they are named, for a user."""
         pictures = f"pictures in {self.images or 'the input folder'}"
         folder = self.masks_inside if self.masks_inside is not None else str(self.masks)
-        masks = "masks beside them" if self.beside else f"masks in {folder or 'the input folder'}"
+        masks = "masks next to them" if self.beside else f"masks in {folder or 'the input folder'}"
         words = self.naming.words()
         same = words == "{stem} with {stem}"
         return f"{pictures}, {masks}{' of the same name' if same else f': {words}'}"
@@ -333,7 +333,7 @@ def _score(place: Place) -> int:
         return sum(1 for picture in looked if picture in having)
     score = sum(1 for picture in looked if place.masks_of(picture))
     if place.beside and naming.image.text == naming.mask.text:
-        # a.jpg beside a.png can be a second copy: then few pictures have one.
+        # a.jpg next to a.png can be a second copy: then few pictures have one.
         own = sum(1 for name in looked if naming.image.takes(split_name(name)[2]))
         return score if 2 * score >= own else 0
     return score

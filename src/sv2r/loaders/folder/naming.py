@@ -119,4 +119,4 @@ BESIDE = (
     Naming(image_pattern("{stem}"), mask_pattern("{stem}.npy")),
     Naming(Pattern("{stem}", LOSSY_SUFFIXES), Pattern("{stem}", LABEL_SUFFIXES)),
 )
-"""The namings that are tried where masks lie beside the pictures: none makes a file both."""
+"""The namings that are tried where masks lie next to the pictures: none makes a file both."""
