@@ -89,7 +89,8 @@ class JobCommand(ModelCommand):
             if not (preset or file or asked.helping) and _FALLBACK_PRESET in asked.registry.presets:
                 preset = _FALLBACK_PRESET
             files = [Path(file)] if file else []
-            asked.below = read_layers(asked.registry, preset=preset, files=files)
+            given = bool(preset or file)
+            asked.below = read_layers(asked.registry, preset=preset, files=files) if given else []
         return asked.below
 
     def unknown(self, ctx: click.Context, name: str) -> str:

@@ -14,9 +14,9 @@ from sv2r.config.resolve import Config
 from sv2r.config.selection import is_wanted, select
 from sv2r.errors import ConfigError, SampleError
 from sv2r.output.journal import FOLDER, Journal
-from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Writer
+from sv2r.plugin.words import nearest
 from sv2r.types import Dataset, Record, Sample, Task
 
 

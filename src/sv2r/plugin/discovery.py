@@ -60,6 +60,25 @@ class InstalledPlugin:
             loaded = getattr(loaded, name)
         return loaded
 
+    def may_implement(self, hooks: Iterable[str]) -> bool:
+        """Return whether it seems to implement one of these hooks; none of it is run."""
+        text = self.text()
+        return text is None or any(hook.encode() in text for hook in hooks)
+
+    def text(self) -> bytes | None:
+        """Return the text of its module, None where it cannot be told without running any."""
+        from importlib.util import find_spec
+
+        top, *rest = self.target.partition(":")[0].strip().split(".")
+        try:
+            spec = find_spec(top)  # of a package this runs nothing
+            file = Path(spec.origin) if spec and spec.origin else None
+            if file and rest:
+                file = file.parent.joinpath(*rest).with_suffix(".py")
+            return file.read_bytes() if file else None
+        except (OSError, ValueError, ImportError):
+            return None
+
 
 @dataclass(frozen=True)
 class Damaged:

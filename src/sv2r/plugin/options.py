@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
+from sv2r.plugin.words import nearest
 
 
 def _whole(path: Path) -> Path:
@@ -36,7 +36,11 @@ class Options(BaseModel):
     """The options of one plugin: a frozen pydantic model in which every field has a description."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,  # a command that lists plugins validates nothing
     )
 
     @field_validator("*", mode="before")
@@ -153,12 +157,6 @@ def _key_and_value(text: str, type_: str) -> tuple[str, str] | None:
     key, equals, value = text.rpartition("=")
     is_path = "/" in value or "\\" in value
     return (key, value) if equals and not is_path else None
-
-
-def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """Return the known word most like the given one, or "" where none is near."""
-    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return found[0] if found else ""
 
 
 # What pydantic calls a wrong type, in a user's words; the rest of its messages need little.
