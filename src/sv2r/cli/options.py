@@ -13,12 +13,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from sv2r.errors import ConfigError
 from sv2r.plugin.words import nearest
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from sv2r.config.layers import Layer
     from sv2r.plugin.options import OptionField
     from sv2r.plugin.registry import Registry
@@ -40,6 +41,8 @@ class Text(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the words that begin so; where there are none, the shell completes files."""
+        from click.shell_completion import CompletionItem
+
         if not self._words:
             return [CompletionItem(incomplete, type="file")]
         return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]

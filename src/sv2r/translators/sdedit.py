@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sv2r.diffusion.families import family_of
-from sv2r.diffusion.open_model import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
-from sv2r.diffusion.pipelines import image_to_image_class
-from sv2r.diffusion.preflight import check_image_to_image
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
 
@@ -19,6 +15,11 @@ class SdeditOptions(DiffusionOptions):
 
 def build(options: SdeditOptions, runtime: Runtime) -> Translator:
     """Return the translator, its model loaded."""
+    from sv2r.diffusion.families import family_of
+    from sv2r.diffusion.open_model import open_latents, open_pipeline
+    from sv2r.diffusion.pipelines import image_to_image_class
+    from sv2r.diffusion.preflight import check_image_to_image
+
     source = check_image_to_image(options, ())
     family = family_of(source.class_name)
     if family is None:
@@ -29,6 +30,8 @@ def build(options: SdeditOptions, runtime: Runtime) -> Translator:
 
 def preflight(options: SdeditOptions, sizes: Sequence[tuple[int, int]]) -> None:
     """Raise ConfigError for what cannot work, before any weight is read."""
+    from sv2r.diffusion.preflight import check_image_to_image
+
     check_image_to_image(options, sizes)
 
 
