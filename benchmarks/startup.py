@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def median_times(commands: Sequence[Sequence[str]], runs: int) -> list[float]:
-    """Return the median processor time of each command in seconds, after a run that warms caches."""
+    """Return the median processor seconds of each command, after one run that warms caches."""
     times: list[list[float]] = [[] for _ in commands]
     for turn in range(runs + 1):
         for command, taken in zip(commands, times, strict=True):

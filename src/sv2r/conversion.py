@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sv2r.config.resolve import Config
+from sv2r.devices import settle_waiting
 from sv2r.job.open import as_config, open_job
 from sv2r.job.run import Watcher, run_job
 from sv2r.job.summary import Summary
@@ -36,6 +37,7 @@ def convert(
         ConfigError: the job cannot start; nothing has been written.
         StorageError: the output takes no more bytes; what is there can be resumed.
     """
+    settle_waiting()
     registry = registry or load_registry()
     job = open_job(as_config(config, registry), registry)
     summary = run_job(job, overwrite=overwrite, fail_fast=fail_fast, watch=watch)

@@ -1,4 +1,4 @@
-"""What can be the user's to fix: each error is one line that names the thing and the fix."""
+"""Errors that a user can fix: each is one line that names the thing and the fix."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from sv2r.errors import ConfigError
+from sv2r.weights import require_plain_files, require_plain_shards, weight_files
 
 
 def whole_path(model: str) -> str:
@@ -34,6 +33,8 @@ def checkpoint_folder(model: str, revision: str | None, option: str) -> Path:
         ConfigError: no such folder or repository, or there are no safetensors in it.
     """
     folder = _folder(model, revision, option)
+    require_plain_files(folder, f"{option} {model}")
+    require_plain_shards(folder, f"{option} {model}")
     if not weight_files(folder):
         raise ConfigError(
             f"{option} {model}: has no .safetensors weights, and others can run code when they are "
@@ -68,37 +69,6 @@ def fetch_files(
 
     with hub_errors(asked or model, option), no_bars():
         return Path(snapshot_download(model, revision=revision, allow_patterns=[*patterns]))
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a checkpoint, those of no variant, sorted by path."""
-    return sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)
-
-
-def weights_sha256(files: Sequence[Path], root: Path) -> str:
-    """Return the SHA-256 of a file's bytes; of several, that of their list as sha256sum prints it.
-
-    The list has a line ``digest  path`` per file, the paths relative to root and sorted. A file in
-    the Hugging Face cache has its digest for a name, which is taken instead of reading it.
-    """
-    digests = [(path, _sha256(path)) for path in sorted(files)]
-    if len(digests) == 1:
-        return digests[0][1]
-    lines = [f"{digest}  {relative_name(path, root)}\n" for path, digest in digests]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def relative_name(path: Path, root: Path) -> str:
-    """Return a file's path relative to root, or its bare name where it lies elsewhere."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def _sha256(path: Path) -> str:
-    blob = Path(os.path.realpath(path)).name
-    if path.is_symlink() and len(blob) == 64 and all(c in "0123456789abcdef" for c in blob):
-        return blob
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

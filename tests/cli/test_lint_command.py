@@ -58,7 +58,7 @@ def test_options_of_the_loader_are_taken_and_others_refused(sv2r, renders):
     code, _, error = sv2r("lint", renders, "--translator.model", "x")
     assert (code, error) == (
         2,
-        "Error: no option --translator.model; lint reads --loader.… alone\n",
+        "Error: no option --translator.model; lint takes only --loader.… options\n",
     )
 
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sv2r.diffusion import latents as latents_module
 from sv2r.diffusion.families import family_of
 from sv2r.diffusion.latents import Latents
+from sv2r.diffusion.open_model import dtype_for
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import sdedit
 from tests import toys
@@ -44,13 +47,16 @@ def test_a_mean_and_a_standard_deviation_in_the_config_are_taken(vae: Any) -> No
 
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_wary_vae_stays_in_bfloat16_where_that_is_near(vae: Any, dtype: torch.dtype) -> None:
+def test_a_wary_vae_takes_the_model_s_half_precision_where_that_is_near(
+    vae: Any, dtype: torch.dtype
+) -> None:
     latents = Latents(vae, XL, model_dtype=dtype)
 
     encoded = latents.encode(torch.stack([toys.picture(16, 24, n) for n in (0, 1)]), noises(2))
 
     assert encoded.dtype == dtype
-    assert latents.dtype == "bfloat16"
+    assert latents.dtype == str(dtype).removeprefix("torch.")
+    assert vae.dtype == dtype
     assert latents.difference is not None
     assert 0 < latents.difference[1] < latents.difference[0] < 16
 
@@ -99,7 +105,7 @@ def test_half_precision_makes_pictures_near_float32_s(root: Path, dtype: str) ->
     half = translate(batch)
 
     settings = translate.settings()
-    assert (settings["dtype"], settings["vae_dtype"]) == (dtype, "bfloat16")
+    assert (settings["dtype"], settings["vae_dtype"]) == (dtype, dtype)
     assert settings["vae_difference"][0] <= 16
     for one, other in zip(whole, half, strict=True):
         assert (one.float() - other.float()).abs().mean() < 12
@@ -146,3 +152,74 @@ def test_no_memory_at_all_is_said(vae: Any) -> None:
         latents.decode(torch.randn(2, 4, 8, 12))
     assert vae.use_tiling
     assert latents.split == "tiled"
+
+
+class Overflowing:
+    """Gives infinity in float16, as SDXL's true VAE does."""
+
+    def __init__(self, decode: Any) -> None:
+        self.decode = decode
+
+    def __call__(self, codes: torch.Tensor, **kwargs: Any) -> Any:
+        (made,) = self.decode(codes, **kwargs)
+        return (made * float("inf") if codes.dtype == torch.float16 else made,)
+
+
+@torch.no_grad()
+def test_a_vae_that_overflows_in_float16_is_tried_in_bfloat16(vae: Any) -> None:
+    weights = {name: value.clone() for name, value in vae.state_dict().items()}
+    vae.decode = Overflowing(vae.decode)
+    latents = Latents(vae, XL, model_dtype=torch.float16)
+    latents.encode(toys.picture(16, 24)[None], noises(1))
+    assert latents.dtype == "bfloat16"
+    assert latents.difference is not None
+    for name, value in vae.state_dict().items():
+        assert torch.equal(value, weights[name].bfloat16())  # rounded once, not twice
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl"])
+def test_a_vae_in_float32_has_the_weights_of_its_file(root: Path, kind: str) -> None:
+    """Cast to bfloat16 at loading and back, they would be rounded."""
+    options = sdedit.SdeditOptions(model=str(root / kind), steps=4, vae_dtype="float32")
+    engine = sdedit.build(options, Runtime(dtype="bfloat16"))
+    file = load_file(root / kind / "vae" / "diffusion_pytorch_model.safetensors")
+    loaded = engine._pipe.vae.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in file.items())
+    assert engine._pipe.unet.dtype == torch.bfloat16
+
+
+def test_a_single_file_s_vae_in_float32_has_the_weights_of_the_file(tmp_path: Path) -> None:
+    file, config = toys.save_sd15_file(tmp_path)
+    values = {"model": str(file), "config": str(config), "steps": 4, "vae_dtype": "float32"}
+    options = sdedit.SdeditOptions(**values)
+    exact = sdedit.build(options, Runtime())._pipe.vae.state_dict()
+    loaded = sdedit.build(options, Runtime(dtype="bfloat16"))._pipe.vae.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in exact.items())
+
+
+def mean_error(model: Path, dtype: str) -> float:
+    """Return the mean difference from float32's pictures, in levels."""
+    batch = toys.batch([(32, 48)] * 2)
+    options = sdedit.SdeditOptions(model=str(model), steps=6, guidance_scale=2)
+    whole = sdedit.build(options, Runtime())(batch)
+    half = sdedit.build(options, Runtime(dtype=dtype))(batch)
+    pairs = zip(whole, half, strict=True)
+    return float(torch.stack([(a.float() - b.float()).abs().mean() for a, b in pairs]).mean())
+
+
+@pytest.mark.parametrize("kind", ["sd15", "sdxl"])
+def test_the_half_precision_of_a_family_is_the_one_that_costs_least(root: Path, kind: str) -> None:
+    family = {"sd15": family_of("StableDiffusionPipeline"), "sdxl": XL}[kind]
+    assert family is not None
+    assert family.half == "float16"
+    fine, coarse = (mean_error(root / kind, dtype) for dtype in ("float16", "bfloat16"))
+    print(f"{kind}: float16 {fine:.3f}, bfloat16 {coarse:.3f} levels")
+    assert fine < 0.1 < coarse
+
+
+def test_auto_takes_a_family_s_own_half_precision() -> None:
+    runtime = Runtime(device="cuda:0", dtype="bfloat16", auto_dtype=True)
+    assert XL is not None
+    assert dtype_for(runtime, XL) == "float16"
+    assert dtype_for(replace(runtime, auto_dtype=False), XL) == "bfloat16"
+    assert dtype_for(Runtime(auto_dtype=True), XL) == "float32"

@@ -7,7 +7,7 @@ import diffusers
 import pytest
 import torch
 
-from sv2r.diffusion.networks import Once, Tiling, embed_condition_once, feed_embedded
+from sv2r.diffusion.networks import Once, Tiling, embed_condition_once, feed_embedded, skip_idle
 from sv2r.images.geometry import blend, feather
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import controlnet, sdedit
@@ -174,3 +174,56 @@ def test_tiles_run_at_the_size_asked_for(root: Path) -> None:
     translate(toys.batch([(32, 64)]))
 
     assert shapes == [(2, 16, 16, 16)] * 3 * 2  # with and without the prompt; 3 tiles, 2 steps
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("fit", ["native", "tile"])
+def test_a_controlnet_does_not_run_outside_its_window(root: Path, several: bool, fit: str) -> None:
+    names = ["canny", "edges"][: 1 + several]
+    options = controlnet.ControlnetOptions(
+        model=str(root / "sd15"),
+        controlnet=dict.fromkeys(names, str(root / "canny")),
+        control_guidance_end={"canny": 0.5},
+        steps=6,
+        strength=1,
+        **({"fit": "tile", "resolution": 16} if fit == "tile" else {}),
+    )
+    translate = controlnet.build(options, Runtime())
+    pipe = translate._pipe
+    nets = list(getattr(pipe.controlnet, "nets", [pipe.controlnet]))
+    runs = [0] * len(nets)
+    for number, net in enumerate(nets):
+        count_forward(net.down_blocks[0], runs, number)
+    translate(toys.batch([(16, 24)], controls=names))
+    tiles = 2 if fit == "tile" else 1
+    assert runs == [3 * tiles, 6 * tiles][: 1 + several]
+
+
+def count_forward(block: Any, runs: list[int], number: int) -> None:
+    """Count a block's runs at a place of a list."""
+
+    def count(*_: Any) -> None:
+        runs[number] += 1
+
+    block.register_forward_hook(count)
+
+
+@torch.no_grad()
+def test_a_skipped_controlnet_changes_nothing(root: Path) -> None:
+    nets = [diffusers.ControlNetModel.from_pretrained(root / "canny") for _ in range(3)]
+    both = diffusers.MultiControlNetModel(nets)
+    given = {
+        "encoder_hidden_states": torch.randn(1, 5, 16),
+        "controlnet_cond": [torch.rand(1, 3, 16, 16) for _ in nets],
+        "return_dict": False,
+    }
+    latents = torch.randn(1, 4, 8, 8)
+    for scales in ([0.0, 0.5, 0.7], [0.5, 0.0, 0.0]):
+        downs, mid = diffusers.MultiControlNetModel(nets)(
+            latents, 10, conditioning_scale=scales, **given
+        )
+        skip_idle(both)
+        ours, our_mid = both(latents, 10, conditioning_scale=scales, **given)
+        assert torch.equal(mid, our_mid)
+        assert all(torch.equal(one, other) for one, other in zip(downs, ours, strict=True))
+    assert both(latents, 10, conditioning_scale=[0.0] * 3, **given) == (None, None)

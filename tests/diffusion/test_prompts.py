@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,24 @@ def test_text_encoders_leave_the_device_once_no_text_is_new(pipe: Any) -> None:
     prompts.embed(["a car"], [""], guided=True)
     assert pipe.text_encoder is None
     assert pipe.text_encoder_2 is None
+
+
+def test_texts_that_alternate_do_not_send_the_encoders_to_and_fro(pipe: Any) -> None:
+    prompts = make(pipe, moves=True)
+    there = []
+    for number in range(64):
+        prompts.embed([f"a car {number}" if number % 2 else "a dog"], [""], guided=False)
+        there.append(pipe.text_encoder is not None)
+    moves = sum(one != other for one, other in itertools.pairwise([False, *there]))
+    assert moves <= 4
+
+
+def test_weights_come_back_from_the_device_as_they_went(pipe: Any) -> None:
+    before = {name: value.clone() for name, value in pipe.text_encoder.state_dict().items()}
+    encoder, prompts = pipe.text_encoder, make(pipe, moves=True)
+    for text in ("a", "a", "b", "b", "b", "c"):
+        prompts.embed([text], [""], guided=False)
+    assert all(torch.equal(before[name], v) for name, v in encoder.state_dict().items())
 
 
 def test_the_first_text_that_is_cut_is_told(pipe: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,9 +12,9 @@ import torch
 from sv2r.diffusion.loading import fetch
 from sv2r.diffusion.source import find_network, find_pipeline
 from sv2r.errors import ConfigError
-from sv2r.hub import weights_sha256
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import sdedit
+from sv2r.weights import weights_sha256
 from tests import toys
 
 

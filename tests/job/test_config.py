@@ -83,7 +83,7 @@ def test_a_config_is_the_same_after_a_trip_through_yaml(registry):
         ({"seed": "many"}, "layer 0: --seed must be a whole number, not 'many'"),
         (
             {"batch_size": 0},
-            "layer 0: --batch-size must be a number of 1 or more, or auto, not '0'",
+            "layer 0: --batch-size must be a number from 1 to 4096, or auto, not '0'",
         ),
         ({"translator": "controlnets"}, "no translator 'controlnets'; did you mean controlnet?"),
         (

@@ -64,7 +64,7 @@ def test_what_a_kill_after_the_last_picture_left_is_removed(tmp_path, toy_sd15):
     assert processes.run(processes.convert, config) == 0
     with Journal(tmp_path / "out") as journal:
         journal.keep("complete", value=False)  # as it is until the very last write
-    left = tmp_path / "out" / "sv2r" / f"{TEMPORARY}0.jsonl"
+    left = tmp_path / "out" / "sv2r" / f"{TEMPORARY}0123456789abcdef.jsonl"
     left.touch()
     assert processes.run(processes.convert, config) == 0
     assert not left.exists()

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sv2r.output.journal import Journal, line_of
+from sv2r.output.journal import Journal
+from sv2r.output.records import line_of
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.strict_yaml import write_yaml
 from sv2r.types import Record

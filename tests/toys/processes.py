@@ -58,18 +58,51 @@ def convert(config: dict[str, Any]) -> None:
 
 def convert_and_die(config: dict[str, Any], output: Path, step: int) -> None:
     """Convert, but SIGKILL oneself at the step-th change of a file under output."""
+    _die_at(output, step)
+    convert(config)
+
+
+def overwrite_and_die(config: dict[str, Any], output: Path, step: int) -> None:
+    """Convert with --overwrite, and die as `convert_and_die` does."""
+    import sv2r
+
+    _die_at(output, step)
+    sv2r.convert(config, overwrite=True)
+
+
+def fix_and_die(output: Path, step: int) -> None:
+    """Be `sv2r verify --fix`, and die as `convert_and_die` does."""
+    from sv2r.verify.dataset import verify
+
+    _die_at(output, step, journal=True)
+    verify(output, sample="0", fix=True)
+
+
+def report_and_die(output: Path, step: int) -> None:
+    """Write the report, and die as `convert_and_die` does."""
+    from sv2r.report.write import write_report
+
+    _die_at(output, step)
+    write_report(output)
+
+
+def _die_at(output: Path, step: int, *, journal: bool = False) -> None:
+    """SIGKILL this process at the step-th change of a file under output.
+
+    journal: whether changes of the journal count, those that sqlite makes itself left out.
+    """
     seen = 0
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal seen
         changes = event in ("os.rename", "os.remove") or (event == "open" and args[2] & os.O_CREAT)
-        if changes and str(args[0]).startswith(str(output)) and "journal" not in str(args[0]):
+        ours = journal or "journal" not in str(args[0])
+        if changes and ours and str(args[0]).startswith(str(output)):
             seen += 1
             if seen == step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    convert(config)
 
 
 def convert_with_small_files(config: dict[str, Any], limit: int) -> None:

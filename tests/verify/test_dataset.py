@@ -16,7 +16,8 @@ from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
-from sv2r.output.journal import Journal, line_of
+from sv2r.output.journal import Journal
+from sv2r.output.records import line_of
 from sv2r.verify.dataset import Verification, verify
 from sv2r.verify.scores import Part, read_part
 from tests.toys.datasets import make_coco, write_render
@@ -120,7 +121,7 @@ def test_a_byte_changed_in_the_record_is_found(out):
     lines.write_text(lines.read_text().replace('"prompt": "a photo', '"prompt": "a phot0', 1))
     (finding,) = verify(out, sample="0").findings
     assert str(finding) == (
-        "changed     sv2r/samples.jsonl: 1 line not as the journal has them, the first is line 1"
+        "changed     sv2r/samples.jsonl: its line is not as the journal has a/0.png"
     )
 
 

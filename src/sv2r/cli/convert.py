@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sv2r.cli.job import JobCommand
+from sv2r.cli.lines import plain
 from sv2r.plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -35,14 +36,14 @@ def convert(
 ) -> int:
     """Convert a labelled dataset: realistic pictures out, labels untouched.
 
-    Only INPUT is read and only OUTPUT is written. The same command again goes on where an earlier
-    run stopped. Options of plugins have a dot in them, such as --translator.strength: name the
-    plugins with --help to see theirs, as in
+    Only INPUT is read and only OUTPUT is written. The same command again continues a run that was
+    stopped. Plugins' options have a dot in them, such as --translator.strength; name the plugins
+    with --help to see their options:
 
     \b
       sv2r convert --translator controlnet --conditioner canny --help
 
-    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing was begun, 130 interrupted.
+    Exit code: 0 all done, 1 some samples rejected or failed, 2 nothing started, 130 interrupted.
     """  # noqa: D301
     from sv2r.cli.progress import watcher
     from sv2r.conversion import convert as run
@@ -63,7 +64,7 @@ def convert(
 
 
 def _plain(summary: Summary) -> dict[str, Any]:
-    from sv2r.output.journal import line_of
+    from sv2r.output.records import line_of
 
     troubles = [json.loads(line_of(record)) for record in summary.troubles]
     return {**{f.name: getattr(summary, f.name) for f in fields(summary)}, "troubles": troubles}
@@ -77,7 +78,7 @@ def _dry_run(config: Config, registry: Registry, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(asdict(found), default=str))
     else:
-        click.echo("\n".join(found.lines))
+        click.echo("\n".join(map(plain, found.lines)))
     return 1 if found.problems else 0
 
 

@@ -26,7 +26,7 @@ _SHORT = {("prompt", "template"): "--prompt", ("damage", "steps"): "--on-damage"
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for, not yet held against the plugins."""
+    """What the command line asks for, not yet checked against the plugins."""
 
     registry: Registry
     layers: tuple[Layer, ...]
@@ -138,7 +138,7 @@ def _choosing() -> list[click.Option]:
 
     one = {
         "preset": "Start from a preset; sv2r config lists them.",
-        "loader": "The dataset's format; found out if left out.",
+        "loader": "The dataset's format; detected by default.",
         "conditioner": "A control map to make; may be repeated.",
         "translator": "What makes the pictures.",
         "check": f"A check of each picture; may be repeated.  [default: {', '.join(CHECKS)}]",
@@ -150,7 +150,7 @@ def _choosing() -> list[click.Option]:
         click.Option([f"--{name}"], metavar="NAME", multiple=name in several, help=text)
         for name, text in one.items()
     ]
-    text = "A YAML config over the preset."
+    text = "A YAML config, applied over the preset."
     file = click.Option(["--config", "config_file"], metavar="FILE", type=click.Path(), help=text)
     return [made[0], file, *made[1:]]
 

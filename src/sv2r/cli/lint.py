@@ -1,4 +1,4 @@
-"""`sv2r lint`: look at a dataset's labels before GPU hours are spent on its pictures."""
+"""`sv2r lint`: check a dataset's labels before you spend GPU hours on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
 from sv2r.errors import ConfigError
 from sv2r.plugin.hookspecs import hookimpl
@@ -39,7 +40,7 @@ class _LintCommand(ModelCommand):
 
         if not name.startswith("--loader."):
             if "." in name:
-                return f"no option {name}; lint reads --loader.… alone"
+                return f"no option {name}; lint takes only --loader.… options"
             return super().unknown(ctx, name)
         registry = ctx.obj.registry
         loader = _loader_named(ctx.obj)
@@ -52,8 +53,8 @@ class _LintCommand(ModelCommand):
 
 @click.command(cls=_LintCommand, no_args_is_help=True)
 @click.argument("dataset", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("--loader", metavar="NAME", help="The dataset's format; found out if left out.")
-@click.option("--limit", type=click.IntRange(min=1), help="Look at the first LIMIT samples alone.")
+@click.option("--loader", metavar="NAME", help="The dataset's format; detected by default.")
+@click.option("--limit", type=click.IntRange(min=1), help="Check only the first LIMIT samples.")
 @click.option("--all", "all_of_them", is_flag=True, help="List every finding, not the first few.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
@@ -67,16 +68,16 @@ def lint(
     as_json: bool,
     **values: Any,
 ) -> int:
-    """Look at the labels of the dataset in INPUT before GPU hours are spent on its pictures.
+    """Check the labels of the dataset in INPUT before you spend GPU hours on it.
 
-    What is empty, incomplete, out of the picture, there twice, too small or cannot be seen; what
-    there is of each category and size; and which options suit the dataset. Nothing is written.
-    Options of a loader have a dot in them: name it with --help to see them, as in
+    Lists labels that are empty, incomplete, out of the picture, duplicated, too small or invisible;
+    counts categories and sizes; and advises options for the dataset. Nothing is written. A loader's
+    options have a dot in them; name the loader with --help to see them:
 
     \b
       sv2r lint --loader coco --help
 
-    Exit code: 0 nothing is wrong (there may be remarks), 1 something is, 2 INPUT cannot be read.
+    Exit code: 0 no errors (remarks are allowed), 1 errors, 2 INPUT cannot be read.
     """  # noqa: D301
     from sv2r.cli.progress import watching
     from sv2r.lint.findings import LintOptions
@@ -101,7 +102,7 @@ def lint(
         click.echo(json.dumps(_as_data(name, opened, report), ensure_ascii=False))
     else:
         for line in lines(name, opened, report):
-            click.echo(line)
+            click.echo(plain(line))
     return report.exit_code
 
 

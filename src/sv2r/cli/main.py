@@ -11,9 +11,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import click
 
+from sv2r.cli.lines import plain, write_any_text
+from sv2r.devices import settle_waiting
 from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin.discovery import GROUP, InstalledPlugin, Unwanted, find_plugins
 from sv2r.plugin.guard import guard_command
@@ -117,40 +120,58 @@ def main() -> None:
 
 
 def run_command(command: click.Command) -> int:
-    """Return a command's exit code; a user's mistake is one line on stderr, never a traceback."""
-    # Torch's threads wait for each other in busy loops, which on cores that others use as well
-    # makes a job several times slower. OpenMP reads this once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    """Return a command's exit code; a user's mistake is one line on stderr, without a traceback."""
+    settle_waiting()
+    write_any_text()
     # Pydantic looks for plugins of its own in the metadata of all that is installed, which takes
     # long and fails where one distribution's is damaged.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         code = command.main(standalone_mode=False)
-    except click.ClickException as error:
-        title = "" if isinstance(error, click.exceptions.NoArgsIsHelpError) else "Error: "
-        return _failed(f"{title}{error.format_message()}", 2)
-    except (click.Abort, KeyboardInterrupt):
-        return _failed("stopped; the same command goes on where it was", 130)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, so that a full disk is told
     except BrokenPipeError:
         sys.stderr.close()
         return 141
-    except Sv2rError as error:
+    except Exception as error:
         return _told(error)
+    except KeyboardInterrupt:
+        return _told(click.Abort())
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Sv2rError) -> int:
-    """Return the exit code of an error, told in one line."""
-    if not isinstance(error, PluginError):
-        return _failed(f"Error: {error}", 2 if isinstance(error, ConfigError) else 1)
-    if os.environ.get(_TRACEBACK):
-        raise error
-    return _failed(f"Error: {error} ({_TRACEBACK}=1 shows where)", 2 if error.early else 1)
+def _told(error: Exception) -> int:
+    """Return the exit code for an error, told in one line; what is our own mistake is raised."""
+    match error:
+        case click.ClickException():
+            title = "" if isinstance(error, click.exceptions.NoArgsIsHelpError) else "Error: "
+            return _failed(f"{title}{error.format_message()}", 2)
+        case click.Abort():
+            return _failed("stopped; the same command goes on where it was", 130)
+        case PluginError() if not os.environ.get(_TRACEBACK):
+            line = f"Error: {error} ({_TRACEBACK}=1 shows where)"
+            return _failed(line, 2 if error.early else 1)
+        case Sv2rError() if not isinstance(error, PluginError):
+            return _failed(f"Error: {error}", 2 if isinstance(error, ConfigError) else 1)
+        case OSError():
+            return _unwritable(error)
+    raise error
 
 
 def _failed(line: str, code: int) -> int:
-    click.echo(line, err=True)
+    with suppress(OSError):  # nobody reads any more
+        click.echo(plain(line), err=True)
     return code
+
+
+def _unwritable(error: OSError) -> int:
+    """Return the exit code for what the operating system refuses, told in one line."""
+    what = (error.strerror or str(error)).lower()
+    if error.filename is not None:
+        return _failed(f"Error: {error.filename}: {what}", 2)
+    # What has no name is what we print to; its rest would be tried again when Python ends.
+    sys.stdout = None
+    return _failed(f"Error: the output cannot be written: {what}", 1)
 
 
 if __name__ == "__main__":

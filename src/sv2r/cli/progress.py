@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.job.describe import header_lines, summary_lines
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
@@ -59,7 +60,7 @@ class Progress:
 
     def said(self, line: str) -> None:
         """Print a line."""
-        click.echo(line, err=True)
+        click.echo(plain(line), err=True)
 
     def recorded(self, record: Record) -> None:
         """Count a record; a failed or rejected one is told at once."""
@@ -89,7 +90,7 @@ class Progress:
     def summarise(self, summary: Summary) -> None:
         """Print how the job ended."""
         for line in summary_lines(summary):
-            click.echo(line)
+            click.echo(plain(line))
 
 
 def watcher() -> Progress:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.cli.options import OnceCommand
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.report import EMBEDDED
@@ -33,7 +34,7 @@ from sv2r.report import EMBEDDED
 def report(output: Path, embedded: int, source: Path | None) -> None:
     """Write OUTPUT/sv2r/report.html: before and after, the worst first, with scores and reasons.
 
-    One page without a network or other files but the pictures next to it: open it in a browser.
+    One page that needs no network, only the pictures next to it. Open it in a browser.
     """
     from sv2r.cli.progress import watching
     from sv2r.report.write import write_report
@@ -42,7 +43,7 @@ def report(output: Path, embedded: int, source: Path | None) -> None:
     with watching("reading labels") as watch:
         path = write_report(output, source=source, embedded=embedded, watch=watch, say=notes.append)
     for note in notes:
-        click.echo(f"note        {note}", err=True)
+        click.echo(plain(f"note        {note}"), err=True)
     size = path.stat().st_size / 1e6
     click.echo(f"{path}  ({size:.1f} MB)")
 

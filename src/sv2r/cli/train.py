@@ -23,7 +23,7 @@ def train() -> None:
     """Train on a folder of real photos, for `sv2r convert` to use.
 
     The output folder is what --translator.model, .lora or .controlnet takes. The same command again
-    goes on where it was stopped or killed. On several GPUs: accelerate launch -m sv2r.cli.main
+    continues where it was stopped or killed. On several GPUs: accelerate launch -m sv2r.cli.main
     train …
     """
 
@@ -78,7 +78,7 @@ def _conditioner(asked: Asked) -> str:
 @train.command(cls=_TrainCommand, no_args_is_help=True)
 @click.pass_context
 def lora(ctx: click.Context, /, **values: Any) -> int:
-    """Train a LoRA on the UNet or transformer of somebody's model.
+    """Train a LoRA for the UNet or transformer of an existing model.
 
     Captions come from a template (--caption), from files (--caption-files true), or there are none.
     Exit code: 0 there is a result, 2 a mistake, 130 stopped by Ctrl-C.

@@ -1,4 +1,4 @@
-"""`sv2r verify`: look at a finished dataset again: labels, pictures, hashes, scores."""
+"""`sv2r verify`: check a finished dataset again: labels, pictures, hashes, scores."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sv2r.cli.lines import plain
 from sv2r.cli.options import OnceCommand
 from sv2r.plugin.hookspecs import hookimpl
 
@@ -48,7 +49,7 @@ def verify(
     size and hash compared with label and record; a sample of the pictures is checked against the
     labels again; missing and extra files are listed. Nothing is written without --fix.
 
-    Exit code: 0 clean, 1 something is wrong, 2 OUTPUT cannot be looked at.
+    Exit code: 0 clean, 1 something is wrong, 2 OUTPUT cannot be read.
     """
     from sv2r.cli.progress import watching
     from sv2r.verify.dataset import verify as look
@@ -60,7 +61,7 @@ def verify(
         click.echo(json.dumps(_plain(found), ensure_ascii=False))
     else:
         for line in lines(found):
-            click.echo(line)
+            click.echo(plain(line))
     return found.exit_code
 
 

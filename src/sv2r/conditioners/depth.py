@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.hub import Checkpoint, checkpoint_folder, quiet, weight_files, weights_sha256
+from sv2r.hub import Checkpoint, checkpoint_folder, quiet
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Conditioner, ConditionerSpec, Runtime
 from sv2r.types import ControlMap, Frame, Sample
+from sv2r.weights import weight_files, weights_sha256
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -23,8 +24,8 @@ _MEANS, _DEVIATIONS = (0.45, 0.5, 0.5), (0.2, 0.08, 0.08)
 _LEAST_DEVIATION = 0.01
 # Windows reach this many standard deviations to each side.
 _REACH = 1.6
-# Pixels of windows that are kept at once; each is three numbers.
-_WINDOWS = 4_000_000
+# Rows that are worked on at once.
+_STRIP = 64
 # Of noise; the coarsest has grains of 16 pixels.
 _OCTAVES = 5
 
@@ -98,37 +99,80 @@ def _flattened(image: Tensor, options: FlatOptions) -> Tensor:
     C. Tomasi, R. Manduchi, Bilateral Filtering for Gray and Color Images, ICCV 1998; repeated, as
     in H. Winnemöller et al., Real-Time Video Abstraction, SIGGRAPH 2006, it leaves regions of one
     colour. The median takes away what a single bright pixel would keep.
-    """
-    from kornia.filters import median_blur
 
-    # kornia mirrors at the border, which takes more pixels than a tiny picture has.
+    Each round goes along the rows, then along the columns: 16 neighbours of a pixel instead of 80,
+    and a picture that differs by a twentieth of a level (T. Q. Pham, L. J. van Vliet, Separable
+    Bilateral Filtering for Fast Video Preprocessing, ICME 2005).
+    """
+    # The border is mirrored, which takes more pixels than a tiny picture has.
     reach = min(max(1, round(_REACH * options.sigma)), min(image.shape[-2:]) - 1)
     if reach < 1 or not options.rounds:
         return image
-    image = median_blur(image, 3)
+    flat = _in_strips(image[0], (1, 1), _median)
     for _ in range(options.rounds):
-        image = _smoothed(image, reach, options)
-    return image
+        for axis, margin in ((2, (0, reach)), (1, (reach, 0))):
+            smooth = partial(_smoothed, axis=axis, reach=reach, options=options)
+            flat = _in_strips(flat, margin, smooth)
+    return flat[None]
 
 
-def _smoothed(image: Tensor, reach: int, options: FlatOptions) -> Tensor:
-    """Return (1, 3, H, W) after one bilateral filter, made in strips.
+def _in_strips(image: Tensor, margin: tuple[int, int], work: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return (3, H, W) made strip by strip: what a processor's cache holds is done much sooner.
 
-    kornia keeps the whole window of every pixel at once: a gigabyte for a megapixel.
+    margin: rows and columns that the work needs, and cuts off, on each side.
     """
     import torch
-    from kornia.filters import bilateral_blur
     from torch.nn.functional import pad
 
-    side, (height, width) = 2 * reach + 1, image.shape[-2:]
-    padded = pad(image, (0, 0, reach, reach), mode="reflect")
-    rows = max(1, _WINDOWS // (side**2 * width))
-    strips = []
-    for top in range(0, height, rows):
-        strip = padded[:, :, top : min(top + rows, height) + 2 * reach]
-        made = bilateral_blur(strip, (side, side), options.contrast, (options.sigma,) * 2)
-        strips.append(made[:, :, reach:-reach])
-    return torch.cat(strips, 2)
+    (rows, columns), height = margin, image.shape[1]
+    padded = pad(image[None], (columns, columns, rows, rows), mode="reflect")[0]
+    ends = (min(top + _STRIP, height) for top in range(0, height, _STRIP))
+    tops = range(0, height, _STRIP)
+    strips = (padded[:, top : end + 2 * rows] for top, end in zip(tops, ends, strict=True))
+    return torch.cat([work(strip) for strip in strips], 1)
+
+
+def _median(image: Tensor) -> Tensor:
+    """Return each pixel's median over 3 x 3, the outermost pixels cut off.
+
+    The median of nine is the median of three: of the columns' largest minimum, their middles'
+    median, and their smallest maximum.
+    """
+    from torch import maximum, minimum
+
+    above, middle, below = image[:, :-2], image[:, 1:-1], image[:, 2:]
+    low = minimum(minimum(above, middle), below)
+    high = maximum(maximum(above, middle), below)
+    mid = _middle(above, middle, below)
+    lows = maximum(maximum(low[..., :-2], low[..., 1:-1]), low[..., 2:])
+    highs = minimum(minimum(high[..., :-2], high[..., 1:-1]), high[..., 2:])
+    return _middle(lows, _middle(mid[..., :-2], mid[..., 1:-1], mid[..., 2:]), highs)
+
+
+def _middle(one: Tensor, two: Tensor, three: Tensor) -> Tensor:
+    from torch import maximum, minimum
+
+    return maximum(minimum(one, two), minimum(maximum(one, two), three))
+
+
+def _smoothed(image: Tensor, axis: int, reach: int, options: FlatOptions) -> Tensor:
+    """Return (3, H, W) after a bilateral filter along one axis, reach pixels cut off on each side.
+
+    Two pixels weigh as much for each other, so each pair is weighed once.
+    """
+    length = image.shape[axis]
+    total, weights = image.clone(), image.new_ones((1, *image.shape[1:]))
+    for step in range(1, reach + 1):
+        first, second = 0, step
+        one, other = (image.narrow(axis, start, length - step) for start in (first, second))
+        apart = (one - other).abs_()
+        apart = (apart[:1] + apart[1:2]).add_(apart[2:]).square_()
+        near = -0.5 * (step / options.sigma) ** 2
+        weight = apart.mul_(-0.5 / options.contrast**2).add_(near).exp_()
+        for start, value in ((first, other), (second, one)):
+            total.narrow(axis, start, length - step).addcmul_(value, weight)
+            weights.narrow(axis, start, length - step).add_(weight)
+    return total.div_(weights).narrow(axis, reach, length - 2 * reach)
 
 
 def _noise(size: tuple[int, int], seed: int) -> Tensor:

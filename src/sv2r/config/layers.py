@@ -1,4 +1,4 @@
-"""Presets, config files and the command line as layers, and the layers laid over each other."""
+"""Presets, config files and the command line as layers, merged in order."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from sv2r.config.sections import ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.words import nearest
+from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml
 
-# The name of the layer that no file is behind.
+# The name of the layer that does not come from a file.
 COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Values of one origin. name: how `sv2r config show` calls it."""
+    """Values of one origin. name: its name in `sv2r config show`."""
 
     name: str
     values: Mapping[str, Any]
@@ -38,8 +39,8 @@ def read_layers(
 def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the layers' values in one canonical mapping, and each value's origin by dotted name.
 
-    A component that a higher layer names anew loses the options of the one it replaces. The highest
-    layer that names conditioners (or checks) says which ones run.
+    If a higher layer names another component, the options of the replaced one are dropped. The
+    highest layer that names conditioners (or checks) decides which ones run.
     """
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -64,7 +65,7 @@ def overlay(
     origins: dict[str, str],
     at: str = "",
 ) -> None:
-    """Lay values over a mapping in place, noting where each came from."""
+    """Merge values into a mapping in place; note where each came from."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             inner = into.get(key)
@@ -76,7 +77,7 @@ def overlay(
 
 
 def _canonical(layer: Layer) -> dict[str, Any]:
-    """Return a layer's values with the shorthands written out and unknown sections refused."""
+    """Return a layer's values with shorthands expanded; refuse unknown sections."""
     known = {*JobOptions.model_fields, *PLAIN, *ONE, *SEVERAL}
     values = dict(layer.values)
     for key in values:
@@ -104,6 +105,11 @@ def _by_name(layer: str, section: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, Mapping):
+        for name, options in value.items():
+            if options is not None and not isinstance(options, Mapping):
+                raise ConfigError(
+                    f"{layer}: {section}.{name} needs a mapping of its options, not {options!r}"
+                )
         return {str(name): dict(options or {}) for name, options in value.items()}
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return {item: {} for item in value}
@@ -111,7 +117,7 @@ def _by_name(layer: str, section: str, value: Any) -> dict[str, Any]:
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, keys joined by dots; empty mappings vanish."""
+    """Return nested mappings as one, keys joined by dots; empty mappings are dropped."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, Mapping):
@@ -129,7 +135,7 @@ def _preset_layers(registry: Registry, name: str, seen: tuple[str, ...]) -> list
 
 def _file_layers(registry: Registry, path: Path, seen: tuple[str, ...]) -> list[Layer]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise ConfigError(f"{path}: {str(error.strerror).lower()}; give a config file") from None
     except UnicodeDecodeError:

@@ -1,6 +1,6 @@
-"""What a job is asked to do: presets, config files and the command line made into one config.
+"""One config for a job, from presets, config files and the command line.
 
-Order, each over the one before: a field's default, the preset, the config file (and what it
+Order, the later wins: a field's default, the preset, the config file (and what it
 `extends`), the command line.
 """
 
@@ -85,14 +85,14 @@ class Config:
 
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a config, as it stands in YAML, a resumed run must share with the first."""
+    """Return the part of a config that a resumed run must share with the first run."""
     return flatten({k: v for k, v in data.items() if k not in (*FREE, "executor")})
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return in words how two identities differ, "" where they do not."""
+    """Return how two identities differ, in words; "" if they are equal."""
     unlike = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    # Another component explains all its options: it is told first.
+    # Another component explains why its options differ, so report it first.
     unlike.sort(key=lambda key: not key.endswith(".name"))
     changed = [f"{key} was {_value(before, key)}, now {_value(now, key)}" for key in unlike]
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -118,10 +118,10 @@ class Texts:
 
 
 def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] = ()) -> Config:
-    """Return the config that the layers and the command line's options make together.
+    """Return the config from the layers and the command line's options.
 
     Raises:
-        ConfigError: the first thing that is wrong, in one line.
+        ConfigError: the first mistake, in one line.
     """
     merged, origins = merge(layers)
     for item in texts:
@@ -158,7 +158,7 @@ def _files(origins: Mapping[str, str], place: str = "") -> dict[str, str]:
 def _apply_text(
     registry: Registry, merged: dict[str, Any], origins: dict[str, str], item: Texts
 ) -> None:
-    """Lay one dotted option of the command line over the merged values."""
+    """Apply one dotted option of the command line to the merged values."""
     kind, option = item.path[0], item.path[-1]
     section = {v: k for k, v in SEVERAL.items()}.get(kind)  # type: ignore[call-overload]
     options, inner = section_of(registry, merged, item.path, section)
@@ -173,7 +173,7 @@ def section_of(
     """Return the options' model and the values that a dotted option belongs to.
 
     Raises:
-        ConfigError: there is no such place, or nothing in it is chosen.
+        ConfigError: there is no such section, or no component is chosen in it.
     """
     dotted = f"--{'.'.join(path)}"
     if path[0] in PLAIN and len(path) == 2:
@@ -193,7 +193,7 @@ def section_of(
     raise ConfigError(f"no option {dotted}; options of a component are written {shapes}")
 
 
-# The components that run where nobody names any.
+# The components that run by default.
 DEFAULTS: Mapping[str, str] = {"writer": "mirror", "executor": "local"}
 
 
@@ -215,14 +215,14 @@ class _Choosing:
     typed: Mapping[tuple[str, ...], str]
 
     def plain(self, section: str, options: type[OptionsT]) -> OptionsT:
-        """Return the options of a section that is no component."""
+        """Return the options of a section that is not a component."""
         origins = _files(self.origins, f"{section}.")
         values = self.merged.get(section, {})
         typed = {path[-1]: name for path, name in self.typed.items() if path[0] == section}
         return validate_options(options, values, where=f"--{section}", origins=origins, typed=typed)
 
     def one(self, kind: Kind) -> Chosen:
-        """Return the component of a kind of which a job has one."""
+        """Return the chosen component of a kind that a job has one of."""
         values = self.merged.get(kind, {})
         name = _name_of(self.registry, kind, values)
         rest = {key: value for key, value in values.items() if key != "name"}
@@ -249,7 +249,7 @@ class _Choosing:
 
 
 def detect_loader(registry: Registry, root: Path) -> str:
-    """Return the name of the loader that is surest of a folder; a tie is the user's to decide."""
+    """Return the name of the loader that is most certain of a folder; the user decides a tie."""
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder with --input")
     matches = {entry.name: _match(entry, root) for entry in registry.of_kind("loader")}
@@ -269,7 +269,7 @@ def detect_loader(registry: Registry, root: Path) -> str:
 
 
 def _match(entry: Entry, root: Path) -> Match:
-    """Return how sure a loader is of a folder; one that fails is told of and is not sure at all."""
+    """Return how certain a loader is of a folder; one that fails is reported and counts as 0."""
     try:
         match: Match = entry.value.detect(root)
         if not isinstance(match, Match):

@@ -7,7 +7,7 @@ from typing import Any
 from sv2r.config.sections import ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.plugin.registry import Registry
 
-# The shorthands of sections that are no component.
+# The shorthands of sections that are not components.
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
 

@@ -9,13 +9,17 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, whole
 from sv2r.plugin.registry import Kind
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
 CELL = 8  # px: the side of a latent cell of the usual VAEs
-# What every sample can fill in; attributes and `vary` names come on top.
+# Fields that every sample has; attributes and `vary` names are added.
 FIELDS = ("categories", "count")
+
+
+# Far more pictures than any device makes at a time.
+_LARGEST_BATCH = 4096
 
 
 class PromptOptions(Options):
@@ -36,7 +40,7 @@ class PromptOptions(Options):
         description="CATEGORY=WORDS: what a category is called in a prompt; empty leaves it out.",
     )
     unlabelled: str = Field(
-        "a scene", description="What {categories} says of a picture in which nothing is labelled."
+        "a scene", description="What {categories} becomes where a picture has no labels."
     )
 
     @field_validator("vary", mode="before")
@@ -79,7 +83,7 @@ def _fits_text(spec: str) -> bool:
 
 
 class DamageOptions(Options):
-    """What is done about a picture that a check refuses: always tried in the order given here."""
+    """What happens to a picture that a check refuses; steps are tried in the order given here."""
 
     steps: tuple[Step, ...] = Field(
         ("undo", "retry", "redo", "restore", "reject"),
@@ -127,7 +131,7 @@ class DamageOptions(Options):
         if {"keep", "reject"} <= set(value):
             raise ValueError("must name one of reject and keep, not both")
         if not value:
-            raise ValueError("must name one step at least; reject alone tries to fix nothing")
+            raise ValueError("must name at least one step; reject alone repairs nothing")
         return value
 
     @property
@@ -137,26 +141,29 @@ class DamageOptions(Options):
 
     @property
     def keeps(self) -> bool:
-        """Return whether what is damaged in the end is published all the same."""
+        """Return whether a picture that is still damaged after all steps is published."""
         return "keep" in self.steps
 
 
 class SmallOptions(Options):
-    """What is done about objects that a model would hardly see."""
+    """How objects that are too small for the model are handled."""
 
     cells: int = Field(
         0,
         ge=0,
-        description=f"Instances of fewer latent cells ({CELL}×{CELL} px) than this get a pass of "
-        "their own in an enlarged crop; 0: none do.",
+        description=f"Instances smaller than this many latent cells ({CELL}×{CELL} px) are made "
+        "again in an enlarged crop; 0: off.",
     )
     resolution: int = Field(
         512, ge=64, le=4096, description="Pixels: the side that a crop is enlarged to."
     )
     context: float = Field(
-        4.0, ge=1, le=64, description="Side of a crop, in sides of the instance in it, at least."
+        4.0,
+        ge=1,
+        le=64,
+        description="Smallest side of a crop, in multiples of the instance's side.",
     )
-    enlarge: float = Field(8.0, gt=1, le=32, description="How much a crop is enlarged, at most.")
+    enlarge: float = Field(8.0, gt=1, le=32, description="Largest enlargement of a crop.")
     feather: int = Field(
         3, ge=0, le=32, description="Pixels of background over which a pasted instance blends in."
     )
@@ -165,9 +172,9 @@ class SmallOptions(Options):
 # Sections that hold one component, and those that hold several by name.
 ONE: tuple[Kind, ...] = ("loader", "translator", "writer", "executor")
 SEVERAL: Mapping[str, Kind] = {"conditioners": "conditioner", "checks": "check"}
-# The checks that run where nobody names any.
+# The checks that run by default.
 CHECKS = ("sanity", "shift", "survival", "invention", "background")
-# Sections that are no component.
+# Sections that are not components.
 PLAIN: Mapping[str, type[Options]] = {
     "prompt": PromptOptions,
     "damage": DamageOptions,
@@ -176,12 +183,12 @@ PLAIN: Mapping[str, type[Options]] = {
 
 
 class JobOptions(Options):
-    """What a job needs besides its components."""
+    """The settings of a job itself, apart from its components."""
 
     input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
-    output: Path = Field(description="The folder to write to; outside of the input.")
+    output: Path = Field(description="The folder to write to; not inside the input.")
     seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
-    variants: int = Field(1, ge=1, description="Pictures to make per source.")
+    variants: int = Field(1, ge=1, le=10_000, description="Pictures to make per source.")
     batch_size: int | Literal["auto"] = Field(
         "auto",
         description="Pictures per batch, 1 or more, or auto: what the device does fastest. Another "
@@ -194,30 +201,37 @@ class JobOptions(Options):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="What models compute in; auto: bfloat16 or float16 on a GPU, else float32.",
+        description="What models compute in; auto: on a GPU the half precision that suits the "
+        "model (float16 for Stable Diffusion 1.x, 2.x and XL, else bfloat16), else float32.",
     )
-    limit: int | None = Field(None, ge=1, description="Convert the first LIMIT samples alone.")
+    limit: int | None = Field(None, ge=1, description="Convert only the first LIMIT samples.")
     only: tuple[str, ...] = Field(
         (), description="Convert only samples whose id matches a pattern such as 'train/*'."
     )
     allow_unlabelled: bool = Field(
         False,
-        description="Convert also where no instance, or few of them, has a pixel: there is nothing "
-        "to check such pictures against.",
+        description="Convert even if no instance, or few, have a pixel. Such pictures cannot be "
+        "checked against their labels.",
     )
-    readers: int = Field(2, ge=1, le=64, description="Threads that read and condition ahead.")
-    writers: int = Field(2, ge=1, le=64, description="Threads that check, encode and write behind.")
+    readers: int = Field(
+        2, ge=1, le=64, description="Threads that read pictures and make control maps."
+    )
+    writers: int = Field(
+        2, ge=1, le=64, description="Threads that check, encode and write pictures."
+    )
 
     @field_validator("batch_size", mode="before")
     @classmethod
     def _number_or_auto(cls, value: object) -> object:
         text = str(value)
-        if text == "auto" or (text.isdecimal() and int(text) >= 1):
-            return value if text == "auto" else int(text)
-        raise ValueError(f"must be a number of 1 or more, or auto, not {text!r}")
+        if text == "auto":
+            return text
+        if text.isdecimal() and len(text) <= 6 and 1 <= int(text) <= _LARGEST_BATCH:
+            return int(text)
+        raise ValueError(f"must be a number from 1 to {_LARGEST_BATCH}, or auto, not {text[:40]!r}")
 
     @field_validator("input", "output")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         # A run.yaml must mean the same folders wherever it is read.
-        return value.expanduser().absolute()
+        return whole(value)

@@ -1,4 +1,4 @@
-"""Which samples of a dataset a job is asked for."""
+"""Selection of a dataset's samples for a job."""
 
 from __future__ import annotations
 

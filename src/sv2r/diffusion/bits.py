@@ -9,18 +9,12 @@ from typing import Any
 
 @contextmanager
 def repeatable(device: str, *, compiled: bool = False) -> Iterator[None]:
-    """Let a device compute the same bits for the same picture every time while this lasts.
+    """Let a CPU compute the same bits for the same picture every time while this lasts.
 
-    On CUDA, cuDNN chooses the same algorithms. On the CPU, see `_place_free`; compiled networks
-    have kernels of their own, which a mode would only have compiled again.
+    See `_place_free`; compiled networks have kernels of their own, which a mode would only have
+    compiled again. For CUDA there is `sv2r.devices.fix_algorithms`.
     """
-    import torch
-
-    if device.startswith("cuda"):
-        allowed = torch.backends.cudnn.allow_tf32
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=allowed):
-            yield
-    elif compiled:
+    if compiled or device.startswith("cuda"):
         yield
     else:
         with _place_free():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sv2r.devices import fix_algorithms, is_out_of_memory
 from sv2r.diffusion.bits import repeatable
+from sv2r.diffusion.compiling import Compilation
 from sv2r.diffusion.families import Family
 from sv2r.diffusion.fitting import Fitting, Size
 from sv2r.diffusion.gentler import changed_arguments
@@ -48,6 +50,7 @@ class LatentEngine:
         controls: tuple[str, ...] = (),
         stores: Sequence[Once] = (),
         checks_safety: bool = False,
+        compilation: Compilation | None = None,
         palette: Palette | None = None,
     ) -> None:
         self._pipe = pipe
@@ -59,11 +62,14 @@ class LatentEngine:
         self._facts = dict(facts)
         self._compiled = bool(facts.get("compile"))
         self._changed: dict[str, Any] = {}
+        self._size: Size | None = None
         self._device = device
         self._controls = controls
         self._stores = tuple(stores)
         self._checks_safety = checks_safety
+        self._compilation = compilation or Compilation()
         self._palette = palette
+        fix_algorithms(device)
 
     def __call__(self, batch: Batch) -> Sequence[Tensor | Refusal]:
         """Return one (3, H, W) uint8 picture on the CPU per frame, or why there is none."""
@@ -74,8 +80,9 @@ class LatentEngine:
         with torch.no_grad(), quiet(), repeatable(self._device, compiled=self._compiled):
             try:
                 pictures = self._pictures(batch, generators)
-            except torch.OutOfMemoryError:
-                self._prompts.release()
+            except Exception as error:
+                if is_out_of_memory(error):
+                    self._prompts.release()
                 raise
             finally:
                 for store in self._stores:
@@ -89,6 +96,10 @@ class LatentEngine:
         """Return the size that a model sees for a picture of this size; equal ones go together."""
         return self._fitting.outer((height, width))
 
+    def compile(self) -> None:
+        """Compile the networks from the next batch on, where that was asked for."""
+        self._compilation.start()
+
     def settings(self) -> Mapping[str, Any]:
         """Return what really ran, as JSON values."""
         ran = getattr(self._pipe, "_num_timesteps", None)
@@ -98,6 +109,7 @@ class LatentEngine:
             **({} if self._family.negatives else {"negative_prompt": "not taken"}),
             **self._changed,
             **({"effective_steps": ran} if ran is not None else {}),
+            **({"size": list(self._size)} if self._size else {}),
             "vae_dtype": self._latents.dtype,
             **({"vae_split": self._latents.split} if self._latents.split else {}),
             **({"vae_difference": [round(d, 2) for d in difference]} if difference else {}),
@@ -107,6 +119,7 @@ class LatentEngine:
         """Return the (B, 3, h, w) float32 pictures in [0, 1] at the size that the model sees."""
         pixels = self._enter_frames(batch.frames)
         maps = [self._enter(batch.controls[name]) for name in self._controls]
+        self._size = (pixels.shape[-2], pixels.shape[-1])
         self._changed = changed_arguments(self._call, batch)
         call = self._call | self._changed
         if maps:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from sv2r.devices import unless_full
 from sv2r.diffusion.families import Family
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# A VAE in half precision is kept where, over the first batch, what it makes of the pictures differs
-# from what it makes in float32 by no more than this, in levels of 255.
+# A VAE that says it needs float32 is kept in half precision where, over the first batch, its
+# pictures differ from those it makes in float32 by no more than this, in levels of 255.
 LARGEST_DIFFERENCE = 16.0
 MEAN_DIFFERENCE = 1.5
 
@@ -40,10 +42,10 @@ class Latents:
         self._model_dtype = model_dtype
         self._dtype = model_dtype if vae_dtype == "auto" else getattr(torch, vae_dtype)
         wary = bool(getattr(vae.config, "force_upcast", False)) and family.latents == "mean-std"
-        wary_half = wary and vae_dtype == "auto" and model_dtype != torch.float32
-        self._checks = wary_half and may_check
-        if wary_half:
-            self._dtype = torch.bfloat16 if may_check else torch.float32
+        unsure = wary and vae_dtype == "auto" and model_dtype != torch.float32
+        if unsure:
+            self._dtype = torch.float32
+        self._tries = tuple({model_dtype: 1, torch.bfloat16: 1}) if unsure and may_check else ()
         self._noise_dtype = torch.float32 if wary else model_dtype
         self._too_many: int | None = None
         self._tiled = False
@@ -68,8 +70,8 @@ class Latents:
         does it when it encodes by itself.
         """
         pixels = 2 * pixels - 1
-        if self._checks:
-            self._check(pixels)
+        if self._tries:
+            self._choose_dtype(pixels)
         moments = self._run(self._moments, pixels)
         moments = moments.to(self._noise_dtype)
         latents: Tensor = _posterior(moments).sample(list(generators)).to(self._model_dtype)
@@ -92,23 +94,19 @@ class Latents:
 
     def _run(self, step: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """Return the step's result for a batch: at once, or picture by picture where that fits."""
-        import torch
-
         if self._too_many is None or len(batch) < self._too_many:
-            try:
-                return step(batch)
-            except torch.OutOfMemoryError:
-                self._too_many = len(batch)
-        _free(batch)
-        try:
-            return torch.cat([step(one[None]) for one in batch])
-        except torch.OutOfMemoryError:
-            if self._tiled or not hasattr(self._vae, "enable_tiling"):
-                raise
-        _free(batch)
-        self._tiled = True
-        self._vae.enable_tiling()
-        return torch.cat([step(one[None]) for one in batch])
+            made = unless_full(step, batch)
+            if made is not None:
+                return made
+            self._too_many = len(batch)
+        if not self._tiled:
+            may_tile = hasattr(self._vae, "enable_tiling")
+            made = unless_full(_one_by_one, step, batch) if may_tile else _one_by_one(step, batch)
+            if made is not None:
+                return made
+            self._tiled = True
+            self._vae.enable_tiling()
+        return _one_by_one(step, batch)
 
     def _shift_and_scale(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
         return shift_and_scale(self._vae.config, self._family, like)
@@ -118,18 +116,26 @@ class Latents:
         if next(self._vae.parameters()).dtype != dtype:
             self._vae.to(dtype=dtype)
 
-    def _check(self, pixels: Tensor) -> None:
-        """Keep half precision where it is near float32 on these pictures, else take float32."""
+    def _choose_dtype(self, pixels: Tensor) -> None:
+        """Take the first half precision that is near float32 on these pictures, else float32."""
         import torch
 
-        self._checks = False
-        half = self._dtype
-        cheap = self._reconstruct(pixels)
-        self._use(torch.float32)
-        difference = (cheap - self._reconstruct(pixels)).abs() * 127.5
-        self.difference = (float(difference.max()), float(difference.mean()))
-        if self.difference[0] <= LARGEST_DIFFERENCE and self.difference[1] <= MEAN_DIFFERENCE:
+        tries, self._tries = self._tries, ()
+        exact = self._reconstruct(pixels)
+        weights = {
+            name: value.to("cpu", copy=True) for name, value in self._vae.state_dict().items()
+        }
+        for half in tries:
             self._use(half)
+            apart = (self._reconstruct(pixels) - exact).abs() * 127.5
+            largest, mean = torch.stack([apart.max(), apart.mean()]).tolist()
+            if isfinite(mean):
+                self.difference = (largest, mean)
+            if largest <= LARGEST_DIFFERENCE and mean <= MEAN_DIFFERENCE:
+                return
+            # Rounded weights do not come back by a wider type.
+            self._use(torch.float32)
+            self._vae.load_state_dict(weights)
 
     def _reconstruct(self, pixels: Tensor) -> Tensor:
         """Return what the VAE makes of pictures without noise, float32 in [-1, 1]."""
@@ -156,11 +162,17 @@ def shift_and_scale(
     return 0.0, config.scaling_factor
 
 
-def _free(batch: Tensor) -> None:
+def _one_by_one(step: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     import torch
 
-    if batch.device.type == "cuda":
-        torch.cuda.empty_cache()
+    return torch.cat([step(one[None]) for one in batch])
+
+
+def may_be_float32(family: Family, vae_dtype: str, model_dtype: str) -> bool:
+    """Return whether a VAE may have to compute in float32, with weights that are not rounded."""
+    if vae_dtype == "auto":
+        return family.latents == "mean-std" and model_dtype != "float32"
+    return vae_dtype == "float32"
 
 
 def _posterior(moments: Tensor) -> Any:

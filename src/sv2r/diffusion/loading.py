@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sv2r.diffusion.lora import add_loras
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import pipeline_class
 from sv2r.diffusion.schedulers import make_scheduler
-from sv2r.diffusion.source import Source
+from sv2r.diffusion.source import Source, require_whole
 from sv2r.errors import ConfigError
-from sv2r.hub import hub_errors, quiet, relative_name
+from sv2r.hub import hub_errors, quiet
+from sv2r.weights import relative_name, weight_files
+
+# What diffusers and transformers raise over files that are not what they say they are.
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError),
+    *(AssertionError, ArithmeticError),
+)
 
 
 def fetch(source: Source) -> Source:
@@ -27,8 +34,7 @@ def fetch(source: Source) -> Source:
     with hub_errors(source.asked, source.option), quiet():
         folder = _download(source)
     found = replace(source, folder=Path(folder), remote=False)
-    if not found.weight_files():
-        raise ConfigError(f"{source.option} {source.asked}: no safetensors weights in its cache")
+    require_whole(found)
     return found
 
 
@@ -53,10 +59,17 @@ def _download(source: Source) -> str:
 
 
 def load_pipeline(
-    source: Source, class_name: str, options: DiffusionOptions, dtype: Any, **components: Any
+    source: Source,
+    class_name: str,
+    options: DiffusionOptions,
+    dtype: Any,
+    *,
+    exact_vae: bool = False,
+    **components: Any,
 ) -> Any:
     """Return the diffusers pipeline of that class on the CPU, scheduler and LoRAs as asked.
 
+    exact_vae: whether the VAE is read in float32: rounded weights do not come back by a wider type.
     components: what it gets instead of its own (controlnet).
 
     Raises:
@@ -70,12 +83,15 @@ def load_pipeline(
         extra |= {"feature_extractor": None} if "feature_extractor" in parameters else {}
     if "add_watermarker" in parameters:
         extra["add_watermarker"] = False
+    _require_readable(source)
     with quiet():
+        if exact_vae:
+            extra["vae"] = _read_vae(source)
         pipe = _read_weights(source, found, dtype, extra)
         pipe.set_progress_bar_config(disable=True)
         if options.scheduler:
             pipe.scheduler = make_scheduler(options.scheduler, pipe.scheduler)
-        _add_loras(pipe, options.lora)
+        add_loras(pipe, options.lora)
     return pipe
 
 
@@ -95,7 +111,6 @@ def _require_readable(source: Source) -> None:
 
 
 def _read_weights(source: Source, pipeline: Any, dtype: Any, extra: dict[str, Any]) -> Any:
-    _require_readable(source)
     try:
         if source.file is not None:
             return pipeline.from_single_file(
@@ -113,8 +128,31 @@ def _read_weights(source: Source, pipeline: Any, dtype: Any, extra: dict[str, An
             torch_dtype=dtype,
             **extra,
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ConfigError(_unreadable(source, pipeline.__name__, error)) from error
+
+
+def _read_vae(source: Source) -> Any:
+    """Return a pipeline's VAE in float32."""
+    import diffusers
+    import torch
+
+    class_name = source.components["vae"][1]
+    whole = {"local_files_only": True, "torch_dtype": torch.float32}
+    try:
+        found = getattr(diffusers, class_name)
+        if source.file is not None:
+            return found.from_single_file(
+                str(source.file), config=str(source.folder), subfolder="vae", **whole
+            )
+        return found.from_pretrained(
+            source.folder / "vae",
+            variant=source.variant if _has_variant(source.folder / "vae", source.variant) else None,
+            use_safetensors=True,
+            **whole,
+        )
+    except _UNREADABLE as error:
+        raise ConfigError(_unreadable(source, class_name, error)) from error
 
 
 def load_network(source: Source, class_name: str, dtype: Any) -> Any:
@@ -130,46 +168,19 @@ def load_network(source: Source, class_name: str, dtype: Any) -> Any:
         with quiet():
             return getattr(diffusers, class_name).from_pretrained(
                 source.folder,
-                variant=source.variant if _has_variant(source) else None,
+                variant=source.variant if _has_variant(source.folder, source.variant) else None,
                 use_safetensors=True,
                 local_files_only=True,
                 torch_dtype=dtype,
             )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ConfigError(_unreadable(source, class_name, error)) from error
 
 
-def _has_variant(source: Source) -> bool:
-    return any(f".{source.variant}" in file.stem for file in source.weight_files())
+def _has_variant(folder: Path, variant: str | None) -> bool:
+    return any(f".{variant}" in file.stem for file in weight_files(folder, variant))
 
 
 def _unreadable(source: Source, class_name: str, error: Exception) -> str:
     what = " ".join(str(error).split())[:300]
     return f"{source.option} {source.asked} cannot be read as a {class_name}: {what}"
-
-
-def _add_loras(pipe: Any, loras: Mapping[str, float]) -> None:
-    """Add LoRA weights into the networks' own, so that a step costs no more than without them."""
-    if not loras:
-        return
-    if not hasattr(pipe, "load_lora_weights"):
-        raise ConfigError(f"--translator.lora: {type(pipe).__name__} takes no LoRA weights")
-    names = [f"lora{number}" for number in range(len(loras))]
-    for name, path in zip(names, loras, strict=True):
-        _read_lora(pipe, path, name)
-    pipe.set_adapters(names, [*loras.values()])
-    pipe.fuse_lora(adapter_names=names)
-    pipe.unload_lora_weights()
-
-
-def _read_lora(pipe: Any, path: str, name: str) -> None:
-    file = Path(path).expanduser()
-    place: dict[str, Any] = {"pretrained_model_name_or_path_or_dict": str(path)}
-    if file.is_file():
-        place = {"pretrained_model_name_or_path_or_dict": file.parent, "weight_name": file.name}
-    try:
-        with hub_errors(path, "--translator.lora"):
-            pipe.load_lora_weights(**place, adapter_name=name, use_safetensors=True)
-    except (ValueError, KeyError, RuntimeError) as error:
-        what = " ".join(str(error).split())[:300]
-        raise ConfigError(f"--translator.lora {path} does not fit the model: {what}") from error

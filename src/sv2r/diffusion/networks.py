@@ -1,4 +1,4 @@
-"""What is done to a pipeline's networks before they run: compiled, tiled, conditions embedded once.
+"""What is done to a pipeline's networks before they run: tiled, conditions embedded once.
 
 Each changes the network's ``forward`` alone, so that the pipeline's own loop runs as it is.
 """
@@ -35,24 +35,6 @@ class Once:
         self._kept.clear()
 
 
-def compile_network(network: Any) -> None:
-    """Compile a network, once for every shape that it meets."""
-    import torch
-
-    compiled: Any = torch.compile(network.forward, dynamic=False)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        # The first step's latents are laid out otherwise than the later ones', which would cost a
-        # second compilation.
-        if args:
-            args = (args[0].contiguous(), *args[1:])
-        else:
-            kwargs["hidden_states"] = kwargs["hidden_states"].contiguous()
-        return compiled(*args, **kwargs)
-
-    network.forward = forward
-
-
 def embed_condition_once(net: Any, device: str) -> Once:
     """Return the store of a ControlNet's embedded conditions: one per picture, not per step.
 
@@ -73,6 +55,61 @@ def feed_embedded(net: Any, once: Once) -> None:
         return inner(*args, controlnet_cond=once(controlnet_cond), **kwargs)
 
     net.forward = forward
+
+
+def scale_outside(net: Any) -> None:
+    """Multiply a ControlNet's residuals outside of its ``forward``, which sees 1 at all times.
+
+    A compiled network takes a number for a constant: each scale would be compiled by itself.
+    """
+    inner = net.forward
+
+    def forward(*args: Any, conditioning_scale: float = 1.0, **kwargs: Any) -> Any:
+        downs, mid = inner(*args, conditioning_scale=1.0, **kwargs)
+        return [down * conditioning_scale for down in downs], mid * conditioning_scale
+
+    net.forward = forward
+
+
+def skip_idle(controlnet: Any) -> None:
+    """Let a ControlNet, or several as one, not run where its scale is 0: outside of its window.
+
+    diffusers' pipelines run it there all the same. Where none is left there are no residuals.
+    """
+    nets = getattr(controlnet, "nets", None)
+    inner = controlnet.forward
+
+    def forward(
+        *args: Any, controlnet_cond: Any, conditioning_scale: Any = 1.0, **kwargs: Any
+    ) -> Any:
+        if nets is None:
+            if not conditioning_scale:
+                return None, None
+            return inner(
+                *args,
+                controlnet_cond=controlnet_cond,
+                conditioning_scale=conditioning_scale,
+                **kwargs,
+            )
+        made = [
+            net(*args, controlnet_cond=condition, conditioning_scale=scale, **kwargs)
+            for net, condition, scale in zip(nets, controlnet_cond, conditioning_scale, strict=True)
+            if scale
+        ]
+        return _sum_of(made)
+
+    controlnet.forward = forward
+
+
+def _sum_of(made: Sequence[tuple[Sequence[Tensor], Tensor]]) -> tuple[Any, Any]:
+    """Return several ControlNets' residuals added up in order; (None, None) for no ControlNet."""
+    if not made:
+        return None, None
+    downs, mid = made[0]
+    for more_downs, more_mid in made[1:]:
+        downs = [one + other for one, other in zip(downs, more_downs, strict=True)]
+        mid = mid + more_mid
+    return downs, mid
 
 
 def take_latents(pipe: Any) -> None:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sv2r.devices import has_bfloat16
+from sv2r.diffusion.compiling import Compilation
 from sv2r.diffusion.engine import LatentEngine
 from sv2r.diffusion.families import Family, latent_factor
 from sv2r.diffusion.memory import check_offload, choose_offload, place
 from sv2r.diffusion.networks import (
     Once,
     Tiling,
-    compile_network,
     embed_condition_once,
     feed_embedded,
+    scale_outside,
+    skip_idle,
     take_latents,
 )
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipeline_engine import PipelineEngine
 from sv2r.diffusion.preflight import PALETTE, fitting_of
+from sv2r.diffusion.schedulers import find_scheduler
 from sv2r.diffusion.source import Source
 from sv2r.errors import ConfigError
-from sv2r.hub import weights_sha256
 from sv2r.images.palette import Palette
 from sv2r.images.references import find_photos
 from sv2r.plugin.specs import Runtime
+from sv2r.weights import weights_sha256
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def open_latents(
     from sv2r.diffusion.prompts import Prompts
 
     check_device(options, runtime)
+    runtime = replace(runtime, dtype=dtype_for(runtime, family))
     palette = _palette(options)
     dtype = getattr(torch, runtime.dtype)
     source, pipe, facts = _load(options, runtime, source, family, controls)
@@ -69,7 +74,8 @@ def open_latents(
         vae_dtype=options.vae_dtype,
         may_check=offload != "sequential",
     )
-    stores = _prepare(pipe, options, runtime, source, family)
+    compilation = Compilation()
+    stores = _prepare(pipe, options, runtime, source, family, compilation)
     place(pipe, offload, runtime.device)
     scale = guidance_of(pipe, options)
     return LatentEngine(
@@ -99,9 +105,18 @@ def open_latents(
         device=runtime.device,
         controls=tuple(control.name for control in controls),
         stores=stores,
+        compilation=compilation,
         checks_safety=options.safety_checker,
         palette=palette,
     )
+
+
+def dtype_for(runtime: Runtime, family: Family) -> str:
+    """Return what a family's networks compute in: what was asked for, or what suits it best."""
+    halves = runtime.auto_dtype and runtime.dtype != "float32"
+    if not halves or (family.half == "bfloat16" and not has_bfloat16(runtime.device)):
+        return runtime.dtype
+    return family.half
 
 
 def open_pipeline(
@@ -128,8 +143,9 @@ def open_pipeline(
     pipe = load_pipeline(source, class_name, options, getattr(torch, runtime.dtype))
     offload = choose_offload(options.offload, pipe, runtime.device)
     core = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    compilation = Compilation()
     if options.compile and core is not None:
-        compile_network(core)
+        compilation.add(core, regional=core is getattr(pipe, "transformer", None))
     place(pipe, offload, runtime.device)
     facts = {**facts_of(pipe, options, runtime, source), "offload": offload}
     return PipelineEngine(
@@ -137,6 +153,7 @@ def open_pipeline(
         fitting=fitting_of(options, source, None),
         call=_common_arguments(pipe, options) | dict(more),
         facts=facts,
+        compilation=compilation,
         palette=palette,
     )
 
@@ -160,12 +177,13 @@ def facts_of(
     """Return what the record keeps of a loaded pipeline, as JSON values."""
     from importlib.metadata import version
 
-    from sv2r.diffusion.source import lora_file
+    from sv2r.diffusion.lora import fetch_lora
 
+    changed = find_scheduler(options.scheduler)[1] if options.scheduler else {}
+    files = {path: fetch_lora(path) for path in options.lora}
     loras = [
-        {"lora": path, "weight": weight}
-        | ({"sha256": weights_sha256([file], file.parent)} if (file := lora_file(path)) else {})
-        for path, weight in options.lora.items()
+        {"lora": path, "weight": weight, "sha256": weights_sha256([file], file.parent)}
+        for (path, weight), file in zip(options.lora.items(), files.values(), strict=True)
     ]
     return {
         "pipeline": type(pipe).__name__,
@@ -175,6 +193,7 @@ def facts_of(
         **({"variant": source.variant} if source.variant else {}),
         **({"loras": loras} if loras else {}),
         "scheduler": type(getattr(pipe, "scheduler", None)).__name__,
+        **({"scheduler_config": dict(changed)} if changed else {}),
         "fit": options.fit,
         **({"palette": str(options.palette)} if options.palette else {}),
         "dtype": runtime.dtype,
@@ -201,6 +220,7 @@ def _load(
     """Return the source with its weights here, the pipeline on the CPU, and the record's facts."""
     import torch
 
+    from sv2r.diffusion.latents import may_be_float32
     from sv2r.diffusion.loading import fetch, load_network, load_pipeline
 
     dtype = getattr(torch, runtime.dtype)
@@ -212,7 +232,8 @@ def _load(
     if family.controlnet and loaded:
         class_name = family.controlnet
         extra["controlnet"] = loaded[0] if len(loaded) == 1 else loaded
-    pipe = load_pipeline(source, class_name, options, dtype, **extra)
+    exact = may_be_float32(family, options.vae_dtype, runtime.dtype)
+    pipe = load_pipeline(source, class_name, options, dtype, exact_vae=exact, **extra)
     core = getattr(pipe, family.core)
     processors = [*getattr(core, "attn_processors", {}).values()]
     controlnets = {
@@ -239,7 +260,12 @@ def _load(
 
 
 def _prepare(
-    pipe: Any, options: DiffusionOptions, runtime: Runtime, source: Source, family: Family
+    pipe: Any,
+    options: DiffusionOptions,
+    runtime: Runtime,
+    source: Source,
+    family: Family,
+    compilation: Compilation,
 ) -> list[Once]:
     """Lay out, compile and tile the networks; return what they keep during a batch."""
     import torch
@@ -254,10 +280,14 @@ def _prepare(
             network.to(memory_format=torch.channels_last)
     stores = [embed_condition_once(net, runtime.device) for net in nets]
     if options.compile:
-        for network in (core, *nets):
-            compile_network(network)
+        compilation.add(core, regional=family.core == "transformer")
+        for net in nets:
+            compilation.add(net)
+            scale_outside(net)
     for net, store in zip(nets, stores, strict=True):
         feed_embedded(net, store)
+    if controlnet is not None:
+        skip_idle(controlnet)
     if options.fit == "tile":
         tiling = tiling_of(options, source, family)
         tiling.run_core(core)

@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sv2r.devices import fix_algorithms
 from sv2r.diffusion.bits import repeatable
+from sv2r.diffusion.compiling import Compilation
 from sv2r.diffusion.engine import FLAGGED, not_a_number, to_levels, with_looks
 from sv2r.diffusion.fitting import Fitting
 from sv2r.diffusion.gentler import changed_arguments
@@ -36,14 +38,18 @@ class PipelineEngine:
         fitting: Fitting,
         call: Mapping[str, Any],
         facts: Mapping[str, Any],
+        compilation: Compilation | None = None,
         palette: Palette | None = None,
     ) -> None:
         self._pipe = pipe
         self._fitting = fitting
         self._call = dict(call)
         self._facts = dict(facts)
+        self._compilation = compilation or Compilation()
         self._palette = palette
         self._changed: dict[str, Any] = {}
+        self._size: tuple[int, int] | None = None
+        fix_algorithms(facts["device"])
         self._takes = frozenset(inspect.signature(type(pipe).__call__).parameters)
 
     def __call__(self, batch: Batch) -> Sequence[Tensor | Refusal]:
@@ -58,6 +64,10 @@ class PipelineEngine:
         """Return the size that the model sees for a picture of this size."""
         return self._fitting.outer((height, width))
 
+    def compile(self) -> None:
+        """Compile the networks from the next batch on, where that was asked for."""
+        self._compilation.start()
+
     def settings(self) -> Mapping[str, Any]:
         """Return what really ran, as JSON values."""
         ran = getattr(self._pipe, "_num_timesteps", None)
@@ -69,13 +79,14 @@ class PipelineEngine:
             **({} if "negative_prompt" in self._takes else {"negative_prompt": "not taken"}),
             **{names.get(name, name): value for name, value in called.items()},
             **({"effective_steps": ran} if ran is not None else {}),
+            **({"size": list(self._size)} if self._size else {}),
         }
 
     def _picture(self, batch: Batch, place: int) -> Tensor | Refusal:
         import torch
 
         frame = batch.frames[place]
-        outer = self._fitting.outer(frame.size)
+        self._size = outer = self._fitting.outer(frame.size)
         self._changed = changed_arguments(self._call, batch)
         call = (
             self._call

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sv2r.diffusion.families import Family, family_of, latent_factor
+from sv2r.diffusion.families import Family, family_of, largest, latent_factor
 from sv2r.diffusion.fitting import Fitting
+from sv2r.diffusion.lora import find_lora
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import call_parameters, image_to_image_class
 from sv2r.diffusion.schedulers import find_scheduler, require_compatible
-from sv2r.diffusion.source import Source, find_pipeline, lora_file
+from sv2r.diffusion.source import Source, find_pipeline
 from sv2r.errors import ConfigError
 from sv2r.images.references import find_photos
 
@@ -44,7 +45,7 @@ def fitting_of(options: DiffusionOptions, source: Source, family: Family | None)
 def _cautious_multiple(source: Source) -> int:
     """Return what sizes are multiples of, in pixels, where only the components are known."""
     transformer = source.configs.get("transformer")
-    patch = 1 if transformer is None else max(int(transformer.get("patch_size") or 2), 2)
+    patch = 1 if transformer is None else max(largest(transformer.get("patch_size"), 2), 2)
     return latent_factor(source.configs) * patch
 
 
@@ -58,7 +59,7 @@ def check_options(options: DiffusionOptions, *, takes_strength: bool = True) -> 
     if options.scheduler:
         find_scheduler(options.scheduler)
     for path in options.lora:
-        lora_file(path)
+        find_lora(path)
     if options.palette:
         find_photos(options.palette, PALETTE)
     if options.compile:
@@ -89,18 +90,21 @@ def _compiler_asked_for() -> str:
 def check_model(
     options: DiffusionOptions,
     source: Source,
-    family: Family | None,
+    pipeline: str,
     sizes: Iterable[Size],
 ) -> None:
-    """Raise ConfigError for what cannot work with this model and pictures of these sizes."""
-    own = (source.index.get("scheduler") or [None, None])[1]
-    if options.scheduler and isinstance(own, str):
-        require_compatible(options.scheduler, own)
+    """Raise ConfigError for what cannot work with this model and pictures of these sizes.
+
+    pipeline: the class that is to run the model.
+    """
+    family = family_of(pipeline)
+    if options.scheduler and "scheduler" in source.components:
+        require_compatible(options.scheduler, source.components["scheduler"][1])
     if options.safety_checker:
         _require_safety_checker(source)
+    require_core(source, pipeline)
     if family is None:
         return
-    require_plain_core(source, family)
     if options.fit == "tile" and family.name == "flux":
         raise ConfigError("a Flux model cannot be run in tiles; choose fit native or scale")
     fitting = fitting_of(options, source, family)
@@ -108,20 +112,19 @@ def check_model(
         _require_size(fitting, source, size)
 
 
-def check_image_to_image(options: DiffusionOptions, sizes: Sequence[Size]) -> Source:
-    """Return the source of a model that makes pictures from pictures at a strength.
+def check_image_to_image(options: DiffusionOptions, sizes: Sequence[Size]) -> tuple[Source, str]:
+    """Return a model that makes pictures from pictures at a strength, and the pipeline for it.
 
     Raises:
         ConfigError: the options, the model or the pictures' sizes cannot work.
     """
     check_options(options)
     source = find_model(options)
-    family = family_of(source.class_name)
-    if family is None:
-        pipeline = image_to_image_class(source.class_name)
+    pipeline = image_to_image_class(source.class_name)
+    if family_of(pipeline) is None:
         refuse_unused(options, pipeline, call_parameters(pipeline))
-    check_model(options, source, family, sizes)
-    return source
+    check_model(options, source, pipeline, sizes)
+    return source, pipeline
 
 
 def refuse_unused(
@@ -157,14 +160,48 @@ def _require_safety_checker(source: Source) -> None:
         )
 
 
-def require_plain_core(source: Source, family: Family) -> None:
-    """Raise ConfigError for a UNet that takes more than latents: for inpainting, or with depth."""
-    channels = source.configs.get("unet", {}).get("in_channels", 4)
-    own = source.configs.get("vae", {}).get("latent_channels", 4)
-    if family.core == "unet" and channels != own:
+def require_core(source: Source, pipeline: str) -> None:
+    """Raise ConfigError where a model's networks are for another call than that pipeline's.
+
+    A class in model_index.json is only a name: a UNet for inpainting, a picture next to the latents
+    or depth takes more channels, whatever the class is called.
+    """
+    latents = source.configs.get("vae", {}).get("latent_channels")
+    family = family_of(pipeline)
+    core = family.core if family else "unet"
+    channels = source.configs.get(core, {}).get("in_channels")
+    wanted = _channels_of(pipeline, family, latents) if latents else None
+    if wanted and channels and channels != wanted:
         raise ConfigError(
-            f"{source.option} {source.asked}: its UNet takes {channels} channels, which is for "
-            f"inpainting or depth; choose a plain model of that kind"
+            f"{source.option} {source.asked}: its {_CORES[core]} takes {channels} channels, not "
+            f"{wanted}, which is for inpainting, depth or another picture next to the latents; "
+            f"choose a plain model of that kind"
+        )
+    if family is not None and family.name == "stable-diffusion":
+        _require_own_texts(source)
+
+
+_CORES = {"unet": "UNet", "transformer": "transformer"}
+
+
+def _channels_of(pipeline: str, family: Family | None, latents: int) -> int | None:
+    """Return how many channels the core of a pipeline takes, or None where that is not known."""
+    if family is not None:
+        return family.channels(latents)
+    if not pipeline.startswith(("StableDiffusion", "LatentConsistency")):
+        return None
+    if "InstructPix2Pix" in pipeline:
+        return 2 * latents
+    return latents + 1 if "Depth2Img" in pipeline else latents
+
+
+def _require_own_texts(source: Source) -> None:
+    texts = source.configs.get("text_encoder", {}).get("hidden_size")
+    takes = source.configs.get("unet", {}).get("cross_attention_dim")
+    if texts and isinstance(takes, int) and texts != takes:
+        raise ConfigError(
+            f"{source.option} {source.asked}: its text encoder gives {texts} numbers a word and "
+            f"its UNet takes {takes}; they are of different models"
         )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _KEPT = 128
+# Batches without a new text after which the text encoders leave the device, at the most.
+_LONGEST = 64
 _LOG = logging.getLogger("sv2r.diffusion")
 
 
@@ -20,7 +22,7 @@ class Prompts:
     """Encodes prompts with a pipeline's own text encoders and remembers the last 128.
 
     device: where the pipeline computes. moves: whether the text encoders are taken off that device
-    as soon as a batch comes that needs none of them.
+    where batches come that need none of them.
     """
 
     def __init__(self, pipe: Any, family: Family, device: str, *, moves: bool) -> None:
@@ -32,6 +34,13 @@ class Prompts:
         self._positive: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._negative: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._told = False
+        self._homes = {
+            name: _homes(encoder, device)
+            for name, encoder in self._encoders.items()
+            if moves and encoder is not None
+        }
+        self._there = not moves
+        self._idle, self._patience = 0, 1
         if moves:
             self._detach()
 
@@ -48,7 +57,7 @@ class Prompts:
         missing = [p for p in prompts if p not in self._positive]
         missing += [n for n in negatives if guided and n not in self._negative]
         if self._moves:
-            self._attach() if missing else self._detach()
+            self._move(needed=bool(missing))
         rows = [_remember(self._positive, text, self._encode) for text in prompts]
         if guided:
             like = rows[0]
@@ -61,7 +70,20 @@ class Prompts:
 
     def release(self) -> None:
         """Take the text encoders off the device now, to make room."""
-        if self._moves:
+        if self._moves and self._there:
+            self._detach()
+
+    def _move(self, *, needed: bool) -> None:
+        """Bring the text encoders where they are needed; take them off once they long are not.
+
+        Each time that they have to come back they stay twice as long, so that texts that alternate
+        do not send them to and fro.
+        """
+        self._idle = 0 if needed else self._idle + 1
+        if needed and not self._there:
+            self._attach()
+        elif self._there and self._idle >= self._patience:
+            self._patience = min(2 * self._patience, _LONGEST)
             self._detach()
 
     def _encode(self, text: str) -> dict[str, Tensor]:
@@ -108,15 +130,58 @@ class Prompts:
             _LOG.warning("the model reads only the first %d tokens of: %s", max(limits), text)
 
     def _attach(self) -> None:
-        for name, encoder in self._encoders.items():
-            if encoder is not None:
-                setattr(self._pipe, name, encoder.to(self._device))
+        self._there = True
+        for name, weights in self._homes.items():
+            sent: dict[int, Any] = {}  # what is tied stays one
+            for owner, key, home in weights:
+                if id(home) not in sent:
+                    sent[id(home)] = _like(home, home.data.to(self._device, non_blocking=True))
+                owner[key] = sent[id(home)]
+            setattr(self._pipe, name, self._encoders[name])
 
     def _detach(self) -> None:
-        for name, encoder in self._encoders.items():
-            if encoder is not None:
-                encoder.to("cpu")
-                setattr(self._pipe, name, None)
+        self._there = False
+        for name, weights in self._homes.items():
+            for owner, key, home in weights:
+                owner[key] = home  # never changed there, so nothing is copied back
+            setattr(self._pipe, name, None)
+
+
+# A module's parameters or buffers, the name of one, and it itself in the computer's memory.
+_Weight = tuple[dict[str, Any], str, Any]
+
+
+def _homes(encoder: Any, device: str) -> list[_Weight]:
+    """Return a network's weights in the computer's memory, pinned where they are for a GPU."""
+    kept: dict[int, Any] = {}
+    weights: list[_Weight] = []
+    for module in encoder.to("cpu").modules():
+        for owner in (module._parameters, module._buffers):
+            for key, weight in owner.items():
+                if weight is None:
+                    continue
+                if id(weight) not in kept:
+                    pins = device.startswith("cuda")
+                    kept[id(weight)] = _like(weight, _pin(weight.data) if pins else weight.data)
+                weights.append((owner, key, kept[id(weight)]))
+    return weights
+
+
+def _like(weight: Any, value: Tensor) -> Any:
+    """Return a value as a parameter where the weight is one."""
+    from torch.nn import Parameter
+
+    if isinstance(weight, Parameter):
+        return Parameter(value, requires_grad=weight.requires_grad)
+    return value
+
+
+def _pin(tensor: Tensor) -> Tensor:
+    """Return a tensor in pinned memory, or as it is where the system gives no more of that."""
+    try:
+        return tensor.pin_memory()
+    except RuntimeError:
+        return tensor
 
 
 def _remember(

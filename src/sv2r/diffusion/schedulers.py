@@ -22,7 +22,8 @@ _ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
         "dpm++-2m-sde": (_DPM, {"algorithm_type": "sde-dpmsolver++"}),
         "unipc": ("UniPCMultistepScheduler", {}),
         "lms": ("LMSDiscreteScheduler", {}),
-        "pndm": ("PNDMScheduler", {}),
+        # Its Runge-Kutta beginning would run the network twelve times before the first step.
+        "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
         "lcm": ("LCMScheduler", {}),
     }
 )

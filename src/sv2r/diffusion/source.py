@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sv2r.diffusion.configs import (
+    Component,
+    components_of,
+    is_network,
+    missing_part,
+    read_config,
+)
 from sv2r.errors import ConfigError
 from sv2r.hub import fetch_files
+from sv2r.weights import (
+    refuse_pickle,
+    refuse_pickles_alone,
+    require_plain_files,
+    require_plain_shards,
+    require_weights,
+    weight_files,
+)
 
-PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
@@ -26,6 +39,7 @@ class Source:
     index: what model_index.json (a pipeline) or config.json (a single network) says.
     configs: each component's config.json, by component.
     parts: the subfolders with weights; "" for a single network.
+    components: the library and class of each part that a pipeline names.
     remote: whether it is a repository.
     """
 
@@ -39,6 +53,7 @@ class Source:
     revision: str | None = None
     variant: str | None = None
     remote: bool = False
+    components: Mapping[str, Component] = field(default_factory=dict)
 
     @property
     def class_name(self) -> str:
@@ -57,9 +72,14 @@ class Source:
 
     def weight_files(self) -> list[Path]:
         """Return the safetensors files of the chosen variant, sorted by path."""
-        if self.file is not None:
-            return [self.file]
-        return sorted(p for part in self.parts for p in _chosen(self.folder / part, self.variant))
+        parts = self.parts if self.file is None else self.next_to_file()
+        folders = [self.folder / part for part in parts]
+        files = sorted(path for folder in folders for path in weight_files(folder, self.variant))
+        return files if self.file is None else [self.file, *files]
+
+    def next_to_file(self) -> tuple[str, ...]:
+        """Return the parts that diffusers reads from the folder where the file lacks them."""
+        return tuple(part for part in self.parts if self.components[part][0] == "transformers")
 
 
 def find_pipeline(
@@ -81,15 +101,16 @@ def find_pipeline(
             f"or a Hugging Face repository id"
         )
     path = Path(model).expanduser()
-    _refuse_pickle(path, model, option)
+    refuse_pickle(path, f"{option} {model}")
     if config and not path.is_file():
         raise ConfigError(f"{option} {model}: config belongs to a single .safetensors file only")
     if path.is_file():
         folder = _config_folder(path, config, option)
-        return _pipeline(model, option, folder, path, None, None, remote=False)
-    folder, remote = _folder(model, option, revision)
-    source = _pipeline(model, option, folder, None, revision, variant, remote=remote)
-    _require_weights(source)
+        source = _pipeline(model, option, folder, path, None, None, remote=False)
+    else:
+        folder, remote = _folder(model, option, revision)
+        source = _pipeline(model, option, folder, None, revision, variant, remote=remote)
+    require_whole(source)
     return source
 
 
@@ -100,7 +121,7 @@ def find_network(model: str, *, option: str, variant: str | None = None) -> Sour
         ConfigError: no such model, not a folder or repository with a config.json, no weights.
     """
     path = Path(model).expanduser()
-    _refuse_pickle(path, model, option)
+    refuse_pickle(path, f"{option} {model}")
     if path.is_file():
         raise ConfigError(f"{option} {model}: give the folder that has its config.json as well")
     folder, remote = _folder(model, option, None)
@@ -108,26 +129,10 @@ def find_network(model: str, *, option: str, variant: str | None = None) -> Sour
     if not file.is_file():
         raise ConfigError(f"{option} {model}: there is no config.json in it")
     source = Source(
-        model, option, folder, None, _read(file), {}, ("",), variant=variant, remote=remote
+        model, option, folder, None, read_config(file), {}, ("",), variant=variant, remote=remote
     )
-    _require_weights(source)
+    require_whole(source)
     return source
-
-
-def lora_file(path: str) -> Path | None:
-    """Return the file that a LoRA given as a path is read from, or None for a repository id.
-
-    Raises:
-        ConfigError: a pickle, or a folder without safetensors.
-    """
-    here = Path(path).expanduser()
-    _refuse_pickle(here, path, "--translator.lora")
-    if here.is_dir():
-        files = sorted(here.glob("*.safetensors"))
-        if not files:
-            raise ConfigError(f"--translator.lora {path}: there is no .safetensors file in it")
-        return files[0]
-    return here if here.is_file() else None
 
 
 def _pipeline(
@@ -143,20 +148,17 @@ def _pipeline(
     index_file = folder / "model_index.json"
     if not index_file.is_file():
         raise ConfigError(f"{option} {model}: there is no model_index.json in {folder}")
-    index = _read(index_file)
+    index = read_config(index_file)
+    components = components_of(index, index_file)
     configs = {
-        name: _read(folder / name / "config.json")
-        for name, value in index.items()
-        if isinstance(value, list) and _is_network(value)
-        if (folder / name / "config.json").is_file()
+        name: read_config(folder / name / "config.json")
+        for name, component in components.items()
+        if is_network(component) and (folder / name / "config.json").is_file()
     }
     parts = tuple(name for name in configs if name != "safety_checker")
-    return Source(model, option, folder, file, index, configs, parts, revision, variant, remote)
-
-
-def _is_network(value: list[Any]) -> bool:
-    name = value[1] if len(value) == 2 and isinstance(value[1], str) else ""
-    return bool(name) and not name.endswith(("Tokenizer", "TokenizerFast", "Processor"))
+    return Source(
+        model, option, folder, file, index, configs, parts, revision, variant, remote, components
+    )
 
 
 def _folder(model: str, option: str, revision: str | None) -> tuple[Path, bool]:
@@ -200,61 +202,29 @@ def _guess_repository(file: Path, option: str) -> str:
     return str(found["pretrained_model_name_or_path"])
 
 
-def _refuse_pickle(path: Path, model: str, option: str) -> None:
-    if path.suffix.lower() in PICKLES and not path.is_dir():
-        raise ConfigError(
-            f"{option} {model}: a {path.suffix} file is a pickle, which can run code when it is "
-            f"read; convert it to safetensors"
-        )
-    if path.is_file() and path.suffix.lower() != ".safetensors":
-        raise ConfigError(f"{option} {model}: not a .safetensors file")
+def require_whole(source: Source) -> None:
+    """Raise ConfigError where a model's folder lacks a part or has weights that are never read.
 
-
-def _require_weights(source: Source) -> None:
-    """Raise ConfigError where weights here are missing, pickled, or of another variant."""
+    Of a repository whose weights are yet to be fetched, its small files are looked at alone.
+    """
+    named = f"{source.option} {source.asked}"
+    require_plain_files(source.folder, named)
+    for part in source.parts:
+        require_plain_shards(source.folder / part, named, f"{part}/" if part else "")
+    if source.file is not None:
+        for part in source.next_to_file():
+            refuse_pickles_alone(source.folder / part, named, f"{part}/")
     if source.file is not None or source.remote:
         return
+    for name, component in source.components.items():
+        missing = missing_part(source.folder, name, component)
+        if missing and name != "safety_checker":
+            raise ConfigError(f"{named}: there is no {missing}; copy the model again")
     for part in source.parts:
-        _require_safetensors(source, source.folder / part)
+        folder = source.folder / part
+        require_weights(folder, source.variant, named, f"{part}/" if part else "")
     variant = source.variant
     if variant and not any(f".{variant}" in file.stem for file in source.weight_files()):
         raise ConfigError(
-            f"{source.option} {source.asked}: it has no weights of the variant '{variant}'; leave "
-            f"--translator.variant out"
+            f"{named}: it has no weights of the variant '{variant}'; leave --translator.variant out"
         )
-
-
-def _require_safetensors(source: Source, folder: Path) -> None:
-    if _chosen(folder, source.variant):
-        return
-    named = f"{source.option} {source.asked}"
-    part = f"{folder.name}/" if folder != source.folder else ""
-    for file in sorted(folder.glob("*.safetensors")):
-        variant = file.stem.partition(".")[2].partition("-")[0]
-        raise ConfigError(f"{named}: its weights are {part}{file.name}; say variant {variant}")
-    for file in sorted(folder.glob("*")):
-        if file.suffix.lower() in PICKLES:
-            raise ConfigError(
-                f"{named}: {part}{file.name} is a pickle, which can run code when it is read; "
-                f"convert it to safetensors"
-            )
-    raise ConfigError(f"{named}: there are no safetensors weights in {folder}")
-
-
-def _chosen(folder: Path, variant: str | None) -> list[Path]:
-    """Return a network's files: of the variant where it has it, else the plain ones."""
-    files = sorted(folder.glob("*.safetensors"))
-    plain = [path for path in files if "." not in path.stem]
-    if variant is None:
-        return plain
-    return [path for path in files if f".{variant}" in path.stem] or plain
-
-
-def _read(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: not readable as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file}: a mapping is expected")
-    return content

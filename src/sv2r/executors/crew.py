@@ -84,7 +84,7 @@ class Crew:
         finally:
             _dismiss(self._hands)
             if self._died:
-                _clear_up(Path(self._work.config["output"]))
+                _clear_up(Path(self._work.config["output"]), Path(self._work.config["input"]))
         raise Sv2rError("every worker process has died; the same command goes on where it was")
 
     def _hire(self, device: str) -> _Hand:
@@ -164,7 +164,7 @@ class Crew:
             yield from self._bury(hand)
 
     def _take(self, hand: _Hand, what: str, value: Any) -> Iterator[Record]:
-        from sv2r.output.journal import from_json
+        from sv2r.output.records import from_json
 
         if what == "record":
             task, record = value[0], from_json(value[1])
@@ -233,8 +233,8 @@ def _dismiss(hands: Iterable[_Hand]) -> None:
             hand.process.join()
 
 
-def _clear_up(output: Path) -> None:
+def _clear_up(output: Path, source: Path) -> None:
     """Remove what dead workers were writing; nobody writes any more."""
     from sv2r.storage.files import remove_leftovers
 
-    remove_leftovers(output)
+    remove_leftovers(output, lambda name: (source / name).exists())

@@ -36,7 +36,7 @@ def serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     from tqdm import tqdm
 
-    from sv2r.output.journal import to_json
+    from sv2r.output.records import to_json
     from sv2r.worker.work import open_work
 
     # tqdm's own lock is a semaphore of the system, which a worker that is killed leaves behind.

@@ -1,4 +1,4 @@
-"""A job in words: what is about to run, and how it ended."""
+"""Text about a job: what is about to run, and how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels that are read and drawn once for all who ask for them within one command."""
+"""Labels that are read and drawn once per command, however many parts of it use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether there is anything to check a job's pictures against, looked at before it begins."""
+"""Finds out, before a job begins, whether its pictures have labels to check against."""
 
 from __future__ import annotations
 

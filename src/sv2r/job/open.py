@@ -1,4 +1,4 @@
-"""A job that has been opened: its dataset known, its options held against it, nothing run."""
+"""Opens a job: reads its dataset and checks the options against it; nothing runs yet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class OpenJob:
-    """A config whose dataset has been opened and whose options have been held against it.
+    """A config whose dataset is open and whose options have been checked against it.
 
     since: when opening it began, by `time.monotonic`.
     """
@@ -56,12 +56,12 @@ def as_config(config: Config | Mapping[str, Any] | str | Path, registry: Registr
 
 
 def open_job(config: Config, registry: Registry) -> OpenJob:
-    """Return the job with its dataset opened, refused where it cannot work.
+    """Return the job with its dataset open; refuse one that cannot work.
 
     No model is loaded and nothing is written.
 
     Raises:
-        ConfigError: the first thing that is wrong, in one line.
+        ConfigError: the first mistake, in one line.
     """
     since = time.monotonic()
     check_folders(config.job.input, config.job.output)
@@ -83,7 +83,7 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
 
 
 def _check_samples(job: OpenJob) -> None:
-    """Hold the options against what is known of the samples before any is read."""
+    """Check the options against what is known of the samples before any is read."""
     config, dataset = job.config, job.dataset
     wanted = select(dataset.ids, config.job.only, config.job.limit)
     first = [index for index, _ in islice(wanted, _LOOKED_AT)]

@@ -1,7 +1,9 @@
-"""Which pictures are still to be made, and what stands in the way, before any model loads."""
+"""Plans which pictures are still to be made, and finds obstacles, before any model loads."""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,11 @@ from sv2r.output.journal import FOLDER, Journal
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Writer
 from sv2r.plugin.words import nearest
+from sv2r.storage.paths import LONGEST_NAME, safe_relative
 from sv2r.types import Dataset, Record, Sample, Task
+
+# Names without anything that needs a second look; 60 letters are 240 bytes at the most.
+_PLAIN = re.compile(r"(?:[^/\\\0:]{1,60}/)*[^/\\\0:]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Plan:
 
 
 def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal | None) -> Plan:
-    """Return what is to be done for the selected samples."""
+    """Return the plan for the selected samples."""
     problems = list(_problem_records(config, dataset))
     settled = journal.settled() if journal else set()
     variants = range(config.job.variants)
@@ -81,6 +87,8 @@ def check_folders(source: Path, output: Path) -> None:
         raise ConfigError(f"{output}: lies inside the input {source}; give a folder outside of it")
     if outer.is_relative_to(inner):
         raise ConfigError(f"{output}: holds the input {source}; give a folder of its own")
+    if output.is_symlink() and not output.exists():
+        raise ConfigError(f"{output}: is a link to nothing; give another --output")
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output}: is not a folder; give another --output")
 
@@ -136,23 +144,49 @@ def _without_clashes(
     taken: dict[str, int] = {}
     for index, id_ in enumerate(dataset.ids):
         taken.setdefault(id_.casefold(), index)
+    images = _images_of(dataset)
     failed: list[Record] = []
     wanted = set(tasks)
     variants = sorted({task.variant for task in tasks})
     for task in (Task(i, v) for i in range(len(dataset.ids)) for v in variants):
-        error = _objection(dataset, writer, task, taken)
+        error = _objection(dataset, writer, task, taken, images)
         if error and task in wanted:
             wanted.discard(task)
             failed.append(Record(dataset.ids[task.index], task.variant, "failed", error=error))
     return [task for task in tasks if task in wanted], failed
 
 
-def _objection(dataset: Dataset, writer: Writer, task: Task, taken: dict[str, int]) -> str | None:
+def _images_of(dataset: Dataset) -> dict[str, str]:
+    """Return the id of each picture by its file, where samples have channels."""
+    images: dict[str, str] = {}
+    for number, id_ in enumerate(dataset.ids):
+        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
+            sample = dataset.samples[number]
+            if not sample.channels and not images:
+                return {}
+            images[os.fspath(sample.image)] = id_
+    return images
+
+
+def _objection(
+    dataset: Dataset,
+    writer: Writer,
+    task: Task,
+    taken: dict[str, int],
+    images: dict[str, str],
+) -> str | None:
     id_ = dataset.ids[task.index]
     try:
-        paths = _claims(writer, dataset.samples[task.index], task.variant)
+        sample = dataset.samples[task.index]
+        paths = [_place(path) for path in _claims(writer, sample, task.variant)]
     except SampleError as error:
         return str(error)
+    for channel, file in sample.channels.items():
+        if (other := images.get(os.fspath(file))) is not None:
+            return (
+                f"{id_}: its {channel} would be the picture {other}, which is translated itself; "
+                f"correct --loader.{channel}"
+            )
     for number, path in enumerate(paths):
         key = path.casefold()
         first = taken.setdefault(key, task.index)
@@ -164,6 +198,23 @@ def _objection(dataset: Dataset, writer: Writer, task: Task, taken: dict[str, in
         if key.startswith(f"{FOLDER}/"):
             return f"{path}: '{FOLDER}/' in the output is the job's own; rename the folder"
     return None
+
+
+def _place(path: str) -> str:
+    """Return a path under the output in its plainest form.
+
+    Raises:
+        SampleError: it leads out of the output, or is longer than file systems take.
+    """
+    if _PLAIN.fullmatch(path) and ".." not in path:
+        return path  # pathlib would take seconds for 100,000 of them
+    try:
+        place = safe_relative(path)
+    except SampleError as error:
+        raise SampleError(f"{error}, as it is what --output gets") from None
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in place.parts):
+        raise SampleError(f"{path}: a name of more than {LONGEST_NAME} bytes; shorten it")
+    return str(place)
 
 
 def _claims(writer: Writer, sample: Sample, variant: int) -> list[str]:

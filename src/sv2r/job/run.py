@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -17,18 +18,21 @@ from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
 from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
-from sv2r.output.finished import RUN_FILE, SAMPLES
-from sv2r.output.journal import FOLDER, Journal, line_of
+from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
+from sv2r.output.journal import FOLDER, Journal
+from sv2r.output.records import line_of
 from sv2r.plugin.specs import Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
+from sv2r.storage.paths import under
+from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.types import Record
 from sv2r.worker.work import LocalWork, find_devices
 
 
 class Watcher(Protocol):
-    """Someone who looks on while a job runs."""
+    """Is informed while a job runs."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Everything is checked and planned; nothing has run."""
@@ -41,7 +45,7 @@ class Watcher(Protocol):
 
 
 class Silence:
-    """A watcher that keeps it to itself."""
+    """A watcher that shows nothing."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Do nothing."""
@@ -76,7 +80,8 @@ def run_job(
         if plan.tasks or not _tells_what_ran(job.config):
             _write_run_file(job.config)
         if plan.tasks or not journal.get("complete"):
-            remove_leftovers(output)  # also of a run that was killed after its last picture
+            # Also where a run was killed after its last picture.
+            _prepare(output, job.config.job.input, journal)
         if plan.tasks:
             journal.keep("complete", value=False)
             with _first_interrupt_sets((pressed, stop), watch):
@@ -94,8 +99,9 @@ def _nothing_left_if_refused(output: Path) -> Iterator[None]:
     try:
         yield
     except (ConfigError, PluginError):
-        if not before and {path.name for path in output.iterdir()} <= {FOLDER}:
-            shutil.rmtree(output)
+        made = {path.name for path in output.iterdir()} if output.is_dir() else set()
+        if not before and made <= {FOLDER}:
+            shutil.rmtree(output, ignore_errors=True)
         raise
 
 
@@ -103,6 +109,9 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
     """Refuse a journal of other settings, or forget it and its pictures; then claim the folder."""
     output, identity = config.job.output, config.identity()
     if overwrite:
+        journal.keep("overwriting", value=True)
+    if journal.get("overwriting"):
+        # Also where an earlier --overwrite was killed: what it removed is not to be called done.
         _remove(output, journal)
         journal.clear()
     before = journal.get("identity")
@@ -114,17 +123,51 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
 
 
 def _remove(output: Path, journal: Journal) -> None:
-    """Remove what an earlier run made of the dataset, and the folders that this empties."""
-    made = set(journal.get("verified") or {})
-    for record in journal.records():
-        made |= {*record.labels, *([record.output] if record.output else [])}
+    """Remove what an earlier run made of the dataset, and the folders that this empties.
+
+    A name that leads out of the output, which no run keeps, is left alone.
+    """
+    for name in (SAMPLES, REPORT, CONTACT_SHEET):
+        (output / FOLDER / name).unlink(missing_ok=True)
     folders: set[Path] = set()
-    for name in made:
-        (output / name).unlink(missing_ok=True)
-        folders.update((output / name).relative_to(output).parents)
+    for name in _made(journal):
+        path = under(output, name)
+        if path is None or not (path.is_file() or path.is_symlink()):
+            continue
+        path.unlink()
+        folders.update(path.relative_to(output).parents)
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True)[:-1]:
         with suppress(OSError):  # what is not empty stays
             (output / folder).rmdir()
+
+
+def _made(journal: Journal) -> set[str]:
+    """Return the files that a journal says its run made, by their paths under the output."""
+    verified = journal.get("verified")
+    made = set(map(str, verified)) if isinstance(verified, Mapping) else set()
+    for record in journal.records():
+        made |= {*map(str, record.labels), *([record.output] if record.output else [])}
+    return made
+
+
+def _prepare(output: Path, source: Path, journal: Journal) -> None:
+    """Remove what a killed run left, and refuse folders that lead somewhere else.
+
+    Raises:
+        ConfigError: a folder in the output is a link.
+    """
+    for folder, folders, _ in os.walk(output):
+        for name in folders:
+            if Path(folder, name).is_symlink():
+                raise ConfigError(
+                    f"{Path(folder, name)}: is a link to a folder, which no run makes; remove it, "
+                    f"or give another --output"
+                )
+
+    def belongs(name: str) -> bool:
+        return (source / name).exists() or name in _made(journal)
+
+    remove_leftovers(output, belongs)
 
 
 def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
@@ -263,7 +306,7 @@ def _tells_what_ran(config: Config) -> bool:
     """Return whether the output's run.yaml is there and still says what a resumed run shares."""
     path = config.job.output / FOLDER / RUN_FILE
     try:
-        return identity_of(read_yaml(path.read_text("utf-8"), path.name)) == config.identity()
+        return identity_of(read_yaml(read_text(path), path.name)) == config.identity()
     except (OSError, UnicodeDecodeError, ConfigError):
         return False
 

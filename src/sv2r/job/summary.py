@@ -64,7 +64,7 @@ def summarise(
     *,
     interrupted: bool,
 ) -> Summary:
-    """Count the records of the selection, so that their sum can be held against the inputs."""
+    """Count the records of the selection, so that their sum can be compared with the inputs."""
     counts: Counter[str] = Counter()
     troubles: list[Record] = []
     asked = job.config.job

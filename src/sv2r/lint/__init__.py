@@ -1,1 +1,1 @@
-"""Looks at a dataset's labels before GPU hours are spent on its pictures."""
+"""Checks a dataset's labels before GPU hours are spent on its pictures."""

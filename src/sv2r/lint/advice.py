@@ -1,4 +1,4 @@
-"""What a dataset suggests for its conversion, and why."""
+"""Advice on options for a dataset, with reasons."""
 
 from __future__ import annotations
 

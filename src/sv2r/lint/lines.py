@@ -1,4 +1,4 @@
-"""What a look at labels found, as a person reads it."""
+"""Prints what lint found."""
 
 from __future__ import annotations
 

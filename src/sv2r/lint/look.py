@@ -1,4 +1,4 @@
-"""A look at one picture and its labels."""
+"""Checks one picture and its labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset looked at from end to end."""
+"""Checks a whole dataset."""
 
 from __future__ import annotations
 

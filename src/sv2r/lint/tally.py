@@ -1,4 +1,4 @@
-"""What many looks come to: counts, and what only shows when pictures are held against each other.
+"""Totals over all pictures: counts, and findings that need two pictures to compare.
 
 Nothing grows with the dataset but two numbers of 64 bits for each picture, and a bit for each id.
 """
@@ -144,7 +144,7 @@ def _repeated(numbers: array[int]) -> Iterator[tuple[int, int]]:
 
 
 class SeenIds:
-    """Ids that came by: a bit for each, in blocks; what no block is left for is let go by."""
+    """Ids that came by: a bit for each, in blocks; ids beyond the last block are not tracked."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, bytearray] = {}

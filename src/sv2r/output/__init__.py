@@ -1,1 +1,1 @@
-"""What a job leaves: journal, records, run file, contact sheet."""
+"""What a job writes besides pictures: journal, records, run file, contact sheet."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sv2r.config.selection import select
 from sv2r.errors import ConfigError
 from sv2r.output.journal import FOLDER, NAME
+from sv2r.output.records import from_json
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Kind, Registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.regular import open_regular, read_text
 from sv2r.storage.strict_yaml import read_yaml
 from sv2r.types import Dataset, Record
 
@@ -21,7 +22,6 @@ SAMPLES = "samples.jsonl"
 RUN_FILE = "run.yaml"
 REPORT = "report.html"
 _AGAIN = "sv2r verify --fix, and then the same sv2r convert, write it anew"
-_STATUSES = ("done", "rejected", "failed")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Finished:
 def open_finished(output: Path, *, lenient: bool = False) -> Finished:
     """Return what an earlier job left in a folder.
 
-    lenient: take a run.yaml that cannot be read for an empty one.
+    lenient: treat a run.yaml that cannot be read as empty.
 
     Raises:
         ConfigError: the folder is no output of a job, or its run.yaml is not YAML.
@@ -72,7 +72,7 @@ def open_finished(output: Path, *, lenient: bool = False) -> Finished:
         return Finished(output, {})
     fix = "the same sv2r convert writes it anew"
     try:
-        return Finished(output, read_yaml(run_file.read_text(encoding="utf-8"), str(run_file)))
+        return Finished(output, read_yaml(read_text(run_file), str(run_file)))
     except (OSError, UnicodeDecodeError, ConfigError) as error:
         if lenient:
             return Finished(output, {})
@@ -83,7 +83,7 @@ def open_finished(output: Path, *, lenient: bool = False) -> Finished:
 def open_dataset(finished: Finished, registry: Registry, source: Path | None = None) -> Dataset:
     """Return the dataset that an output was made from.
 
-    source: where it lies now; by default where run.yaml says.
+    source: where it is now; by default where run.yaml says.
 
     Raises:
         ConfigError: it is not there any more, or cannot be opened.
@@ -105,7 +105,7 @@ def chosen(finished: Finished, registry: Registry, kind: Kind) -> tuple[Any, Any
     """Return the spec and the options of the component that run.yaml names.
 
     Raises:
-        ConfigError: no plugin has it, or it knows the options no more.
+        ConfigError: no plugin has it, or it no longer has these options.
     """
     values = dict(finished.section(kind))
     name = str(values.pop("name", ""))
@@ -122,50 +122,20 @@ def selected_ids(finished: Finished, dataset: Dataset) -> Iterator[str]:
 
 
 def read_records(path: Path, name: str) -> Iterator[Record]:
-    """Yield the records of a samples.jsonl; name is how errors call it.
+    """Yield the records of a samples.jsonl; name is what errors call it.
 
     Raises:
         ConfigError: it cannot be read, or a line of it is no record.
     """
     try:
-        with path.open(encoding="utf-8") as stream:
+        with open_regular(path) as stream:
             for number, line in enumerate(stream, 1):
                 try:
-                    yield record_of(json.loads(line))
+                    yield from_json(line.decode())
                 except ValueError as error:
                     what = f"{name} line {number} is no record ({error})"
                     raise ConfigError(f"{what}; {_AGAIN}") from None
     except FileNotFoundError:
         raise ConfigError(f"{name} is missing; {_AGAIN}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error}); {_AGAIN}") from None
-
-
-def record_of(data: Any) -> Record:
-    """Return the record that a line holds; keys that this version does not know are left out.
-
-    Raises:
-        ValueError: it is no record.
-    """
-    if not isinstance(data, Mapping):
-        raise ValueError("not a mapping")
-    for key, kind in (("sample", str), ("variant", int), ("status", str)):
-        if not isinstance(data.get(key), kind):
-            raise ValueError(f"{key} is missing or of the wrong type")
-    if data["status"] not in _STATUSES:
-        raise ValueError(f"status is {data['status']!r}")
-    for key in ("scores", "settings", "drawn"):
-        if not isinstance(data.get(key, {}), Mapping):
-            raise ValueError(f"{key} is no mapping")
-    for key in ("output", "output_sha256", "prompt", "error"):
-        if not isinstance(data.get(key, ""), str):
-            raise ValueError(f"{key} is no text")
-    instances = data.get("instances", {})
-    if not isinstance(instances, Mapping) or not all(
-        isinstance(ids, list) and all(isinstance(id_, int) for id_ in ids)
-        for ids in instances.values()
-    ):
-        raise ValueError("instances is no mapping of categories to ids")
-    known = {f.name for f in fields(Record)}
-    lists = {key: tuple(map(str, data.get(key) or ())) for key in ("normalised", "repairs")}
-    return Record(**{**{k: v for k, v in data.items() if k in known}, **lists})

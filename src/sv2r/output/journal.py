@@ -1,19 +1,21 @@
-"""What became of every task, in one sqlite file that only the driver writes."""
+"""The result of every task, in one sqlite file that only the driver writes."""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sv2r.errors import ConfigError, Sv2rError
+from sv2r.output.records import from_json, to_json
 from sv2r.storage.files import sync_folders
+from sv2r.storage.regular import is_own_file
 from sv2r.types import Record, Status
 
 FOLDER = "sv2r"  # the job's own files, under the output folder
@@ -26,7 +28,7 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE INDEX IF NOT EXISTS by_status ON records (status, sample, variant);
 """
-# A killed run does again what these have not seen: the same pictures, bit for bit.
+# After a kill, records that were not committed are made again: the same pictures, bit for bit.
 _COMMIT_RECORDS = 64
 _COMMIT_SECONDS = 1.0
 
@@ -34,8 +36,8 @@ _COMMIT_SECONDS = 1.0
 class Journal:
     """The journal of one output folder, locked against a second run while it is open.
 
-    What a record says is there is on the disk before the record is: the folders of its files are
-    synced once for all records of a commit.
+    Files reach the disk before the records that name them: their folders are fsynced once for all
+    records of a commit.
     """
 
     def __init__(self, output: Path) -> None:
@@ -45,7 +47,8 @@ class Journal:
             ConfigError: another run holds it, or it is damaged.
         """
         folder = output / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
+        require_own_files(folder)
         self._lock = _take_lock(folder)
         self._path = folder / NAME
         self._output = output
@@ -57,9 +60,15 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
+            wrong = self._db.execute(_OTHER_TYPES).fetchone()
         except sqlite3.DatabaseError as error:
             self._lock.close()
-            raise ConfigError(f"{self._path}: the journal is damaged ({error}); {_FIX}") from None
+            if getattr(error, "sqlite_errorname", "") in _UNWRITABLE:
+                raise ConfigError(f"{self._path}: {error}; {_WRITABLE}") from None
+            raise self._damaged(error) from None
+        if wrong is not None:
+            self.close()
+            raise self._damaged("columns of other types")
 
     def __enter__(self) -> Journal:
         return self
@@ -73,26 +82,36 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Commit what waits and let go of the folder."""
+        """Commit pending records and release the folder."""
         try:
             self.commit()
         finally:
             self._db.close()
             self._lock.close()
 
+    def _damaged(self, error: object) -> ConfigError:
+        return ConfigError(f"{self._path}: the journal is damaged ({error}); {_FIX}")
+
     def get(self, key: str) -> Any:
-        """Return a value of the run (its identity, its batch size), or None."""
+        """Return a value of the run (its identity, its batch size), or None.
+
+        Raises:
+            ConfigError: the journal is damaged.
+        """
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        try:
+            return json.loads(row[0]) if row else None
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(error) from None
 
     def keep(self, key: str, value: Any) -> None:
-        """Keep a value of the run at once."""
+        """Store a value of the run and commit."""
         text = json.dumps(value, sort_keys=True)
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
         self.commit()
 
     def add(self, record: Record) -> None:
-        """Keep a record in place of an earlier one of the same task; commits now and then."""
+        """Store a record, replacing an earlier one of the same task; commit now and then."""
         row = (record.sample, record.variant, record.status, to_json(record))
         self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", row)
         for name in (record.output, *record.labels):
@@ -103,7 +122,7 @@ class Journal:
             self.commit()
 
     def commit(self) -> None:
-        """Put all that was added on disk."""
+        """Commit everything that was added."""
         if self._db.in_transaction:
             sync_folders(self._unsynced)
             self._unsynced.clear()
@@ -123,7 +142,13 @@ class Journal:
         where = "" if status is None else "WHERE status = ?"
         query = f"SELECT data FROM records {where} ORDER BY sample, variant"  # noqa: S608
         for (data,) in self._db.execute(query, () if status is None else (status,)):
-            yield from_json(data)
+            yield self._read(data)
+
+    def _read(self, data: str) -> Record:
+        try:
+            return from_json(data)
+        except ValueError as error:
+            raise self._damaged(f"a record that is none: {error}") from None
 
     def record(self, sample: str, variant: int) -> Record:
         """Return the record of one task; raises KeyError where there is none."""
@@ -131,7 +156,7 @@ class Journal:
         row = self._db.execute(query, (sample, variant)).fetchone()
         if row is None:
             raise KeyError((sample, variant))
-        return from_json(row[0])
+        return self._read(row[0])
 
     def statuses(self) -> Iterator[tuple[str, int, Status]]:
         """Yield (sample, variant, status) of every record, without reading more of it."""
@@ -171,8 +196,40 @@ class Journal:
 _FIX = "sv2r verify --fix rebuilds it"
 
 
+_WRITABLE = "check that the folder can be written"
+_UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_READONLY_DIRECTORY")
+# What somebody else's database may have under the same names.
+_OTHER_TYPES = """
+SELECT 1 FROM records WHERE typeof(sample) != 'text' OR typeof(variant) != 'integer'
+    OR typeof(status) != 'text' OR typeof(data) != 'text'
+UNION ALL SELECT 1 FROM meta WHERE typeof(key) != 'text' OR typeof(value) != 'text' LIMIT 1
+"""
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = (error.strerror or str(error)).lower()
+        raise ConfigError(f"{folder}: cannot be made ({what}); give another --output") from None
+
+
+def require_own_files(folder: Path) -> None:
+    """Raise ConfigError where a job's folder, or a file in it, is a link, a pipe or a device.
+
+    An output may come from anybody, and what is written through a link lands somewhere else.
+    """
+    if folder.is_symlink():
+        raise ConfigError(f"{folder}: is a link, which no run makes; remove it")
+    for path in sorted(folder.iterdir()):
+        if not is_own_file(path) and not (path.is_dir() and not path.is_symlink()):
+            raise ConfigError(f"{path}: is a link or no file, which no run makes; remove it")
+
+
 def _take_lock(folder: Path) -> Any:
-    handle = (folder / "lock").open("w")
+    handle = os.fdopen(
+        os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+"
+    )
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -181,28 +238,3 @@ def _take_lock(folder: Path) -> Any:
             f"{folder.parent}: another run writes to it; wait for it to end"
         ) from None
     return handle
-
-
-def to_json(record: Record) -> str:
-    """Return a record as the journal keeps it and as workers send it."""
-    data = {k: v for k, v in _plain(record).items() if v not in (None, {}, ())}
-    return json.dumps(data, sort_keys=True, ensure_ascii=False)
-
-
-def _plain(record: Record) -> dict[str, Any]:
-    values = {f.name: getattr(record, f.name) for f in fields(record)}
-    return {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-
-
-def from_json(text: str) -> Record:
-    """Return the record that `to_json` made the text of."""
-    data = json.loads(text)
-    lists = {key: tuple(data.get(key, ())) for key in ("normalised", "repairs")}
-    return Record(**{**data, **lists})
-
-
-def line_of(record: Record) -> str:
-    """Return a record as a line of samples.jsonl: without the seconds, so that runs compare."""
-    data = json.loads(to_json(record))
-    data.pop("seconds", None)
-    return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"

@@ -24,7 +24,16 @@ SpecT = TypeVar("SpecT", bound=PluginSpec[Any, Any])
 _METHODS: Mapping[str, str] = {
     **{
         name: name
-        for name in ("bucket", "settings", "target", "claims", "publish", "finish", "run")
+        for name in (
+            "bucket",
+            "settings",
+            "compile",
+            "target",
+            "claims",
+            "publish",
+            "finish",
+            "run",
+        )
     },
     "__call__": "call",
 }

@@ -22,14 +22,23 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
 from sv2r.plugin.words import nearest
+from sv2r.storage.paths import usable
 
 
-def _whole(path: Path) -> Path:
-    return path.expanduser().absolute()
+def whole(path: Path) -> Path:
+    """Return a path that a user gave as an absolute one; made for pydantic.
+
+    Raises:
+        ValueError: there can be no such file, or nobody has that home folder.
+    """
+    try:
+        return usable(path.expanduser().absolute())
+    except RuntimeError:
+        raise ValueError(f"{path}: nobody here has such a home folder") from None
 
 
 # A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.
-Folder = Annotated[Path, AfterValidator(_whole)]
+Folder = Annotated[Path, AfterValidator(whole)]
 
 
 class Options(BaseModel):

@@ -38,12 +38,15 @@ class Runtime:
     dtype: "float32", "bfloat16" or "float16": what models run in.
     input: the dataset's root. output: the folder a job writes to; a component that only reads
         (``sv2r plugins show``, a test) may find Path() in both.
+    auto_dtype: whether nobody asked for that dtype: a translator may take one that suits its model
+        better.
     """
 
     device: str = "cpu"
     dtype: str = "float32"
     input: Path = Path()
     output: Path = Path()
+    auto_dtype: bool = False
 
 
 Loader = Callable[[Path], Dataset]
@@ -75,6 +78,14 @@ class Buckets(Protocol):
 
     def bucket(self, height: int, width: int, /) -> Hashable:
         """Return a key; frames with equal keys go into one batch. Without it: equal sizes do."""
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """What a translator may have besides: networks to compile, once the batch size is known."""
+
+    def compile(self) -> None:
+        """Compile from the next batch on, where the options ask for it; may be called again."""
 
 
 class Writer(Protocol):

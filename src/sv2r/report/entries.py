@@ -109,8 +109,11 @@ def _look_up(
     except SampleError:
         return _NOTHING
     # A page that waits for what is no file, a pipe perhaps, never opens.
-    before = _url(sample.image, output / FOLDER) if sample.image.is_file() else None
-    return sample.size, before
+    try:
+        there = sample.image.is_file()
+    except OSError:  # a name that is too long for any file
+        there = False
+    return sample.size, _url(sample.image, output / FOLDER) if there else None
 
 
 def _rows(scores: Mapping[str, Any], table: Mapping[int, str]) -> Iterator[Row]:

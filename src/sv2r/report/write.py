@@ -62,7 +62,9 @@ def write_report(
     worst = entries[:embedded]
     carried = list(in_threads(partial(_embed, output, dataset, places), worst))
     path = finished.folder / REPORT
-    write_atomically(path, render(finished, entries, carried, notes).encode())
+    write_atomically(
+        path, render(finished, entries, carried, notes).encode(errors="backslashreplace")
+    )
     if say is not None:
         for line in (*notes, *_missing(carried)):
             say(line)

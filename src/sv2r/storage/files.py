@@ -5,19 +5,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sv2r.errors import SampleError, StorageError
 from sv2r.storage.hashes import sha256_file
+from sv2r.storage.regular import open_regular
 
 # Error numbers for an output that can take no more bytes.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # A killed run leaves files with this prefix; the next run into the folder removes them.
 TEMPORARY = ".sv2r-tmp-"
+_TEMPORARY = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{16}}(\..*)?")
 
 
 def write_atomically(path: Path, data: bytes, *, sync_folder: bool = True) -> str:
@@ -46,7 +49,7 @@ def copy_atomically(source: Path, target: Path) -> str:
     """
     digest = hashlib.sha256()
     with replacing(target) as temporary:
-        with source.open("rb") as reader, temporary.open("wb") as writer:
+        with open_regular(source) as reader, temporary.open("wb") as writer:
             while chunk := reader.read(1 << 20):
                 digest.update(chunk)
                 writer.write(chunk)
@@ -108,7 +111,17 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def remove_leftovers(output: Path) -> None:
-    """Remove the temporary files that a killed run left under the output folder."""
+def remove_leftovers(output: Path, belongs: Callable[[str], bool]) -> None:
+    """Remove the temporary files that a killed run left under the output folder.
+
+    belongs: whether a file of such a name, by its path under the output, is the dataset's own.
+    """
     for path in output.rglob(f"{TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+        if is_leftover(path) and not belongs(path.relative_to(output).as_posix()):
+            path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a file has such a name as `replacing` gives; links and folders have not."""
+    named = _TEMPORARY.fullmatch(path.name) is not None
+    return named and path.is_file() and not path.is_symlink()

@@ -7,6 +7,22 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sv2r.errors import SampleError
 
+# Bytes of a file's name, as nearly all file systems have it.
+LONGEST_NAME = 255
+
+
+def usable(path: Path) -> Path:
+    """Return a path that a user gave, if there can be such a file; made for pydantic.
+
+    Raises:
+        ValueError: it holds a NUL character, or a name in it is too long.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"holds a NUL character: {str(path)!r}")
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        raise ValueError(f"has a name of more than {LONGEST_NAME} bytes: {str(path)[:60]}…")
+    return path
+
 
 def safe_relative(name: str) -> PurePosixPath:
     """Return a name from a data file as a relative path, or say why it is not one.
@@ -23,6 +39,10 @@ def safe_relative(name: str) -> PurePosixPath:
         raise SampleError(f"{name}: the path climbs out by '..'; keep it inside the input folder")
     if "\0" in name:
         raise SampleError(f"{name!r}: the path holds a NUL character; rename the file")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise SampleError(f"{name!r}: no file can have such a name; rename it") from None
     return path
 
 
@@ -38,6 +58,20 @@ def inside(root: Path, name: str) -> Path:
             f"{name}: a link leads out of the input folder; put the file itself there"
         )
     return path
+
+
+def under(root: Path, name: str) -> Path | None:
+    """Return root/name where that lies under root, whatever links are on the way; else None.
+
+    For names out of a job's own files, which somebody may have changed: the last part may be a link
+    itself, which is removed or replaced as one.
+    """
+    try:
+        path = root / safe_relative(name)
+        parent = path.parent.resolve()
+    except (SampleError, OSError, RuntimeError, ValueError):
+        return None
+    return path if parent.is_relative_to(root.resolve()) else None
 
 
 def relative_name(path: Path, root: Path) -> str | None:

@@ -10,6 +10,9 @@ import yaml
 
 from sv2r.errors import ConfigError
 
+# Values of a config, at the most: far above any that is meant, far below what takes minutes.
+_LARGEST = 100_000
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's scalars and no duplicate keys."""
@@ -64,7 +67,7 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
         ConfigError: it is no YAML, no mapping, or has a key twice: one line with the line number.
     """
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+        data = _constructed(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}" if mark else ""
@@ -76,6 +79,36 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise ConfigError(f"{name}: a config is a mapping of names to values")
     return data
+
+
+def _constructed(text: str) -> Any:
+    """Return what a text says, once its aliases are known not to multiply without end."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}, set()) > _LARGEST:
+            raise _problem(node, "its aliases multiply to too much; write the values out")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
+    """Return how many values a node stands for, those of its aliases counted each time."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    key = id(node)
+    if key in above:
+        raise _problem(node, "an anchor that holds itself is not read")
+    if key not in known:
+        above.add(key)
+        mapping = isinstance(node, yaml.MappingNode)
+        parts = [part for pair in node.value for part in pair] if mapping else node.value
+        known[key] = 1 + sum(_size(part, known, above) for part in parts)
+        above.remove(key)
+    return known[key]
 
 
 def write_yaml(data: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sv2r.output.journal import from_json, to_json
+from sv2r.output.records import from_json, to_json
 from sv2r.plugin.specs import Claims, Runtime, Writer, WriterSpec
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.hashes import sha256_file

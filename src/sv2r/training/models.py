@@ -7,13 +7,14 @@ from typing import Any
 
 from sv2r.diffusion.families import Family, family_of, latent_factor
 from sv2r.diffusion.loading import fetch, load_network, load_pipeline
+from sv2r.diffusion.lora import find_lora
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import pipeline_class
-from sv2r.diffusion.preflight import require_plain_core
+from sv2r.diffusion.preflight import require_core
 from sv2r.diffusion.source import Source, find_network, find_pipeline
 from sv2r.errors import ConfigError
-from sv2r.hub import weights_sha256
 from sv2r.training.options import ControlnetOptions, LoraOptions, ModelOptions
+from sv2r.weights import weights_sha256
 
 
 def check_model(options: ModelOptions) -> tuple[Source, Family]:
@@ -32,7 +33,7 @@ def check_model(options: ModelOptions) -> tuple[Source, Family]:
             f"--model {source.asked} is a {source.class_name}; sv2r train takes Stable Diffusion "
             f"1.x, 2.x, XL and 3, and Flux"
         )
-    require_plain_core(source, family)
+    require_core(source, family.image_to_image)
     if isinstance(options, ControlnetOptions):
         _check_controlnet(options, source, family)
     multiple = family.multiple(source.configs)
@@ -143,9 +144,8 @@ def add_lora(pipe: Any, family: Family, options: LoraOptions) -> Any:
 
 
 def _lora_file(lora: str) -> Path:
-    path = Path(lora)
-    file = next(iter(sorted(path.glob("*.safetensors"))), path) if path.is_dir() else path
-    if not file.is_file() or file.suffix != ".safetensors":
+    file = find_lora(lora, "--lora")
+    if file is None:
         raise ConfigError(f"--lora {lora}: no such .safetensors file, and no folder that has one")
     return file
 

@@ -62,7 +62,7 @@ def _find(options: CheckpointOptions, sizes: Sequence[tuple[int, int]]) -> tuple
     check_options(options, takes_strength="strength" in takes)
     family = family_of(pipeline)
     refuse_unused(options, pipeline, takes, ("image_guidance_scale",), tiles=family is not None)
-    check_model(options, source, family, sizes)
+    check_model(options, source, pipeline, sizes)
     return source, pipeline
 
 

@@ -93,8 +93,8 @@ def _find(
             "no ControlNet given: --translator.controlnet takes NAME=MODEL, the name of a control "
             "map and a folder or Hugging Face repository id"
         )
-    base = check_image_to_image(options, sizes)
-    family = family_of(base.class_name)
+    base, pipeline = check_image_to_image(options, sizes)
+    family = family_of(pipeline)
     if family is None or family.controlnet is None:
         raise ConfigError(
             f"--translator.model {base.asked} is a {base.class_name}; controlnet takes Stable "

@@ -17,13 +17,11 @@ def build(options: SdeditOptions, runtime: Runtime) -> Translator:
     """Return the translator, its model loaded."""
     from sv2r.diffusion.families import family_of
     from sv2r.diffusion.open_model import open_latents, open_pipeline
-    from sv2r.diffusion.pipelines import image_to_image_class
     from sv2r.diffusion.preflight import check_image_to_image
 
-    source = check_image_to_image(options, ())
-    family = family_of(source.class_name)
+    source, pipeline = check_image_to_image(options, ())
+    family = family_of(pipeline)
     if family is None:
-        pipeline = image_to_image_class(source.class_name)
         return open_pipeline(options, runtime, source, pipeline, {})
     return open_latents(options, runtime, source, family)
 

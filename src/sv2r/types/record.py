@@ -28,7 +28,8 @@ class Record:
     sample: the sample's id. variant: 0 to variants - 1, or below 0 for a `Problem`.
     status: "done", "rejected" (a check refused it) or "failed" (an error stopped it).
     seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
-    prompt: the prompt of the last attempt. drawn: what ``vary`` chose. normalised: see Frame.
+    prompt: the prompt of the last attempt. negative_prompt: the one next to it, None for none.
+    drawn: what ``vary`` chose. normalised: see Frame.
     settings: the translator's own account of what ran (effective steps, model hash, dtype ...).
     small: the instances that had a pass of their own in an enlarged crop.
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
@@ -46,6 +47,7 @@ class Record:
     status: Status
     seed: int | None = None
     prompt: str | None = None
+    negative_prompt: str | None = None
     drawn: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     normalised: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)

@@ -1,1 +1,1 @@
-"""Looks at a finished dataset again, from the files alone."""
+"""Checks a finished dataset again, from its files alone."""

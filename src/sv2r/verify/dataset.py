@@ -1,4 +1,4 @@
-"""A finished dataset looked at again, from its files alone: nothing missing, extra or changed."""
+"""Checks a finished dataset from its files alone: nothing missing, extra or changed."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ _OWN = {
 
 @dataclass(frozen=True)
 class Verification:
-    """What a look at a finished dataset found.
+    """What the check of a finished dataset found.
 
     pictures: that their records call done. rejected, failed: records of pictures that were not
-    published. labels: label files with the bytes that they should have. labels_how: against what
-    they were held. scored: pictures that the checks saw again.
+    published. labels: label files with the bytes that they should have. labels_how: what
+    they were compared with. scored: pictures that the checks saw again.
     findings: what is wrong. notes: what could not be looked at, and why. fixed: what --fix did.
     """
 
@@ -128,16 +128,23 @@ def _look(
     settings = against_settings(finished, records)
     findings = [*records.findings, *settings, *whole.findings]
     explained, labels, scored = set(whole.places), whole.equal, 0
+    others: Counter[str] = Counter()
     chosen = _with_turn(records.read(), wanted, counts["done"])
     for number, looked in enumerate(in_threads(partial(look_at, inputs), chosen), 1):
         findings += looked.findings
         explained |= looked.places
         labels += looked.labels
         scored += looked.scored
+        others.update(looked.others)
         if watch and (number % 50 == 0 or number == total):
             watch(number, total)
     findings += _not_recorded(inputs, finished, records)
     findings += _unexplained(finished.output, explained, inputs)
+    notes += [
+        f"{name}: another version of the check scored {count} of the {scored} pictures that were "
+        "scored again; those scores were not compared"
+        for name, count in sorted(others.items())
+    ]
     return Verification(
         finished.output,
         counts["done"],
@@ -167,7 +174,7 @@ def _open_inputs(
     try:
         labels = open_labels(finished, dataset, registry)
     except ConfigError as error:
-        notes.append(f"label files were not held against the input: {error}")
+        notes.append(f"label files were not compared with the input: {error}")
         return Inputs(finished.output, dataset, None, places, kept=kept)
     return Inputs(finished.output, dataset, labels, places, kept=kept)
 
@@ -230,7 +237,7 @@ def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[
 
 def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     """Return why a file has no place in an output, or None."""
-    if place.name.startswith(TEMPORARY):
+    if place.name.startswith(TEMPORARY) and place.as_posix() not in explained:
         return "left over from a killed run; delete it"
     if place.parts[0] == FOLDER:
         own = len(place.parts) == 2 and place.name in _OWN

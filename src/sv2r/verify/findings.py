@@ -1,4 +1,4 @@
-"""What can be wrong with a finished output."""
+"""Findings: what can be wrong with a finished output."""
 
 from __future__ import annotations
 

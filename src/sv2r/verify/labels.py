@@ -1,4 +1,4 @@
-"""Label files of a finished output, held against the input's, byte for byte.
+"""Compares the label files of a finished output with the input's, byte for byte.
 
 What `mirror` carries over is looked for at its own path, without asking the writer. What another
 writer makes from the labels is made once more in a scratch folder, and must come out the same.
@@ -17,11 +17,13 @@ from sv2r.output.finished import Finished, chosen
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime, Writer
 from sv2r.storage.hashes import sha256_file
+from sv2r.storage.paths import under
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Finding
 from sv2r.worker.frames import read_frame
 
 CARRIER = "mirror"
+_LINK = "the label file is a link, which no run makes"
 _LABELS_GIVE = "what the input's labels give"
 
 
@@ -155,8 +157,14 @@ def as_recorded(output: Path, verified: Mapping[str, str]) -> Compared:
     """Return how the dataset's label files compare with what the run noted of them."""
     findings, equal = [], 0
     for place, digest in sorted(verified.items()):
-        path = output / place
-        if not path.is_file():
+        path = under(output, place)
+        if path is None:
+            findings.append(
+                Finding("record", place, "leads to a file outside of the output folder")
+            )
+        elif path.is_symlink():
+            findings.append(Finding("labels", place, _LINK))
+        elif not path.is_file():
             findings.append(Finding("missing", place, "a label file is missing"))
         elif sha256_file(path) != digest:
             what = "the label file is not the one that the run verified"
@@ -168,6 +176,8 @@ def as_recorded(output: Path, verified: Mapping[str, str]) -> Compared:
 
 def _difference(file: Path, copy: Path, named: str) -> str | None:
     """Return why a label file is not as it should be, or None; named: how to call the original."""
+    if copy.is_symlink():
+        return _LINK
     if not copy.is_file():
         return "a label file is missing"
     try:

@@ -1,4 +1,4 @@
-"""What a verification found, as a person reads it."""
+"""Prints what a verification found."""
 
 from __future__ import annotations
 

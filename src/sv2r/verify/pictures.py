@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the output is held against, as far as it is still there."""
+    """What the output is compared with, as far as it still exists."""
 
     output: Path
     dataset: Dataset | None
@@ -35,13 +35,18 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Looked:
-    """What one record came to. places: under the output, of the files that it explains."""
+    """What one record came to.
+
+    places: under the output, of the files that it explains. others: checks of which another version
+    scored the picture.
+    """
 
     record: Record
     labels: int = 0
     scored: bool = False
     places: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
+    others: frozenset[str] = frozenset()
 
 
 def look_at(inputs: Inputs, item: tuple[Record, bool]) -> Looked:
@@ -53,17 +58,18 @@ def look_at(inputs: Inputs, item: tuple[Record, bool]) -> Looked:
     if record.status == "done":
         picture = _look_at_picture(inputs, record, index, findings)
     compared = _look_at_labels(inputs, record, index, findings)
-    scored = False
+    scored, others = False, frozenset[str]()
     if turn and picture is not None and index is not None and inputs.dataset and inputs.checks:
         try:
-            findings += score_again(
+            again = score_again(
                 inputs.dataset, index, record, picture.pixels, inputs.checks, kept=inputs.kept
             )
-            scored = True
+            findings += again.findings
+            others, scored = again.others, True
         except SampleError as error:
             findings.append(_of(record, "score", f"cannot be scored again: {error}"))
     places = compared.places | ({record.output} if record.output else set())
-    return Looked(record, compared.equal, scored, places, tuple(findings))
+    return Looked(record, compared.equal, scored, places, tuple(findings), others)
 
 
 def _look_at_picture(

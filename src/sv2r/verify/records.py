@@ -1,4 +1,4 @@
-"""The records of a finished output: those of the journal, held against samples.jsonl."""
+"""The records of a finished output: those of the journal, compared with samples.jsonl."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sv2r.config.resolve import difference, identity_of
 from sv2r.errors import ConfigError
-from sv2r.output.finished import RUN_FILE, SAMPLES, Finished, record_of
-from sv2r.output.journal import FOLDER, NAME, Journal, line_of
+from sv2r.output.finished import RUN_FILE, SAMPLES, Finished
+from sv2r.output.journal import FOLDER, NAME, Journal
+from sv2r.output.records import from_json, line_of
 from sv2r.types import Record
 from sv2r.verify.findings import Finding
 
@@ -82,7 +82,7 @@ def _lines(finished: Finished) -> Iterator[Record | str]:
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:
-                record = record_of(json.loads(line))
+                record = from_json(line.decode())
             except ValueError as error:
                 yield f"line {number} is no record ({error})"
                 continue
@@ -118,7 +118,7 @@ def _set_aside(folder: Path) -> Path | None:
 
 
 def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
-    """Note tasks as failed, with a reason each, so that the next run does them again."""
+    """Mark tasks as failed, each with a reason, so that the next run does them again."""
     with Journal(output) as journal:
         for (sample, variant), reason in sorted(tasks.items()):
             before = journal.record(sample, variant)
@@ -142,7 +142,7 @@ def against_settings(finished: Finished, records: Records) -> Iterator[Finding]:
 
 @contextmanager
 def no_run_at_work(finished: Finished) -> Iterator[None]:
-    """Hold the folder's lock with other readers, where there is one.
+    """Hold the folder's shared lock, if there is one.
 
     Raises:
         ConfigError: a run writes to the folder.
@@ -176,16 +176,26 @@ def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise ValueError(" ".join(str(verdict).split()))
-    for (data,) in database.execute("SELECT data FROM records"):
-        record_of(json.loads(data))
-    return {key: json.loads(text) for key, text in database.execute("SELECT key, value FROM meta")}
+    columns = "sample, variant, status, data"
+    for sample, variant, status, data in database.execute(f"SELECT {columns} FROM records"):  # noqa: S608
+        record = from_json(data)
+        if (record.sample, record.variant, record.status) != (sample, variant, status):
+            raise ValueError(f"the columns of {sample!r} are not what its record says")
+    try:
+        values = database.execute("SELECT key, value FROM meta")
+        meta = {key: json.loads(text) for key, text in values}
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(meta.get("verified") or {}, Mapping):
+        raise ValueError("what it notes of label files is no mapping")
+    return meta
 
 
 def _journal_records(path: Path) -> Iterator[Record]:
     with _reading(path) as database:
         query = "SELECT data FROM records ORDER BY sample, variant"
         for (data,) in database.execute(query):
-            yield record_of(json.loads(data))
+            yield from_json(data)
 
 
 def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Finding]:
@@ -197,13 +207,15 @@ def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iter
     if not complete:
         yield Finding("record", ".", f"the last run was not finished; {_FINISH}")
         return
-    with lines.open("rb") as stream:
-        ours = (line_of(record).encode() for record in _journal_records(journal))
-        differ = [n for n, (a, b) in enumerate(zip_longest(ours, stream), 1) if a != b]
-    if differ:
-        count = f"{len(differ):,} line{'s' if len(differ) > 1 else ''}"
-        yield Finding(
-            "changed",
-            f"{FOLDER}/{SAMPLES}",
-            f"{count} not as the journal has them, the first is line {differ[0]}",
-        )
+    theirs = {(r.sample, r.variant): line_of(r) for r in _whole_lines(finished)}
+    place = f"{FOLDER}/{SAMPLES}"
+    for record in _journal_records(journal):
+        task = (record.sample, record.variant)
+        if theirs.pop(task, None) != line_of(record):
+            # Which of the two was changed cannot be told, so the picture is made again.
+            text = f"its line is not as the journal has {record.sample}"
+            yield Finding("changed", place, text, *task)
+    if theirs:
+        first = min(theirs)[0]
+        text = f"{len(theirs):,} records that the journal has not, the first is {first}; {_WRITES}"
+        yield Finding("changed", place, text)

@@ -29,6 +29,14 @@ _ABSOLUTE, _RELATIVE = 0.1, 0.1
 
 
 @dataclass(frozen=True)
+class Rescored:
+    """What the checks say of a picture now. others: checks of which another version scored it."""
+
+    findings: tuple[Finding, ...] = ()
+    others: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Part:
     """How many of the pictures to score again: a number of them, or a share in [0, 1]."""
 
@@ -86,8 +94,10 @@ def score_again(
     checks: tuple[tuple[str, Check], ...],
     *,
     kept: bool,
-) -> Iterator[Finding]:
-    """Yield what the checks say of a published picture that its record does not.
+) -> Rescored:
+    """Return what the checks say of a published picture that its record does not.
+
+    A check that has a version is held against scores of the same version alone.
 
     pixels: (H, W, 3), of the picture as it was published. kept: whether the run published pictures
     that a check had refused.
@@ -99,17 +109,31 @@ def score_again(
 
     frame = read_frame(dataset, index)
     if pixels.shape[:2] != frame.size:
-        return  # told already, and no check can compare them
+        return Rescored()  # told already, and no check can compare them
     image = torch.tensor(pixels).permute(2, 0, 1).contiguous()
     task = (record.sample, record.variant)
+    findings, others = [], set()
     for name, check in checks:
         result = check(frame, image)
+        if _version(record.scores.get(name)) not in {None, _version({"picture": result.picture})}:
+            others.add(name)
+            continue
         text = _first_difference(name, record.scores.get(name), result)
         # Scores that are the recorded ones were judged then: a verdict on the edge may tip.
         if name not in record.scores and result.reason and not kept:
             text = f"refuses it: {result.reason}"
         if text:
-            yield Finding("score", str(record.output), f"{name}: {text}", *task)
+            findings.append(Finding("score", str(record.output), f"{name}: {text}", *task))
+    return Rescored(tuple(findings), frozenset(others))
+
+
+def _version(recorded: Any) -> float | None:
+    """Return the version of the check that gave scores, 1 where they name none; None: no scores."""
+    if not isinstance(recorded, Mapping):
+        return None
+    picture = recorded.get("picture")
+    found = picture.get("version", 1.0) if isinstance(picture, Mapping) else 1.0
+    return float(found) if isinstance(found, (int, float)) else 1.0
 
 
 def _first_difference(check: str, recorded: Any, result: CheckResult) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from sv2r.devices import unless_full
 from sv2r.types import Batch
-from sv2r.worker.out_of_memory import is_out_of_memory
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -29,23 +30,21 @@ def pick_batch_size(
 
     It stops at the first size that does not fit and after two that were no faster: a batch that
     falls out of a CPU's cache, or a GPU that is busy already, does not get faster with more.
-    Each size runs twice; the second time counts, so that what happens once does not.
+    Each size runs twice; the second time counts, so that one-time costs do not count.
 
     make_batch: gives a batch of a size. candidates: ascending.
 
-    Raises whatever the smallest raises, an error that `is_out_of_memory` where it does not fit.
+    Raises whatever the smallest raises; see `sv2r.devices.is_out_of_memory` where it does not fit.
     """
     best, least, misses = candidates[0], float("inf"), 0
     for size in candidates:
-        try:
-            seconds = _seconds(translate, make_batch(size), device, clock) / size
-        except Exception as error:
-            if not is_out_of_memory(error) or size == candidates[0]:
-                raise
-            _free(device)
+        work = partial(_seconds, translate, make_batch(size), clock)
+        # The smallest must fit, or its error be told.
+        seconds = work() if size == candidates[0] else unless_full(work)
+        if seconds is None:
             break
-        if seconds < least * (1 - _GAIN):
-            best, least, misses = size, seconds, 0
+        if seconds / size < least * (1 - _GAIN):
+            best, least, misses = size, seconds / size, 0
         else:
             misses += 1
         if misses == 2 or _is_full(device):
@@ -53,21 +52,12 @@ def pick_batch_size(
     return best
 
 
-def _seconds(
-    translate: Callable[[Batch], Any], batch: Batch, device: str, clock: Callable[[], float]
-) -> float:
-    """Return how long a batch takes once everything that happens once has happened."""
+def _seconds(translate: Callable[[Batch], Any], batch: Batch, clock: Callable[[], float]) -> float:
+    """Return how long a batch takes after one-time costs."""
     translate(batch)
     start = clock()
     translate(batch)  # ends with the pictures on the CPU, so nothing is left in flight
     return clock() - start
-
-
-def _free(device: str) -> None:
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
 
 
 def _is_full(device: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs lives in one process: begins them ahead, draws batch by batch, lets them go on behind.
+"""Runs pictures' lives in one process: starts them ahead, draws in batches, continues them after.
 
     tasks ─► lives begin (reading threads) ─► buckets of draws ─► translator
                  records ◄─ lives go on (writing threads) ◄─ what was made ─┘
@@ -19,11 +19,11 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from sv2r.config.sections import JobOptions
+from sv2r.devices import free_memory, is_out_of_memory
 from sv2r.errors import ConfigError, SampleError
 from sv2r.types import Batch, Record, Refusal, Task
 from sv2r.worker.batch_size import SIZES, pick_batch_size
 from sv2r.worker.life import Draw, Life, Made
-from sv2r.worker.out_of_memory import free_memory, is_out_of_memory
 from sv2r.worker.parts import Parts
 from sv2r.worker.threads import share_cores, work_ahead
 
@@ -40,7 +40,7 @@ _OPEN_BATCHES = 4
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A life that waits for its draw."""
+    """A life that is waiting for its draw."""
 
     life: Life
     draw: Draw
@@ -103,7 +103,9 @@ class Batcher:
 
     def _add(self, one: _Waiting, writing: ThreadPoolExecutor) -> Iterator[Record]:
         """Put a draw into its bucket; run a full bucket, or the oldest when many wait."""
-        self.batch_size = self.batch_size or self._find_batch_size(one.draw)
+        if not self.batch_size:
+            self.batch_size = self._find_batch_size(one.draw)
+        self._parts.compile()
         self._put(one)
         while (key := self._ready()) is not None:
             self._run_batch(self._take(key), writing)
@@ -138,20 +140,31 @@ class Batcher:
         return taken
 
     def _run_batch(self, batch: list[_Waiting], writing: ThreadPoolExecutor) -> None:
-        """Draw what lives of one bucket wait for, and let them go on."""
+        """Draw what the lives of one bucket are waiting for, and continue them."""
         start = time.monotonic()
-        try:
-            images = self._translate([one.draw for one in batch])
-        except Exception as error:  # whatever a translator raises, its pictures fail
-            if is_out_of_memory(error) and self._fits_less(batch):
-                return
-            images = [Refusal(str(error), failed=True)] * len(batch)
+        images = self._images(batch)
+        if images is None:
+            free_memory()  # not sooner: an error's frames hold the batch
+            return
         self._made = True
         settings = {**self._parts.settings(), "batch_size": self.batch_size}
         seconds = (time.monotonic() - start) / len(batch)
         for one, image in zip(batch, images, strict=True):
             made = Made(image, settings, seconds)
             self._behind.append(writing.submit(_go_on, one.life, made))
+
+    def _images(self, batch: list[_Waiting]) -> Sequence[Tensor | Refusal] | None:
+        """Return what came of a batch's draws; None where it did not fit in memory.
+
+        Raises:
+            ConfigError: not even the first picture fits by itself.
+        """
+        try:
+            return self._translate([one.draw for one in batch])
+        except Exception as error:  # whatever a translator raises, its pictures fail
+            if is_out_of_memory(error) and self._fits_less(batch):
+                return None
+            return [Refusal(str(error), failed=True)] * len(batch)
 
     def _translate(self, draws: Sequence[Draw]) -> list[Tensor | Refusal]:
         """Return what the translator makes of a batch that is filled up to the fixed size."""
@@ -190,7 +203,6 @@ class Batcher:
                 return False
             raise _does_not_fit(batch[0].draw)
         self.batch_size //= 2
-        free_memory()
         key = self._bucket_of(batch[0].draw)
         waiting = self._buckets.pop(key, ())
         self._buckets = {key: deque([*batch, *waiting]), **self._buckets}
@@ -198,7 +210,7 @@ class Batcher:
         return True
 
     def _collect(self, limit: int) -> Iterator[Record]:
-        """Yield finished records in order until at most limit lives are going on.
+        """Yield finished records in order until at most limit lives are running.
 
         A life that wants another draw goes into its bucket instead.
         """
@@ -211,7 +223,7 @@ class Batcher:
 
 
 def _go_on(life: Life, made: Made | None = None) -> _Waiting | Record:
-    """Return a life at its next draw, or the record that it ended with."""
+    """Return a life at its next draw, or the record it ended with."""
     try:
         return _Waiting(life, next(life) if made is None else life.send(made))
     except StopIteration as end:

@@ -1,4 +1,4 @@
-"""What is done about a picture that does not fit its labels: undo, redo, restore, reject.
+"""Repairs of a picture that does not fit its labels: undo, redo, restore, reject.
 
 Each step that was taken is in the record. Labels are never touched.
 """

@@ -1,4 +1,4 @@
-"""A sample's picture and labels, read from disk and held against each other."""
+"""A sample's picture and labels, read from disk and compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_frame(dataset: Dataset, index: int) -> Frame:
 
 
 def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instances]:
-    """Return a sample, its picture and its labels, both read and held against each other.
+    """Return a sample, its picture and its labels, both read and compared.
 
     Raises:
         SampleError: one of them cannot be read, or they are of different size.

@@ -67,7 +67,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a draw.
+    """The result of a draw.
 
     image: (3, H, W) uint8 on any device, the frame's H and W; or why there is none.
     settings: what really ran. seconds: wall time of the batch divided by its pictures.
@@ -149,7 +149,7 @@ def _prepare(config: Config, dataset: Dataset, parts: Parts, task: Task) -> _Sub
     """Return a task's picture with its labels, controls and prompt.
 
     Raises:
-        SampleError: one of them cannot be had.
+        SampleError: one of them cannot be read or made.
     """
     frame = read_frame(dataset, task.index)
     seed = picture_seed(config.job.seed, frame.sample.id, task.variant)
@@ -175,9 +175,9 @@ def _draw_whole(config: Config, subject: _Subject, attempt: int) -> Draw:
 
 
 def _factors(attempt: int) -> tuple[float, float]:
-    """Return what an attempt multiplies strength and control scales by.
+    """Return the factors for strength and control scales in an attempt.
 
-    The first retry has another seed alone; each further one is gentler and more controlled.
+    The first retry changes only the seed; each later one uses less strength and more control.
     """
     gentler = max(0, attempt - 1)
     return _GENTLER**gentler, _MORE_CONTROL**gentler
@@ -259,6 +259,7 @@ def _record_of(subject: _Subject, draw: Draw, made: Made) -> Record:
         status="done",
         seed=draw.seed,
         prompt=prompt.text,
+        negative_prompt=prompt.negative or None,
         drawn=prompt.drawn,
         normalised=frame.normalised,
         settings=made.settings,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sv2r.config.resolve import Chosen, Config
+from sv2r.devices import is_out_of_memory, sharing_a_device
 from sv2r.errors import ConfigError, PluginError
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Buckets, Check, Conditioner, Describes, Runtime, Writer
+from sv2r.plugin.specs import Buckets, Check, Compiles, Conditioner, Describes, Runtime, Writer
 from sv2r.types import Batch, Frame, Published, Refusal, Sample
-from sv2r.worker.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +25,7 @@ class Parts:
     translate, publish: see `Translator` and `Writer`.
     bucket: which (height, width) can share a batch: those with equal keys.
     settings: what really ran, as JSON values, for the record.
+    compile: lets the translator compile its networks, now that the batch size is known.
     """
 
     conditioners: tuple[tuple[str, Conditioner], ...]
@@ -32,6 +34,7 @@ class Parts:
     settings: Callable[[], Mapping[str, Any]]
     checks: tuple[tuple[str, Check], ...]
     publish: Callable[[Sample, int, Tensor, Frame], Published]
+    compile: Callable[[], None]
 
 
 def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Writer) -> Parts:
@@ -50,16 +53,26 @@ def build_parts(registry: Registry, config: Config, runtime: Runtime, writer: Wr
 
     def settings() -> Mapping[str, Any]:
         own = translator.settings() if isinstance(translator, Describes) else {}
-        controls = {c.name: make.settings() for c, make in makers if isinstance(make, Describes)}
+        controls = {
+            chosen.name: chosen.options.model_dump(mode="json")
+            | dict(make.settings() if isinstance(make, Describes) else {})
+            for chosen, make in makers
+        }
         return {**own, **({"conditioners": controls} if controls else {})}
 
+    def compile_() -> None:
+        if isinstance(translator, Compiles):
+            translator.compile()
+
+    share = partial(sharing_a_device, runtime.device)
     return Parts(
-        tuple((chosen.name, make) for chosen, make in makers),
+        tuple((chosen.name, share(make)) for chosen, make in makers),
         translator,
         translator.bucket if isinstance(translator, Buckets) else _by_size,
         settings,
-        tuple((chosen.name, build(chosen)) for chosen in config.checks),
+        tuple((chosen.name, share(build(chosen))) for chosen in config.checks),
         writer.publish,
+        compile_,
     )
 
 

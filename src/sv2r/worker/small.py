@@ -1,4 +1,4 @@
-"""Gives small objects a pass of their own: an enlarged crop with context, pasted back by a seam.
+"""Draws small objects again in an enlarged crop with context, and pastes them back.
 
 A latent diffusion model sees one cell per 8 x 8 pixels, so that an object of a few cells is redrawn
 from a few numbers. In an enlarged crop it has many. Each crop is one more entry in the worker's
@@ -110,7 +110,7 @@ def _placed(
     while left_over:
         (_, box), *_ = left_over
         crop = _around(box, size, options)
-        # What the frame cannot show larger than it is gains nothing.
+        # A crop that is not enlarged gains nothing.
         inside = [item for item in left_over if _holds(crop, item[1])] or left_over[:1]
         if crop.side < options.resolution:
             yield replace(crop, ids=tuple(instance.id for instance, _ in inside))

@@ -10,6 +10,7 @@ from typing import Any
 from sv2r.config.layers import Layer
 from sv2r.config.resolve import Config, resolve
 from sv2r.config.selection import select
+from sv2r.devices import has_bfloat16
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Runtime, Writer
@@ -71,7 +72,13 @@ class LocalWork:
             ConfigError: a component cannot be built, or the model is another one than before.
         """
         job = self._config.job
-        runtime = Runtime(device, choose_dtype(job.dtype, device), job.input, job.output)
+        runtime = Runtime(
+            device,
+            choose_dtype(job.dtype, device),
+            job.input,
+            job.output,
+            auto_dtype=job.dtype == "auto",
+        )
         parts = build_parts(self._registry, self._config, runtime, self._writer)
         _require_model(self.model, parts.settings().get("model_sha256"))
         return Batcher(
@@ -152,12 +159,10 @@ def _devices_here() -> list[str]:
 
 def choose_dtype(asked: str, device: str) -> str:
     """Return what models compute in: as asked, or the best that the device does well."""
-    import torch
-
     if asked != "auto":
         return asked
     if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if has_bfloat16(device) else "float16"
     return "float16" if device == "mps" else "float32"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from sv2r.errors import SampleError
 from sv2r.storage.files import copy_atomically, write_atomically
 from sv2r.storage.hashes import sha256_file
+from sv2r.storage.regular import is_own_file
 
 _FILE_NAME = re.compile(rb'("file_name"\s*:\s*)("(?:[^"\\]|\\.)*")')
 
@@ -26,7 +27,8 @@ def copy_labels(source: Path, target: Path) -> str:
         digest = sha256_file(source)
     except OSError as error:
         raise SampleError(f"{source}: {str(error.strerror).lower()}") from error
-    if target.is_file() and sha256_file(target) == digest:
+    # A link to an equal file is none: whoever changes that file would change the labels.
+    if is_own_file(target) and target.is_file() and sha256_file(target) == digest:
         return digest
     if copy_atomically(source, target) != digest:
         raise SampleError(f"{source}: changed while it was copied; run the same command again")

@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sv2r.errors import SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
-from sv2r.storage.paths import relative_name
+from sv2r.storage.paths import relative_name, safe_relative
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import EncodingOptions, Format, in_format, picture_path, publish_picture
 from sv2r.writers.labels import copy_labels, rewrite_file_names
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def _inside_the_output(place: str) -> str:
+    """Return a place for label files; made for pydantic, which tells the ValueError.
+
+    Raises:
+        ValueError: it is absolute or climbs out of the output.
+    """
+    try:
+        return str(safe_relative(place))
+    except SampleError:
+        raise ValueError(
+            f"'{place}' does not lie inside of the output; name a folder in it"
+        ) from None
 
 
 class MirrorOptions(EncodingOptions):
@@ -29,7 +43,7 @@ class MirrorOptions(EncodingOptions):
         description="The pictures' format; another one than the input's changes their names, and "
         "the file_name entries of COCO files with them.",
     )
-    relocate: Mapping[str, str] = Field(
+    relocate: Mapping[str, Annotated[str, AfterValidator(_inside_the_output)]] = Field(
         default_factory=dict,
         description="FOLDER=PLACE: label files in FOLDER go to PLACE under the output. Needed for "
         "labels that lie outside of the input folder.",

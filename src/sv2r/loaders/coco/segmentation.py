@@ -95,9 +95,10 @@ def _counts(counts: Any) -> NDArray[np.int64]:
     if not isinstance(counts, list):
         raise SampleError("RLE counts are missing; they are a list of numbers or a COCO string")
     # The bound, there and in `decode_counts`, keeps the sum of any list within 64 bits.
-    wrong = next((c for c in counts if not _is_count(c) or c >= 2**31), None)
-    if wrong is not None:
-        raise SampleError(f"RLE counts hold {wrong!r}; each is a whole number of pixels, 0 or more")
+    wrong = [c for c in counts if not _is_count(c) or c >= 2**31]
+    if wrong:
+        text = f"RLE counts hold {wrong[0]!r}; each is a whole number of pixels, 0 or more"
+        raise SampleError(text)
     return np.array(counts, np.int64)
 
 
