@@ -13,7 +13,7 @@ from sv2r.plugin.options import Options
 from sv2r.plugin.words import nearest
 
 Severity = Literal["error", "remark"]
-Kind = Literal[
+FindingKind = Literal[
     "doubt",
     "input",
     "unreadable",
@@ -44,7 +44,7 @@ class Sort:
 
 
 # The worst first.
-SORTS: Mapping[Kind, Sort] = MappingProxyType(
+SORTS: Mapping[FindingKind, Sort] = MappingProxyType(
     {
         "doubt": Sort("labels that may mean something else", ""),
         "input": Sort("inputs that cannot become a sample", ""),
@@ -101,7 +101,7 @@ class Finding:
     what: is odd about it.
     """
 
-    kind: Kind
+    kind: FindingKind
     severity: Severity
     sample: str | None
     instance: str | None

@@ -16,7 +16,7 @@ from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
 if TYPE_CHECKING:
     from sv2r.diffusion.families import Family
     from sv2r.diffusion.open_model import Control
-    from sv2r.diffusion.source import Source
+    from sv2r.diffusion.source import FoundModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=10)]
@@ -83,7 +83,7 @@ def build(options: ControlnetOptions, runtime: Runtime) -> Translator:
 
 def _find(
     options: ControlnetOptions, sizes: Sequence[tuple[int, int]]
-) -> tuple[Source, Family, tuple[Control, ...]]:
+) -> tuple[FoundModel, Family, tuple[Control, ...]]:
     """Return the model's source and family and its ControlNets, checked against one another."""
     from sv2r.diffusion.families import family_of
     from sv2r.diffusion.preflight import check_image_to_image
@@ -103,7 +103,7 @@ def _find(
     return base, family, tuple(_control(options, name, base) for name in options.controlnet)
 
 
-def _control(options: ControlnetOptions, name: str, base: Source) -> Control:
+def _control(options: ControlnetOptions, name: str, base: FoundModel) -> Control:
     from sv2r.diffusion.open_model import Control
     from sv2r.diffusion.source import find_network
 

@@ -14,7 +14,7 @@ from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Check, Runtime
 from sv2r.types import CheckResult, Dataset, Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 from sv2r.worker.frames import read_frame
 from sv2r.worker.work import choose_dtype, find_devices
 
@@ -32,12 +32,12 @@ _ABSOLUTE, _RELATIVE = 0.1, 0.1
 class Rescored:
     """What the checks say of a picture now. others: checks of which another version scored it."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Fault, ...] = ()
     others: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Part:
+class ScoredPart:
     """How many of the pictures to score again: a number of them, or a share in [0, 1]."""
 
     number: int | None = None
@@ -49,7 +49,7 @@ class Part:
         return min(total, wanted)
 
 
-def read_part(text: str) -> Part:
+def read_part(text: str) -> ScoredPart:
     """Return what "5%" or "200" asks for.
 
     Raises:
@@ -60,9 +60,9 @@ def read_part(text: str) -> Part:
         if word.endswith("%"):
             share = float(word[:-1]) / 100
             if 0 <= share <= 1:
-                return Part(share=share)
+                return ScoredPart(share=share)
         elif int(word) >= 0:
-            return Part(number=int(word))
+            return ScoredPart(number=int(word))
     except ValueError:
         pass
     raise ConfigError(f"--sample {text}: give a share such as 5%, or a number of pictures")
@@ -123,7 +123,7 @@ def score_again(
         if name not in record.scores and result.reason and not kept:
             text = f"refuses it: {result.reason}"
         if text:
-            findings.append(Finding("score", str(record.output), f"{name}: {text}", *task))
+            findings.append(Fault("score", str(record.output), f"{name}: {text}", *task))
     return Rescored(tuple(findings), frozenset(others))
 
 
