@@ -86,7 +86,7 @@ def test_a_field_that_one_sample_lacks_fails_that_sample():
 
 @pytest.mark.parametrize("template", ["{categories.__class__}", "{0}", "{}", "{a[b]}"])
 def test_templates_take_plain_names_alone(template):
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         PromptOptions(template=template)
 
 

@@ -67,7 +67,7 @@ class PromptOptions(Options):
             raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
         for _, field, _, _ in parts:
             if field is not None and not field.isidentifier():
-                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
+                raise ValueError(f"'{{{field}}}' is not a name; write {{{{ for a brace")
         return value
 
 
