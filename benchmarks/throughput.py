@@ -39,14 +39,14 @@ from sv2r.images.encode import encode_picture
 from sv2r.plugin.specs import Runtime
 from sv2r.translators import controlnet
 from sv2r.types import Batch, Frame, Instances, Sample
-from sv2r.worker.batch_size import SIZES as SIZES_TRIED
+from sv2r.worker.batch_size import BATCH_SIZES as SIZES_TRIED
 from sv2r.worker.batch_size import pick_batch_size
 from sv2r.worker.threads import share_cores
 from tests import toys
 
 STEPS, STRENGTH, GUIDANCE = 20, 0.5, 7.5
 PROMPTS = tuple(f"a photo of a street in the {when}" for when in ("rain", "sun", "snow", "evening"))
-SIZES = {"toy": (128, 256, 512), "sd15": (512,), "sdxl": (1024,)}
+BATCH_SIZES = {"toy": (128, 256, 512), "sd15": (512,), "sdxl": (1024,)}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         model = models.build(options.model, root / "model", options.device, options.dtype)
-        for size in options.size or SIZES[options.model]:
+        for size in options.size or BATCH_SIZES[options.model]:
             rows += measured(model, make_work(root, size, options.pictures), options)
     report(rows, options.json)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sv2r.trial import Finding, Shapes, try_device
+from sv2r.trial import Shapes, TrialResult, try_device
 
 TOY = Shapes(
     unet={
@@ -29,18 +29,18 @@ TOY = Shapes(
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Finding]:
+def found() -> dict[str, TrialResult]:
     return {finding.what: finding for finding in try_device("cpu", "bfloat16", TOY)}
 
 
-def test_everything_is_tried_in_order(found: dict[str, Finding]) -> None:
+def test_everything_is_tried_in_order(found: dict[str, TrialResult]) -> None:
     tried = ["rounding", "convolutions", "attention", "pace", "checks", "copies"]
     assert list(found) == tried
     # Which kernel convolves is a question to a GPU: a CPU may have none of its own for bfloat16.
     assert all(finding.works for what, finding in found.items() if what != "convolutions"), found
 
 
-def test_half_precision_is_a_little_off_and_float32_is_not(found: dict[str, Finding]) -> None:
+def test_half_precision_is_a_little_off_and_float32_is_not(found: dict[str, TrialResult]) -> None:
     assert 1e-4 < found["rounding"].figures["share"] < 0.05
     first = next(iter(try_device("cpu", "float32", TOY)))
     assert first.figures == {"dtype": "float32", "share": 0.0}

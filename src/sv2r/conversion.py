@@ -9,7 +9,7 @@ from typing import Any
 from sv2r.config.resolve import Config
 from sv2r.devices import settle_waiting
 from sv2r.job.open import as_config, open_job
-from sv2r.job.run import Watcher, run_job
+from sv2r.job.run import JobWatcher, run_job
 from sv2r.job.summary import Summary
 from sv2r.output.finished import REPORT, SAMPLES
 from sv2r.output.journal import FOLDER
@@ -25,7 +25,7 @@ def convert(
     overwrite: bool = False,
     fail_fast: bool = False,
     registry: Registry | None = None,
-    watch: Watcher | None = None,
+    watch: JobWatcher | None = None,
 ) -> Summary:
     """Run a job to its end and return how it ended; what `sv2r convert` does.
 

@@ -47,7 +47,7 @@ SD15 = Shapes(
 
 
 @dataclass(frozen=True)
-class Finding:
+class TrialResult:
     """One thing that was tried.
 
     what: a word for it. works: whether it does. says: a line for people. figures: for machines.
@@ -59,7 +59,7 @@ class Finding:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def try_device(device: str, dtype: str, shapes: Shapes = SD15) -> Iterator[Finding]:
+def try_device(device: str, dtype: str, shapes: Shapes = SD15) -> Iterator[TrialResult]:
     """Yield what was found on a device, one thing after another; an error is a finding too.
 
     dtype: what a job would compute in there ("float16" ...).
@@ -81,7 +81,7 @@ def try_device(device: str, dtype: str, shapes: Shapes = SD15) -> Iterator[Findi
                 yield attempt()
             except Exception as error:  # a driver's or a kernel's: the rest is still worth a try
                 text = " ".join(str(error).split())[:200]
-                yield Finding(what, works=False, says=f"{type(error).__name__}: {text}")
+                yield TrialResult(what, works=False, says=f"{type(error).__name__}: {text}")
 
 
 def _networks(device: str, shapes: Shapes) -> tuple[Any, Any]:
@@ -117,7 +117,7 @@ class _Trial:
         self._vae = vae.to(dtype)
         self._seconds = 0.0
 
-    def rounding(self) -> Finding:
+    def rounding(self) -> TrialResult:
         """Return how far the dtype is from float32 over one evaluation, as a share of its size."""
         import copy
 
@@ -129,24 +129,24 @@ class _Trial:
         name = str(self._dtype).removeprefix("torch.")
         sound = bool(found.isfinite().all()) and share < 0.1
         says = f"{name} is {share:.2%} from float32 in one evaluation of a UNet"
-        return Finding("rounding", sound, says, {"dtype": name, "share": share})
+        return TrialResult("rounding", sound, says, {"dtype": name, "share": share})
 
-    def convolutions(self) -> Finding:
+    def convolutions(self) -> TrialResult:
         """Return whether cuDNN computes the convolutions, as a job sets it up."""
         kernels = self._kernels()
         slow = sorted(name for name in kernels if "slow_conv" in name or "im2col" in name)
         says = f"a plain kernel computes convolutions: {slow[0]}" if slow else "cuDNN's"
-        return Finding("convolutions", not slow, says, {"slow": slow})
+        return TrialResult("convolutions", not slow, says, {"slow": slow})
 
-    def attention(self) -> Finding:
+    def attention(self) -> TrialResult:
         """Return which of torch's backends computes attention."""
         kernels = self._kernels()
         names = ("flash", "fmha", "efficient_attention", "attention")
         fused = next((name for name in names if any(name in kernel for kernel in kernels)), None)
         says = f"fused ({fused})" if fused else "not fused: slower, and takes more memory"
-        return Finding("attention", fused is not None, says, {"backend": fused})
+        return TrialResult("attention", fused is not None, says, {"backend": fused})
 
-    def pace(self) -> Finding:
+    def pace(self) -> TrialResult:
         """Return how many pictures a second a guided job of 10 evaluations would make."""
         count = self._shapes.batch
         step = self._timed(lambda: self._ask(self._unet, _GUIDED * count))
@@ -160,9 +160,9 @@ class _Trial:
             f"VAE {1e3 * there:.0f} and {1e3 * back:.0f} ms a batch"
         )
         figures = {"pictures_per_second": 1 / self._seconds, "unet_seconds": step}
-        return Finding("pace", True, says, {**figures, "encode": there, "decode": back})
+        return TrialResult("pace", True, says, {**figures, "encode": there, "decode": back})
 
-    def checks(self) -> Finding:
+    def checks(self) -> TrialResult:
         """Return what the default checks take of such a job, on this device and on the CPU."""
         from sv2r.checks import score
 
@@ -174,9 +174,9 @@ class _Trial:
         shares = {place: took / self._seconds for place, took in seconds.items() if self._seconds}
         told = ", ".join(f"{1e3 * took:.0f} ms on {place}" for place, took in seconds.items())
         says = f"{told} a picture with {_INSTANCES} instances, one thread"
-        return Finding("checks", True, says, {"seconds": seconds, "share_of_a_picture": shares})
+        return TrialResult("checks", True, says, {"seconds": seconds, "share_of_a_picture": shares})
 
-    def copies(self) -> Finding:
+    def copies(self) -> TrialResult:
         """Return how fast pictures come back to the CPU."""
         import torch
 
@@ -186,7 +186,7 @@ class _Trial:
         )
         rate = levels.numel() / max(self._timed(lambda: pinned.copy_(levels)), 1e-9)
         says = f"{rate / 1e9:.3g} GB/s from the device"
-        return Finding("copies", True, says, {"bytes_per_second": rate})
+        return TrialResult("copies", True, says, {"bytes_per_second": rate})
 
     def _ask(self, unet: Any, count: int) -> torch.Tensor:
         weights = next(unet.parameters()).dtype

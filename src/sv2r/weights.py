@@ -129,11 +129,11 @@ def weights_sha256(files: Sequence[Path], root: Path) -> str:
     digests = [(path, _sha256(path)) for path in sorted(files)]
     if len(digests) == 1:
         return digests[0][1]
-    lines = [f"{digest}  {relative_name(path, root)}\n" for path, digest in digests]
+    lines = [f"{digest}  {name_in_model(path, root)}\n" for path, digest in digests]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def relative_name(path: Path, root: Path) -> str:
+def name_in_model(path: Path, root: Path) -> str:
     """Return a file's path relative to root, or its bare name where it lies elsewhere."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 

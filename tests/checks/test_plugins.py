@@ -75,7 +75,9 @@ def test_survival_names_what_is_lost(make_frame, scene, tensor):
     result = check(make_frame(image, labels), tensor(scene(without=(2,))[0]))
     assert result.reason.startswith("1 instance has lost the boundary: 2 (0.")
     assert result.picture["damaged"] == 1
-    assert set(result.instances[1]) == {"survival", "offset", "moved", "contrast", "visible"}
+    assert set(result.instances[1]) == {
+        *("survival", "offset", "moved", "lost", "contrast", "visible")
+    }
 
 
 def test_survival_scores_a_crowd_but_does_not_refuse_it(make_frame, scene, tensor):

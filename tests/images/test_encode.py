@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sv2r.errors import SampleError
-from sv2r.images.encode import SUFFIXES, encode_picture
+from sv2r.images.encode import WRITABLE, encode_picture
 
 FORMATS = {
     ".png": "PNG",
@@ -27,7 +27,7 @@ def picture(height: int = 31, width: int = 22) -> np.ndarray:
 
 
 def test_the_suffixes_are_those_that_people_have():
-    assert set(SUFFIXES) == set(FORMATS)
+    assert set(WRITABLE) == set(FORMATS)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

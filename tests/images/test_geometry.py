@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sv2r.images.geometry import (
     blend,
-    cut,
+    cut_tiles,
     feather,
     mirror,
     next_multiple,
@@ -92,7 +92,7 @@ def test_tiles_of_an_image_blend_into_that_image(batch: int, data: st.DataObject
     image = torch.rand(batch, 3, *size)
     places = tile_places(size, tile, overlap)
 
-    whole = blend(cut(image, places, tile), places, size, feather(tile, overlap))
+    whole = blend(cut_tiles(image, places, tile), places, size, feather(tile, overlap))
 
     assert torch.allclose(whole, image, atol=1e-5)
 

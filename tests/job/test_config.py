@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sv2r.config.layers import Layer, merge, read_layers
-from sv2r.config.resolve import Texts, difference, resolve
+from sv2r.config.resolve import TypedOption, difference, resolve
 from sv2r.errors import ConfigError
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
 
@@ -26,7 +26,7 @@ def test_a_higher_layer_wins_and_its_name_is_kept(registry):
         registry,
         _base(seed=1, translator={"name": "sdedit", "strength": 0.2, "steps": 10}),
         {"translator": {"strength": 0.3}},
-        texts=[Texts(("translator", "steps"), ("20",))],
+        texts=[TypedOption(("translator", "steps"), ("20",))],
     )
     options = config.translator.options
     assert (options.strength, options.steps, config.job.seed) == (0.3, 20, 1)
@@ -60,7 +60,7 @@ def test_mappings_of_the_command_line_add_to_those_below(registry):
     config = _resolve(
         registry,
         _base(translator={"name": "controlnet", "controlnet": {"canny": "a", "depth": "b"}}),
-        texts=[Texts(("translator", "controlnet"), ("canny=c",))],
+        texts=[TypedOption(("translator", "controlnet"), ("canny=c",))],
     )
     assert dict(config.translator.options.controlnet) == {"canny": "c", "depth": "b"}
 
@@ -124,7 +124,7 @@ def test_numbers_in_every_notation_reach_the_options(registry):
 
 
 def test_an_option_of_a_conditioner_that_is_not_used_says_how_to_use_it(registry):
-    text = Texts(("conditioner", "canny", "low_threshold"), ("0.1",))
+    text = TypedOption(("conditioner", "canny", "low_threshold"), ("0.1",))
     with pytest.raises(ConfigError, match="add --conditioner canny to use it"):
         _resolve(registry, _base(), texts=[text])
 
@@ -161,7 +161,7 @@ def test_every_preset_resolves(registry):
 
 def test_what_stands_on_the_command_line_is_told_without_a_file(registry):
     with pytest.raises(ConfigError) as caught:
-        _resolve(registry, _base(), texts=[Texts(("translator", "steps"), ("many",))])
+        _resolve(registry, _base(), texts=[TypedOption(("translator", "steps"), ("many",))])
     assert str(caught.value) == "--translator.steps must be a whole number, not 'many'"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-KINDS = {"lora": "LoraOptions", "controlnet": "ControlnetOptions", "base": "BaseOptions"}
+KINDS = {"lora": "LoraOptions", "controlnet": "ControlnetTraining", "base": "BaseOptions"}
 
 
 class Silent:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sv2r.training.autoencoder import make_vae, whiten
 from sv2r.training.options import BaseOptions
-from sv2r.training.photos import find_photos, split
+from sv2r.training.photos import read_photos, split
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> BaseOptions:
 
 
 def _pictures(options: BaseOptions) -> torch.Tensor:
-    learnt, _ = split(find_photos(options), options)
+    learnt, _ = split(read_photos(options), options)
     return torch.stack([learnt.picture(n) for n in range(len(learnt))]).float() / 127.5 - 1
 
 
@@ -50,7 +50,7 @@ def test_a_new_vae_gives_a_picture_back_in_its_own_colours(options: BaseOptions)
 def test_whitened_latents_are_standard_and_pictures_come_out_as_before(
     options: BaseOptions,
 ) -> None:
-    learnt, _ = split(find_photos(options), options)
+    learnt, _ = split(read_photos(options), options)
     pictures = _pictures(options)
     vae = make_vae(options)
     with torch.no_grad():

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sv2r.errors import ConfigError
-from sv2r.images.references import find_photos as find_references
+from sv2r.images.references import read_photos as find_references
 from sv2r.training.draws import Draws
 from sv2r.training.options import LoraOptions, seconds
-from sv2r.training.photos import Place, cut, find_photos, fingerprint, split
+from sv2r.training.photos import SquarePlace, cut_square, fingerprint, read_photos, split
 
 
 def options(photos, **more):
@@ -24,7 +24,7 @@ def options(photos, **more):
 
 
 def test_photos_are_found_in_subfolders_by_name(photos):
-    found = find_photos(options(photos))
+    found = read_photos(options(photos))
     assert [p.name for p in found][:3] == [
         "dining_room/0.png",
         "dining_room/2.png",
@@ -35,22 +35,22 @@ def test_photos_are_found_in_subfolders_by_name(photos):
 
 
 def test_a_caption_is_made_from_the_template_or_read_from_the_file_beside(photos):
-    templated = find_photos(options(photos, caption="a photo of {stem} in a {folder}"))
+    templated = read_photos(options(photos, caption="a photo of {stem} in a {folder}"))
     assert templated[0].caption == "a photo of 0 in a dining room"
-    assert find_photos(options(photos, caption_files=True))[0].caption == "mug 0"
-    assert find_photos(options(photos))[0].caption == ""
+    assert read_photos(options(photos, caption_files=True))[0].caption == "mug 0"
+    assert read_photos(options(photos))[0].caption == ""
 
 
 def test_of_a_dataset_only_the_images_are_photos(photos, tmp_path):
     for place in ("a.png", "set/images/b.png", "set/depth/b.png", "set/masks/mug/b.png"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / "kitchen" / "1.png", tmp_path / place)
-    assert len(find_photos(options(tmp_path))) == 4
+    assert len(read_photos(options(tmp_path))) == 4
     (tmp_path / "set" / "annotations.json").write_text("{}")
-    assert [p.name for p in find_photos(options(tmp_path))] == ["a.png", "set/images/b.png"]
+    assert [p.name for p in read_photos(options(tmp_path))] == ["a.png", "set/images/b.png"]
     references = find_references(tmp_path, "--photos").paths
     assert references == (tmp_path / "a.png", tmp_path / "set" / "images" / "b.png")
-    assert [p.name for p in find_photos(options(tmp_path / "set" / "depth"))] == ["b.png"]
+    assert [p.name for p in read_photos(options(tmp_path / "set" / "depth"))] == ["b.png"]
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -58,11 +58,11 @@ def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(
         ConfigError, match=r"there is no photo in it \(\.bmp, .*give a folder that has"
     ):
-        find_photos(options(tmp_path))
+        read_photos(options(tmp_path))
     with pytest.raises(
         ConfigError, match="no such folder; give the folder with photos by --photos"
     ):
-        find_photos(options(tmp_path / "none"))
+        read_photos(options(tmp_path / "none"))
 
 
 def test_a_broken_photo_is_named_or_left_out(photos, tmp_path):
@@ -71,12 +71,12 @@ def test_a_broken_photo_is_named_or_left_out(photos, tmp_path):
     whole = (folder / "kitchen" / "1.png").read_bytes()
     (folder / "kitchen" / "1.png").write_bytes(whole[:100])
     with pytest.raises(ConfigError) as told:
-        find_photos(options(folder))
+        read_photos(options(folder))
     assert str(told.value) == (
         "kitchen/1.png: truncated after 100 bytes; render it again, then run the same command; "
         "--skip-broken true leaves such photos out"
     )
-    assert len(find_photos(options(folder, skip_broken=True))) == 9
+    assert len(read_photos(options(folder, skip_broken=True))) == 9
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_broken_photo_is_named_or_left_out(photos, tmp_path):
 )
 def test_a_caption_that_cannot_be_made_is_refused(photos, more, line):
     with pytest.raises(ConfigError, match=line):
-        find_photos(options(photos, **more))
+        read_photos(options(photos, **more))
 
 
 def test_a_missing_caption_file_is_named(photos, tmp_path):
@@ -98,12 +98,12 @@ def test_a_missing_caption_file_is_named(photos, tmp_path):
     shutil.copytree(photos, folder)
     (folder / "kitchen" / "3.txt").unlink()
     with pytest.raises(ConfigError, match=r"kitchen/3.png: there is no readable 3.txt next to it"):
-        find_photos(options(folder, caption_files=True))
+        read_photos(options(folder, caption_files=True))
 
 
 def test_held_out_photos_are_never_learnt_from(photos):
     asked = options(photos, crops=3, held_out=8)
-    found = find_photos(asked)
+    found = read_photos(asked)
     learnt, held = split(found, asked)
     assert len(held) == 2  # a fifth at most
     assert len(learnt) == 8 * 3 * 2
@@ -115,7 +115,7 @@ def test_held_out_photos_are_never_learnt_from(photos):
 
 def test_the_mirror_image_is_the_same_square_turned_around(photos):
     asked = options(photos)
-    learnt, _ = split(find_photos(asked), asked)
+    learnt, _ = split(read_photos(asked), asked)
     assert learnt.picture(0).shape == (3, 32, 32)
     assert torch.equal(learnt.picture(1), learnt.picture(0).flip(-1))
     assert not torch.equal(learnt.picture(1), learnt.picture(0))
@@ -125,7 +125,7 @@ def test_a_square_of_a_photo_of_its_own_size_is_the_photo(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     asked = options(tmp_path, flip=False, held_out=0)
-    learnt, _ = split(find_photos(asked), asked)
+    learnt, _ = split(read_photos(asked), asked)
     assert np.array_equal(learnt.picture(0).permute(1, 2, 0).numpy(), pixels)
 
 
@@ -137,14 +137,14 @@ def test_a_square_of_a_photo_of_its_own_size_is_the_photo(tmp_path):
     right=st.floats(0, 1),
 )
 def test_a_square_has_its_side_whatever_the_photo(height, width, side, down, right):
-    square = cut(np.zeros((height, width, 3), np.uint8), Place(side, down, right))
+    square = cut_square(np.zeros((height, width, 3), np.uint8), SquarePlace(side, down, right))
     assert square.shape == (side, side, 3)
 
 
 def test_a_photo_set_is_known_by_names_bytes_and_captions(photos):
-    before = fingerprint(find_photos(options(photos)))
-    assert fingerprint(find_photos(options(photos))) == before
-    assert fingerprint(find_photos(options(photos, caption="a mug"))) != before
+    before = fingerprint(read_photos(options(photos)))
+    assert fingerprint(read_photos(options(photos))) == before
+    assert fingerprint(read_photos(options(photos, caption="a mug"))) != before
 
 
 def test_every_item_is_drawn_once_in_every_epoch_in_another_order():

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from sv2r.errors import ConfigError
-from sv2r.training.options import BaseOptions, ControlnetOptions, LoraOptions
+from sv2r.training.options import BaseOptions, ControlnetTraining, LoraOptions
 from sv2r.training.run import check_memory
 from tests import toys
 
@@ -91,7 +91,7 @@ def test_a_vae_whose_factor_does_not_divide_the_resolution(train, toy_sd15):
     [
         (LoraOptions, {"lora": "l", "rank": 8}, "--rank is as --lora has it"),
         (LoraOptions, {"lora": "l", "targets": ("to_q",)}, "--targets is as --lora has it"),
-        (ControlnetOptions, {"controlnet": "c", "embedding": (4,)}, "--embedding is as --contr"),
+        (ControlnetTraining, {"controlnet": "c", "embedding": (4,)}, "--embedding is as --contr"),
         (BaseOptions, {"text_width": 65}, "--text-width 65 is odd"),
         (BaseOptions, {"heads": 3}, "--unet-channels 64 is not a multiple of --heads 3"),
         (BaseOptions, {"latent_channels": 3}, "greater than or equal to 4"),
@@ -103,7 +103,7 @@ def test_options_that_contradict_each_other(kind, more, message):
         kind.model_validate({"photos": "photos", "output": "out", **model, **more})
     # What a run wrote out, defaults and all, is no contradiction.
     written = kind.model_validate({"photos": "photos", "output": "out", **model})
-    start = {LoraOptions: {"lora": "l"}, ControlnetOptions: {"controlnet": "c"}, BaseOptions: {}}
+    start = {LoraOptions: {"lora": "l"}, ControlnetTraining: {"controlnet": "c"}, BaseOptions: {}}
     kind.model_validate({**written.model_dump(mode="json"), **start[kind]})
 
 

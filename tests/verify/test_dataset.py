@@ -19,7 +19,7 @@ from sv2r.errors import ConfigError
 from sv2r.output.journal import Journal
 from sv2r.output.records import line_of
 from sv2r.verify.dataset import Verification, verify
-from sv2r.verify.scores import Part, read_part
+from sv2r.verify.scores import ScoredPart, read_part
 from tests.toys.datasets import make_coco, write_render
 
 NAMES = ("a/0.png", "a/1.png", "b/1.jpg", "c.png")
@@ -490,7 +490,7 @@ def test_pictures_in_another_format_have_their_names_fixed_in_the_labels(tmp_pat
 
 
 def test_the_sample_is_a_share_or_a_number():
-    assert read_part("5%") == Part(share=0.05)
+    assert read_part("5%") == ScoredPart(share=0.05)
     assert [read_part(text).of(total) for text, total in (("5%", 10), ("5%", 1000))] == [1, 50]
     assert [read_part(text).of(30) for text in ("0", "0%", "7", "99", "100%")] == [0, 0, 7, 30, 30]
 

@@ -153,11 +153,11 @@ def test_a_recipe_refuses_a_folder_with_other_files_before_it_trains(
 
 @pytest.mark.parametrize("size", list(recipe.RECIPES))
 def test_a_recipe_asks_for_nothing_that_the_trainings_refuse(size: str, tmp_path: Path) -> None:
-    from sv2r.training.options import BaseOptions, ControlnetOptions
+    from sv2r.training.options import BaseOptions, ControlnetTraining
 
     asked = recipe.RECIPES[size]
     shared = {"photos": tmp_path, "output": tmp_path, "model": "m"}
-    for model, options in ((BaseOptions, asked.base), (ControlnetOptions, asked.controlnet)):
+    for model, options in ((BaseOptions, asked.base), (ControlnetTraining, asked.controlnet)):
         named = {name.replace("-", "_"): value for name, value in options.items()}
         own = {k: v for k, v in shared.items() if k in model.model_fields}
         assert model.model_validate({**own, **named}).resolution == 128

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from sv2r_tabletop import render
+from sv2r_tabletop import describe, render
 from sv2r_tabletop.command import tabletop
-from sv2r_tabletop.dataset import Settings, finish, plan, render_all
+from sv2r_tabletop.dataset import finish, plan, render_all
 from sv2r_tabletop.scene import draw_scene
+from sv2r_tabletop.settings import Settings
 
 from sv2r import ConfigError
 
@@ -97,7 +98,7 @@ def test_labels_are_where_the_projection_says() -> None:
     truth = render.render_truth(scene, 64)
     for number, placed in enumerate(scene.objects, 1):
         rows, columns = np.nonzero(truth.labels == number)
-        place, depth = scene.view.project(placed.mesh().vertices)
+        place, depth = scene.view.project(placed.mesh.vertices)
         left, top = place.min(0) * 64
         right, bottom = place.max(0) * 64
         assert left - 1 <= columns.min() <= columns.max() <= right + 1
@@ -211,10 +212,10 @@ def test_a_missing_renderer_is_one_line_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mitsuba", None)  # as if it were not installed
-    render.mitsuba.cache_clear()
+    describe.mitsuba.cache_clear()
     arguments = ["render", "--domain", "photo", "--count", "1", "--seed", "0", *SMALL]
     result = CliRunner().invoke(tabletop, [*arguments, "--output", str(tmp_path / "out")])
-    render.mitsuba.cache_clear()
+    describe.mitsuba.cache_clear()
     assert isinstance(result.exception, ConfigError)
     assert str(result.exception) == (
         "rendering needs Mitsuba 3; run pip install 'sv2r-tabletop[render]'"

@@ -82,7 +82,7 @@ def test_a_cloud_leaves_no_gap_larger_than_its_spacing() -> None:
 def test_a_seed_is_a_scene(scenes: list[Scene]) -> None:
     again = draw_scene(MANY[3])
     for one, other in zip(scenes[3].objects, again.objects, strict=True):
-        assert one.mesh().vertices.tobytes() == other.mesh().vertices.tobytes()
+        assert one.mesh.vertices.tobytes() == other.mesh.vertices.tobytes()
     assert again.looks == scenes[3].looks
     assert again.view.origin.tobytes() == scenes[3].view.origin.tobytes()
     assert again.light.room == scenes[3].light.room

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sv2r.checks.boundaries import Boundary, boundaries
 from sv2r.checks.edges import levels, smoothed
+from sv2r.checks.fit import Survival, survivals
 from sv2r.checks.ground import Ground, ground
 from sv2r.checks.motion import Motion, motion
 from sv2r.checks.structure import Structure, structure
@@ -25,13 +25,13 @@ class Scores:
     motion: how the picture lies on its source; None where the source has no edges.
     structure: what stands on the ground that the source does not explain.
     ground: what became of what no label covers; None where the source shows nothing of it.
-    instances: what became of each instance's boundary, by id.
+    instances: what became of each instance, by id.
     """
 
     motion: Motion | None
     structure: Structure
     ground: Ground | None
-    instances: Mapping[int, Boundary]
+    instances: Mapping[int, Survival]
 
     @property
     def picture(self) -> dict[str, float]:
@@ -66,7 +66,7 @@ def measure(
         motion=motion(soft_before, soft_after, labels),
         structure=structure(before, after, labels),
         ground=ground(before, after, labels),
-        instances=boundaries(soft_before, soft_after, labels),
+        instances=survivals(soft_before, soft_after, labels),
     )
 
 

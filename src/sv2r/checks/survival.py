@@ -15,12 +15,13 @@ from sv2r.types import CheckResult, Frame
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sv2r.checks.boundaries import Boundary
+    from sv2r.checks.fit import Survival
 
-
+# Of the scores: a record has it, and `verify` tells where another one scored a picture.
+VERSION = 2
 # px beyond where a lost boundary was found that its edge, and what it left behind, take up; and px
-# around an instance of which nothing is left (in contrast), since it may have run into all of them.
-_RIM, _GONE, _AROUND = 3.0, 0.3, 9.0
+# around an instance of which so much of the outline is lost that it may have run into all of them.
+_RIM, _GONE, _AROUND = 3.0, 0.5, 9.0
 
 
 class SurvivalOptions(Options):
@@ -46,22 +47,29 @@ class SurvivalOptions(Options):
 
 
 def build(options: SurvivalOptions, runtime: Runtime) -> Check:
-    """Return the check; it computes on the runtime's device."""
-    from sv2r.checks.boundaries import boundaries
+    """Return the check; it computes on the runtime's device.
+
+    Raises:
+        ConfigError: the network's weights are missing or altered.
+    """
     from sv2r.checks.edges import smoothed
+    from sv2r.checks.fit import network, survivals
+
+    network(runtime.device)
 
     def check(frame: Frame, picture: Tensor) -> CheckResult:
         """Return what became of every instance's boundary in a (3, H, W) uint8 picture.
 
-        Scores per instance: `survival` (0 to 1; left out where the source shows too little of the
-        boundary), `offset` and `moved` (px along the normal), `contrast`, `visible`. A crowd is
-        scored but never damaged: its outline is drawn around several objects.
+        Scores per instance: `survival` (probability that the label still fits; left out where the
+        source shows too little of the boundary to say), `offset` and `moved` (px along the normal),
+        `lost` (share of the outline), `contrast`, `visible`. A crowd is scored but never damaged:
+        its outline is drawn around several objects.
         """
         before, after = (
             smoothed(image.to(runtime.device).float() * scale, 1.0)
             for image, scale in ((frame.image, 255), (picture, 1))
         )
-        found = boundaries(
+        found = survivals(
             before,
             after,
             frame.instances.labels,
@@ -73,14 +81,19 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
         lowest = {"lowest": round(min(scored), 4)} if scored else {}
         return CheckResult(
             _reason(damaged) if damaged else None,
-            {"scored": float(len(scored)), "damaged": float(len(damaged)), **lowest},
-            {id_: boundary_scores(boundary) for id_, boundary in found.items()},
+            {
+                "scored": float(len(scored)),
+                "damaged": float(len(damaged)),
+                **lowest,
+                "version": float(VERSION),
+            },
+            {id_: survival_scores(survival) for id_, survival in found.items()},
             damaged=frozenset(damaged),
             reach={id_: _reach(found[id_]) for id_ in damaged},
             merit=sum(scored) / len(scored) if scored else None,
         )
 
-    def _damaged(found: Mapping[int, Boundary], frame: Frame) -> dict[int, float]:
+    def _damaged(found: Mapping[int, Survival], frame: Frame) -> dict[int, float]:
         crowds = {id_ for id_, instance in frame.instances.table.items() if instance.crowd}
         scored = {id_: b.survival for id_, b in found.items() if b.survival is not None}
         low = {i: s for i, s in scored.items() if s < options.min_survival and i not in crowds}
@@ -95,18 +108,18 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
     return check
 
 
-def _reach(boundary: Boundary) -> float:
-    reach = boundary.moved + _RIM
-    return max(reach, _AROUND) if boundary.contrast < _GONE else reach
+def _reach(found: Survival) -> float:
+    farthest = max(abs(float(px)) for px in found.stretches.displacement)
+    return max(farthest + _RIM, _AROUND) if found.lost > _GONE else farthest + _RIM
 
 
-def boundary_scores(boundary: Boundary) -> dict[str, float]:
+def survival_scores(found: Survival) -> dict[str, float]:
     """Return one instance's scores as a record has them, `visible` alone where it is unscorable."""
-    visible = {"visible": round(boundary.visible, 4)}
-    if boundary.survival is None:
+    visible = {"visible": round(found.visible, 4)}
+    if found.survival is None:
         return visible
-    names = ("survival", "offset", "moved", "contrast")
-    return {name: round(float(getattr(boundary, name)), 4) for name in names} | visible
+    names = ("survival", "offset", "moved", "lost", "contrast")
+    return {name: round(float(getattr(found, name)), 4) for name in names} | visible
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options
 
 if TYPE_CHECKING:
     from sv2r.config.layers import Layer
-    from sv2r.config.resolve import Config, Texts
+    from sv2r.config.resolve import Config, TypedOption
     from sv2r.plugin.registry import Registry
 
 STAND_IN = "not given"
@@ -30,7 +30,7 @@ class Request:
 
     registry: Registry
     layers: tuple[Layer, ...]
-    texts: tuple[Texts, ...]
+    texts: tuple[TypedOption, ...]
 
     def config(self, stand_in: Mapping[str, Any] | None = None) -> Config:
         """Return the resolved config; stand_in fills in for what may be missing."""
@@ -117,14 +117,14 @@ class JobCommand(ModelCommand):
         own: what options of the command alone come to, as a config has it.
         """
         from sv2r.config.layers import COMMAND_LINE, Layer
-        from sv2r.config.resolve import Texts
+        from sv2r.config.resolve import TypedOption
 
         asked: Asked = ctx.obj
         given: dict[str, Any] = dict(own or {})
         texts = []
         for option, words in asked.typed(values):
             if len(option.path) > 1:
-                texts.append(Texts(option.path, words, option.typed))
+                texts.append(TypedOption(option.path, words, option.typed))
             else:
                 given[option.path[0]] = list(words) if option.multiple else words[0]
         top = Layer(COMMAND_LINE, {**given, **_chosen(values)})

@@ -81,7 +81,7 @@ def lint(
     """  # noqa: D301
     from sv2r.cli.progress import watching
     from sv2r.lint.findings import LintOptions
-    from sv2r.lint.lines import lines
+    from sv2r.lint.lines import lint_lines
     from sv2r.lint.report import EXAMPLES
     from sv2r.lint.report import lint as look
     from sv2r.plugin.options import validate_options
@@ -101,7 +101,7 @@ def lint(
     if as_json:
         click.echo(json.dumps(_as_data(name, opened, report), ensure_ascii=False))
     else:
-        for line in lines(name, opened, report):
+        for line in lint_lines(name, opened, report):
             click.echo(plain(line))
     return report.exit_code
 

@@ -13,7 +13,7 @@ from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options
 from sv2r.plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from sv2r.training.folder import Kind
+    from sv2r.training.folder import NetworkKind
     from sv2r.training.options import TrainOptions
     from sv2r.training.run import Result
 
@@ -43,11 +43,11 @@ class _TrainCommand(ModelCommand):
     @property
     def model(self) -> type[TrainOptions]:
         """Return the model of the command's options."""
-        from sv2r.training.options import BaseOptions, ControlnetOptions, LoraOptions
+        from sv2r.training.options import BaseOptions, ControlnetTraining, LoraOptions
 
         models: dict[str, type[TrainOptions]] = {
             "lora": LoraOptions,
-            "controlnet": ControlnetOptions,
+            "controlnet": ControlnetTraining,
             "base": BaseOptions,
         }
         return models[str(self.name)]
@@ -66,13 +66,13 @@ class _TrainCommand(ModelCommand):
 
 def _conditioner(asked: Asked) -> str:
     """Return the conditioner that is named here, in the train.yaml, or by default."""
-    from sv2r.training.folder import read_config
-    from sv2r.training.options import ControlnetOptions
+    from sv2r.training.folder import read_train_file
+    from sv2r.training.options import ControlnetTraining
 
     name, file = asked.named.get("conditioner"), asked.named.get("config_file")
     if name is None and file:
-        name = read_config("controlnet", Path(file)).get("conditioner")
-    return str(name or ControlnetOptions.model_fields["conditioner"].get_default())
+        name = read_train_file("controlnet", Path(file)).get("conditioner")
+    return str(name or ControlnetTraining.model_fields["conditioner"].get_default())
 
 
 @train.command(cls=_TrainCommand, no_args_is_help=True)
@@ -122,15 +122,15 @@ def base(ctx: click.Context, /, **values: Any) -> int:
         return _told(train_base(options, progress))
 
 
-def _read(kind: Kind, ctx: click.Context, values: dict[str, Any]) -> Any:
+def _read(kind: NetworkKind, ctx: click.Context, values: dict[str, Any]) -> Any:
     """Return the options: a train.yaml's, and those of the command line over them."""
     from sv2r.plugin.options import read_texts, validate_options
-    from sv2r.training.folder import read_config
+    from sv2r.training.folder import read_train_file
 
     command, asked = ctx.command, ctx.obj
     assert isinstance(command, _TrainCommand)
     file = values["config_file"]
-    below = read_config(kind, Path(file)) if file else {}
+    below = read_train_file(kind, Path(file)) if file else {}
     given: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for option, texts in asked.typed(values):

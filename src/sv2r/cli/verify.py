@@ -53,14 +53,14 @@ def verify(
     """
     from sv2r.cli.progress import watching
     from sv2r.verify.dataset import verify as look
-    from sv2r.verify.lines import lines
+    from sv2r.verify.lines import verify_lines
 
     with watching("verifying") as watch:
         found = look(output, sample=sample, source=source, fix=fix or mend, watch=watch)
     if as_json:
         click.echo(json.dumps(_plain(found), ensure_ascii=False))
     else:
-        for line in lines(found):
+        for line in verify_lines(found):
             click.echo(plain(line))
     return found.exit_code
 

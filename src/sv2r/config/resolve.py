@@ -30,7 +30,7 @@ from sv2r.types import Match
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
 # fast, not what a picture looks like (but for the last bits).
-FREE = (
+MAY_DIFFER = (
     *("output", "limit", "only", "variants", "device", "batch_size", "readers", "writers"),
     "allow_unlabelled",
 )
@@ -86,7 +86,7 @@ class Config:
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a config that a resumed run must share with the first run."""
-    return flatten({k: v for k, v in data.items() if k not in (*FREE, "executor")})
+    return flatten({k: v for k, v in data.items() if k not in (*MAY_DIFFER, "executor")})
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -104,7 +104,7 @@ def _value(settings: Mapping[str, Any], key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TypedOption:
     """An option as the command line gives it.
 
     path: ("translator", "strength"), or with a name in the middle ("conditioner", "canny",
@@ -117,7 +117,9 @@ class Texts:
     typed: str = ""
 
 
-def resolve(registry: Registry, layers: Sequence[Layer], texts: Sequence[Texts] = ()) -> Config:
+def resolve(
+    registry: Registry, layers: Sequence[Layer], texts: Sequence[TypedOption] = ()
+) -> Config:
     """Return the config from the layers and the command line's options.
 
     Raises:
@@ -156,7 +158,7 @@ def _files(origins: Mapping[str, str], place: str = "") -> dict[str, str]:
 
 
 def _apply_text(
-    registry: Registry, merged: dict[str, Any], origins: dict[str, str], item: Texts
+    registry: Registry, merged: dict[str, Any], origins: dict[str, str], item: TypedOption
 ) -> None:
     """Apply one dotted option of the command line to the merged values."""
     kind, option = item.path[0], item.path[-1]

@@ -13,9 +13,9 @@ from sv2r.plugin.options import Options, whole
 from sv2r.plugin.registry import Kind
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
-CELL = 8  # px: the side of a latent cell of the usual VAEs
+LATENT_CELL = 8  # px: the side of a latent cell of the usual VAEs
 # Fields that every sample has; attributes and `vary` names are added.
-FIELDS = ("categories", "count")
+PROMPT_FIELDS = ("categories", "count")
 
 
 # Far more pictures than any device makes at a time.
@@ -54,7 +54,7 @@ class PromptOptions(Options):
     @classmethod
     def _not_empty(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         for name, choices in value.items():
-            if not choices or not name.isidentifier() or name in FIELDS:
+            if not choices or not name.isidentifier() or name in PROMPT_FIELDS:
                 raise ValueError(f"'{name}' needs a plain name of its own and at least one choice")
         return value
 
@@ -140,8 +140,8 @@ class SmallOptions(Options):
     cells: int = Field(
         0,
         ge=0,
-        description=f"Instances smaller than this many latent cells ({CELL}×{CELL} px) are made "
-        "again in an enlarged crop; 0: off.",
+        description="Instances smaller than this many latent cells "
+        f"({LATENT_CELL}×{LATENT_CELL} px) are made again in an enlarged crop; 0: off.",
     )
     resolution: int = Field(
         512, ge=64, le=4096, description="Pixels: the side that a crop is enlarged to."

@@ -11,10 +11,10 @@ from sv2r.diffusion.lora import add_loras
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import pipeline_class
 from sv2r.diffusion.schedulers import make_scheduler
-from sv2r.diffusion.source import Source, require_whole
+from sv2r.diffusion.source import FoundModel, require_whole
 from sv2r.errors import ConfigError
 from sv2r.hub import hub_errors, quiet
-from sv2r.weights import relative_name, weight_files
+from sv2r.weights import name_in_model, weight_files
 
 # What diffusers and transformers raise over files that are not what they say they are.
 _UNREADABLE = (
@@ -23,7 +23,7 @@ _UNREADABLE = (
 )
 
 
-def fetch(source: Source) -> Source:
+def fetch(source: FoundModel) -> FoundModel:
     """Return the source with its weights on this machine.
 
     Raises:
@@ -38,7 +38,7 @@ def fetch(source: Source) -> Source:
     return found
 
 
-def _download(source: Source) -> str:
+def _download(source: FoundModel) -> str:
     if source.parts != ("",):
         from diffusers import DiffusionPipeline
 
@@ -59,7 +59,7 @@ def _download(source: Source) -> str:
 
 
 def load_pipeline(
-    source: Source,
+    source: FoundModel,
     class_name: str,
     options: DiffusionOptions,
     dtype: Any,
@@ -95,7 +95,7 @@ def load_pipeline(
     return pipe
 
 
-def _require_readable(source: Source) -> None:
+def _require_readable(source: FoundModel) -> None:
     """Raise ConfigError where a file of weights is damaged; looks at its header and its length."""
     from safetensors import SafetensorError, safe_open
 
@@ -104,13 +104,13 @@ def _require_readable(source: Source) -> None:
             with safe_open(file, "pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            name = relative_name(file, source.folder)
+            name = name_in_model(file, source.folder)
             raise ConfigError(
                 f"{source.option} {source.asked}: {name} is damaged ({error}); copy it again"
             ) from None
 
 
-def _read_weights(source: Source, pipeline: Any, dtype: Any, extra: dict[str, Any]) -> Any:
+def _read_weights(source: FoundModel, pipeline: Any, dtype: Any, extra: dict[str, Any]) -> Any:
     try:
         if source.file is not None:
             return pipeline.from_single_file(
@@ -132,7 +132,7 @@ def _read_weights(source: Source, pipeline: Any, dtype: Any, extra: dict[str, An
         raise ConfigError(_unreadable(source, pipeline.__name__, error)) from error
 
 
-def _read_vae(source: Source) -> Any:
+def _read_vae(source: FoundModel) -> Any:
     """Return a pipeline's VAE in float32."""
     import diffusers
     import torch
@@ -155,7 +155,7 @@ def _read_vae(source: Source) -> Any:
         raise ConfigError(_unreadable(source, class_name, error)) from error
 
 
-def load_network(source: Source, class_name: str, dtype: Any) -> Any:
+def load_network(source: FoundModel, class_name: str, dtype: Any) -> Any:
     """Return the single network (a ControlNet) on the CPU.
 
     Raises:
@@ -181,6 +181,6 @@ def _has_variant(folder: Path, variant: str | None) -> bool:
     return any(f".{variant}" in file.stem for file in weight_files(folder, variant))
 
 
-def _unreadable(source: Source, class_name: str, error: Exception) -> str:
+def _unreadable(source: FoundModel, class_name: str, error: Exception) -> str:
     what = " ".join(str(error).split())[:300]
     return f"{source.option} {source.asked} cannot be read as a {class_name}: {what}"

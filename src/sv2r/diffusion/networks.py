@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sv2r.images.geometry import blend, cut, feather, tile_places
+from sv2r.images.geometry import blend, cut_tiles, feather, tile_places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -176,7 +176,7 @@ class Tiling:
                 return inner(*args, **kwargs)
             residuals = {name: kwargs.pop(name) for name in _RESIDUALS if name in kwargs}
             made = []
-            for number, piece in enumerate(cut(sample, places, tile)):
+            for number, piece in enumerate(cut_tiles(sample, places, tile)):
                 own = {name: tiles[number] for name, tiles in residuals.items()}
                 if args:
                     made.append(inner(piece, *args[1:], **kwargs, **own)[0])
@@ -204,7 +204,7 @@ class Tiling:
             made = [
                 inner(piece, *args, controlnet_cond=condition, **kwargs)
                 for piece, condition in zip(
-                    cut(sample, places, self.tile(size)), conditions, strict=True
+                    cut_tiles(sample, places, self.tile(size)), conditions, strict=True
                 )
             ]
             return [down for down, _ in made], [mid for _, mid in made]
@@ -226,4 +226,4 @@ class Tiling:
         size = condition.shape[-2] // factor, condition.shape[-1] // factor
         places = [(factor * top, factor * left) for top, left in self.places(size)]
         height, width = self.tile(size)
-        return cut(condition, places, (factor * height, factor * width))
+        return cut_tiles(condition, places, (factor * height, factor * width))

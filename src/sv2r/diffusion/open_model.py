@@ -25,7 +25,7 @@ from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipeline_engine import PipelineEngine
 from sv2r.diffusion.preflight import PALETTE, fitting_of
 from sv2r.diffusion.schedulers import find_scheduler
-from sv2r.diffusion.source import Source
+from sv2r.diffusion.source import FoundModel
 from sv2r.errors import ConfigError
 from sv2r.images.palette import Palette
 from sv2r.images.references import find_photos
@@ -38,7 +38,7 @@ class Control:
     """One ControlNet: the control map that feeds it, its weights, and when it has its say."""
 
     name: str
-    source: Source
+    source: FoundModel
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
@@ -47,7 +47,7 @@ class Control:
 def open_latents(
     options: DiffusionOptions,
     runtime: Runtime,
-    source: Source,
+    source: FoundModel,
     family: Family,
     controls: tuple[Control, ...] = (),
 ) -> LatentEngine:
@@ -122,7 +122,7 @@ def dtype_for(runtime: Runtime, family: Family) -> str:
 def open_pipeline(
     options: DiffusionOptions,
     runtime: Runtime,
-    source: Source,
+    source: FoundModel,
     class_name: str,
     more: Mapping[str, Any],
 ) -> PipelineEngine:
@@ -147,7 +147,7 @@ def open_pipeline(
     if options.compile and core is not None:
         compilation.add(core, regional=core is getattr(pipe, "transformer", None))
     place(pipe, offload, runtime.device)
-    facts = {**facts_of(pipe, options, runtime, source), "offload": offload}
+    facts = {**pipeline_facts(pipe, options, runtime, source), "offload": offload}
     return PipelineEngine(
         pipe,
         fitting=fitting_of(options, source, None),
@@ -171,8 +171,8 @@ def check_device(options: DiffusionOptions, runtime: Runtime) -> None:
         raise ConfigError("compile does not go with offload sequential; choose one of them")
 
 
-def facts_of(
-    pipe: Any, options: DiffusionOptions, runtime: Runtime, source: Source
+def pipeline_facts(
+    pipe: Any, options: DiffusionOptions, runtime: Runtime, source: FoundModel
 ) -> dict[str, Any]:
     """Return what the record keeps of a loaded pipeline, as JSON values."""
     from importlib.metadata import version
@@ -213,10 +213,10 @@ def guidance_of(pipe: Any, options: DiffusionOptions) -> float:
 def _load(
     options: DiffusionOptions,
     runtime: Runtime,
-    source: Source,
+    source: FoundModel,
     family: Family,
     controls: tuple[Control, ...],
-) -> tuple[Source, Any, dict[str, Any]]:
+) -> tuple[FoundModel, Any, dict[str, Any]]:
     """Return the source with its weights here, the pipeline on the CPU, and the record's facts."""
     import torch
 
@@ -252,7 +252,7 @@ def _load(
         {
             "path": "latents",
             "family": family.name,
-            **facts_of(pipe, options, runtime, source),
+            **pipeline_facts(pipe, options, runtime, source),
             **({"attention": type(processors[0]).__name__} if processors else {}),
             **({"controlnets": controlnets} if controlnets else {}),
         },
@@ -263,7 +263,7 @@ def _prepare(
     pipe: Any,
     options: DiffusionOptions,
     runtime: Runtime,
-    source: Source,
+    source: FoundModel,
     family: Family,
     compilation: Compilation,
 ) -> list[Once]:
@@ -296,7 +296,7 @@ def _prepare(
     return stores
 
 
-def tiling_of(options: DiffusionOptions, source: Source, family: Family) -> Tiling:
+def tiling_of(options: DiffusionOptions, source: FoundModel, family: Family) -> Tiling:
     """Return the tiles over this model's latents."""
     fitting = fitting_of(options, source, family)
     factor = latent_factor(source.configs)

@@ -10,21 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sv2r.diffusion.families import Family, family_of, largest, latent_factor
-from sv2r.diffusion.fitting import Fitting
+from sv2r.diffusion.fitting import Fitting, Size
 from sv2r.diffusion.lora import find_lora
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import call_parameters, image_to_image_class
 from sv2r.diffusion.schedulers import find_scheduler, require_compatible
-from sv2r.diffusion.source import Source, find_pipeline
+from sv2r.diffusion.source import FoundModel, find_pipeline
 from sv2r.errors import ConfigError
 from sv2r.images.references import find_photos
-
-Size = tuple[int, int]
 
 PALETTE = "--translator.palette"
 
 
-def find_model(options: DiffusionOptions) -> Source:
+def find_model(options: DiffusionOptions) -> FoundModel:
     """Return the source of the model that the options name.
 
     Raises:
@@ -35,21 +33,21 @@ def find_model(options: DiffusionOptions) -> Source:
     )
 
 
-def fitting_of(options: DiffusionOptions, source: Source, family: Family | None) -> Fitting:
+def fitting_of(options: DiffusionOptions, source: FoundModel, family: Family | None) -> Fitting:
     """Return how pictures meet the sizes that this model can take."""
     multiple = family.multiple(source.configs) if family else _cautious_multiple(source)
     trained = family.trained_size(source.configs) if family else 1024
     return Fitting(options.fit, multiple, options.resolution or trained)
 
 
-def _cautious_multiple(source: Source) -> int:
+def _cautious_multiple(source: FoundModel) -> int:
     """Return what sizes are multiples of, in pixels, where only the components are known."""
     transformer = source.configs.get("transformer")
     patch = 1 if transformer is None else max(largest(transformer.get("patch_size"), 2), 2)
     return latent_factor(source.configs) * patch
 
 
-def check_options(options: DiffusionOptions, *, takes_strength: bool = True) -> None:
+def check_diffusion_options(options: DiffusionOptions, *, takes_strength: bool = True) -> None:
     """Raise ConfigError for what cannot work with any model."""
     if takes_strength and int(options.steps * options.strength) < 1:
         raise ConfigError(
@@ -89,7 +87,7 @@ def _compiler_asked_for() -> str:
 
 def check_model(
     options: DiffusionOptions,
-    source: Source,
+    source: FoundModel,
     pipeline: str,
     sizes: Iterable[Size],
 ) -> None:
@@ -112,13 +110,15 @@ def check_model(
         _require_size(fitting, source, size)
 
 
-def check_image_to_image(options: DiffusionOptions, sizes: Sequence[Size]) -> tuple[Source, str]:
+def check_image_to_image(
+    options: DiffusionOptions, sizes: Sequence[Size]
+) -> tuple[FoundModel, str]:
     """Return a model that makes pictures from pictures at a strength, and the pipeline for it.
 
     Raises:
         ConfigError: the options, the model or the pictures' sizes cannot work.
     """
-    check_options(options)
+    check_diffusion_options(options)
     source = find_model(options)
     pipeline = image_to_image_class(source.class_name)
     if family_of(pipeline) is None:
@@ -151,7 +151,7 @@ def refuse_unused(
         raise ConfigError(f"{pipeline} cannot be run in tiles; choose fit native or scale")
 
 
-def _require_safety_checker(source: Source) -> None:
+def _require_safety_checker(source: FoundModel) -> None:
     entry = source.index.get("safety_checker")
     if source.file is not None or not entry or entry[0] is None:
         raise ConfigError(
@@ -160,7 +160,7 @@ def _require_safety_checker(source: Source) -> None:
         )
 
 
-def require_core(source: Source, pipeline: str) -> None:
+def require_core(source: FoundModel, pipeline: str) -> None:
     """Raise ConfigError where a model's networks are for another call than that pipeline's.
 
     A class in model_index.json is only a name: a UNet for inpainting, a picture next to the latents
@@ -195,7 +195,7 @@ def _channels_of(pipeline: str, family: Family | None, latents: int) -> int | No
     return latents + 1 if "Depth2Img" in pipeline else latents
 
 
-def _require_own_texts(source: Source) -> None:
+def _require_own_texts(source: FoundModel) -> None:
     texts = source.configs.get("text_encoder", {}).get("hidden_size")
     takes = source.configs.get("unet", {}).get("cross_attention_dim")
     if texts and isinstance(takes, int) and texts != takes:
@@ -205,7 +205,7 @@ def _require_own_texts(source: Source) -> None:
         )
 
 
-def _require_size(fitting: Fitting, source: Source, size: Size) -> None:
+def _require_size(fitting: Fitting, source: FoundModel, size: Size) -> None:
     patches = source.configs.get("transformer", {}).get("pos_embed_max_size")
     if not patches:
         return

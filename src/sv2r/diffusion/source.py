@@ -30,7 +30,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 @dataclass(frozen=True)
-class Source:
+class FoundModel:
     """A model that has been found.
 
     asked: what the user wrote. option: where ("--translator.model").
@@ -89,7 +89,7 @@ def find_pipeline(
     variant: str | None = None,
     config: str | None = None,
     option: str = "--translator.model",
-) -> Source:
+) -> FoundModel:
     """Return a pipeline's source; of a repository only small configuration files are fetched.
 
     Raises:
@@ -114,7 +114,7 @@ def find_pipeline(
     return source
 
 
-def find_network(model: str, *, option: str, variant: str | None = None) -> Source:
+def find_network(model: str, *, option: str, variant: str | None = None) -> FoundModel:
     """Return a single network's source (a ControlNet), like `find_pipeline` a pipeline's.
 
     Raises:
@@ -128,7 +128,7 @@ def find_network(model: str, *, option: str, variant: str | None = None) -> Sour
     file = folder / "config.json"
     if not file.is_file():
         raise ConfigError(f"{option} {model}: there is no config.json in it")
-    source = Source(
+    source = FoundModel(
         model, option, folder, None, read_config(file), {}, ("",), variant=variant, remote=remote
     )
     require_whole(source)
@@ -144,7 +144,7 @@ def _pipeline(
     variant: str | None,
     *,
     remote: bool,
-) -> Source:
+) -> FoundModel:
     index_file = folder / "model_index.json"
     if not index_file.is_file():
         raise ConfigError(f"{option} {model}: there is no model_index.json in {folder}")
@@ -156,7 +156,7 @@ def _pipeline(
         if is_network(component) and (folder / name / "config.json").is_file()
     }
     parts = tuple(name for name in configs if name != "safety_checker")
-    return Source(
+    return FoundModel(
         model, option, folder, file, index, configs, parts, revision, variant, remote, components
     )
 
@@ -202,7 +202,7 @@ def _guess_repository(file: Path, option: str) -> str:
     return str(found["pretrained_model_name_or_path"])
 
 
-def require_whole(source: Source) -> None:
+def require_whole(source: FoundModel) -> None:
     """Raise ConfigError where a model's folder lacks a part or has weights that are never read.
 
     Of a repository whose weights are yet to be fetched, its small files are looked at alone.

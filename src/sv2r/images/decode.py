@@ -55,7 +55,7 @@ def read_picture(path: Path, name: str) -> Picture:
         steps.append(f"{source.format} data under a {path.suffix or 'suffixless'} name")
     if source.format == "JPEG" and "mp" in source.image.info:
         steps.append("first of several pictures in the file")
-    with picture_file.one_line(name, source.format, data):
+    with picture_file.pillow_errors(name, source.format, data):
         image, orientation = picture_file.load_raw(source, name)
         if orientation != 1:
             steps.append(f"EXIF orientation {orientation} not applied")

@@ -15,7 +15,7 @@ from sv2r.errors import SampleError
 from sv2r.images import picture_file
 
 Values = NDArray[Any]
-Kind = Literal["auto", "metric", "linear", "inverse"]
+DepthKind = Literal["auto", "metric", "linear", "inverse"]
 
 _STRAY = 0.001
 
@@ -77,7 +77,7 @@ def read_depth(path: Path, name: str) -> DepthMap:
 
 
 def shade(
-    depth: DepthMap, name: str, *, kind: Kind = "auto", ends: tuple[float, float] | None = None
+    depth: DepthMap, name: str, *, kind: DepthKind = "auto", ends: tuple[float, float] | None = None
 ) -> NDArray[np.float32]:
     """Return depth as (H, W) in [0, 1], near = 1; where nothing was hit it is 0.
 
@@ -130,7 +130,7 @@ def _read_picture(path: Path, name: str) -> Values:
     """Return the samples of a grey picture; RGB passes where its channels are equal."""
     with picture_file.opened(path, name) as stream:
         source = picture_file.open_image(stream, name)
-        with picture_file.one_line(name, source.format):
+        with picture_file.pillow_errors(name, source.format):
             image, _ = picture_file.load_raw(source, name)
             mode, samples = image.mode, np.asarray(image)
     if mode in ("RGB", "RGBA", "LA") and not source.raw_mode.endswith("16B"):

@@ -32,7 +32,7 @@ _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 
-SUFFIXES = (".png", *_FORMATS)
+WRITABLE = (".png", *_FORMATS)
 """The suffixes that pictures can be written under, in lower case."""
 
 
@@ -59,10 +59,10 @@ def encode_picture(
         SampleError: no such format, or the picture is too large for it.
     """
     suffix = suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in WRITABLE:
         raise SampleError(
             f"pictures cannot be written as {suffix or 'a file without a suffix'};"
-            f" choose one of {', '.join(SUFFIXES)}"
+            f" choose one of {', '.join(WRITABLE)}"
         )
     if suffix == ".png":
         return encode_png(pixels, level=png_level, row_filter=png_filter)

@@ -88,7 +88,9 @@ def feather(tile: tuple[int, int], overlap: int) -> Tensor:
     return ramp(tile[0])[:, None] * ramp(tile[1])[None, :]
 
 
-def cut(image: Tensor, places: Sequence[tuple[int, int]], tile: tuple[int, int]) -> list[Tensor]:
+def cut_tiles(
+    image: Tensor, places: Sequence[tuple[int, int]], tile: tuple[int, int]
+) -> list[Tensor]:
     """Return the (..., h, w) tiles of a (..., H, W) image."""
     height, width = tile
     return [image[..., top : top + height, left : left + width] for top, left in places]
@@ -102,7 +104,7 @@ def blend(
 ) -> Tensor:
     """Return the (..., H, W) image in which overlapping tiles are averaged by their weights.
 
-    tiles: (..., h, w) each, as `cut` returns them. size: (H, W), all of it covered.
+    tiles: (..., h, w) each, as `cut_tiles` returns them. size: (H, W), all of it covered.
     weights: (h, w), all > 0, from `feather`.
     """
     import torch

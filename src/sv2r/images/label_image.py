@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from sv2r.errors import SampleError
 from sv2r.images.picture_file import (
     MAX_PIXELS,
-    Source,
+    OpenPicture,
     load_raw,
-    one_line,
     open_image,
     opened,
+    pillow_errors,
     read_file,
 )
 from sv2r.images.png import encode_png
@@ -25,7 +25,7 @@ from sv2r.images.png import encode_png
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Kind = Literal["ids", "palette", "colour"]
+LabelKind = Literal["ids", "palette", "colour"]
 
 _AS_PNG = "save it as 8- or 16-bit grey, palette or 8-bit RGB PNG, or as .npy"
 
@@ -42,7 +42,7 @@ class LabelImage:
     """
 
     values: NDArray[Any]
-    kind: Kind
+    kind: LabelKind
     bits: int
     alpha: bool = False
 
@@ -66,7 +66,7 @@ def read_label_image(path: Path, name: str) -> LabelImage:
     data = read_file(path, name)
     source = open_image(io.BytesIO(data), name, data)
     _refuse_inexact(source, name)
-    with one_line(name, source.format, data):
+    with pillow_errors(name, source.format, data):
         image, _ = load_raw(source, name)
         if (alpha := _drawn_in_alpha(image)) is not None:
             return LabelImage(alpha, "ids", 8, alpha=True)
@@ -110,7 +110,7 @@ def _read_array(path: Path, name: str) -> LabelImage:
     return LabelImage(np.array(array, native, order="C"), "ids", bits)
 
 
-def _refuse_inexact(source: Source, name: str) -> None:
+def _refuse_inexact(source: OpenPicture, name: str) -> None:
     """Refuse what Pillow does not hand over value for value."""
     raw, tags = source.raw_mode, getattr(source.image, "tag_v2", {})
     if source.format in ("JPEG", "WebP"):
@@ -126,7 +126,7 @@ def _refuse_inexact(source: Source, name: str) -> None:
         raise SampleError(f"{name}: a compressed big-endian TIFF of signed values; {_AS_PNG}")
 
 
-def _raw_values(image: Image, source: Source, data: bytes, name: str) -> LabelImage:
+def _raw_values(image: Image, source: OpenPicture, data: bytes, name: str) -> LabelImage:
     mode = image.mode
     if mode in ("RGB", "RGBA", "RGBX"):
         return LabelImage(_packed(np.asarray(image)), "colour", 8)
@@ -169,7 +169,7 @@ def _packed(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
     return packed
 
 
-def _stored_bits(source: Source, data: bytes) -> int:
+def _stored_bits(source: OpenPicture, data: bytes) -> int:
     if source.format == "PNG":
         return min(data[24], 8)
     tags = getattr(source.image, "tag_v2", {})

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Labels: TypeAlias = NDArray[np.integer]
+LabelMap: TypeAlias = NDArray[np.integer]
 Mask: TypeAlias = NDArray[np.bool_]
 Point: TypeAlias = tuple[int, int]
 
@@ -21,7 +21,7 @@ _GOLDEN = 0.6180339887498949
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
 
 
-def boundary_mask(labels: Labels, thickness: int = 2) -> Mask:
+def boundary_mask(labels: LabelMap, thickness: int = 2) -> Mask:
     """Return the (H, W) mask of lines between pixels of different labels, centred on the cracks.
 
     A pixel is on a line where the square of thickness + 1 pixels around it shows two labels or
@@ -37,7 +37,7 @@ def boundary_mask(labels: Labels, thickness: int = 2) -> Mask:
     return mask
 
 
-def outline_mask(labels: Labels, thickness: int = 1) -> Mask:
+def outline_mask(labels: LabelMap, thickness: int = 1) -> Mask:
     """Return the (H, W) mask of the instances' pixels within thickness pixels of another label.
 
     Distances are counted along rows, columns and diagonals alike. Touching instances have their
@@ -48,7 +48,7 @@ def outline_mask(labels: Labels, thickness: int = 1) -> Mask:
 
 
 def draw_outlines(
-    pixels: NDArray[np.uint8], labels: Labels, thickness: int = 1
+    pixels: NDArray[np.uint8], labels: LabelMap, thickness: int = 1
 ) -> NDArray[np.uint8]:
     """Return a copy of an (H, W, 3) picture with each instance outlined in a hue of its own.
 
@@ -67,7 +67,7 @@ def distinct_colours(count: int) -> NDArray[np.uint8]:
     return np.rint(np.array(colours).reshape(count, 3) * 255).astype(np.uint8)
 
 
-def contour_paths(labels: Labels) -> dict[int, list[list[Point]]]:
+def contour_paths(labels: LabelMap) -> dict[int, list[list[Point]]]:
     """Return the closed paths around each instance, along the cracks between pixels.
 
     A path is its corners as (x, y), where pixel (row, column) covers x in [column, column + 1] and
@@ -87,7 +87,7 @@ def contour_paths(labels: Labels) -> dict[int, list[list[Point]]]:
     return dict(found)
 
 
-def _slide(values: Labels, reduce: np.ufunc, reach: tuple[int, int]) -> Labels:
+def _slide(values: LabelMap, reduce: np.ufunc, reach: tuple[int, int]) -> LabelMap:
     """Return the reduction over each pixel's square window, the edge repeated beyond itself."""
     for axis in (0, 1):
         length = values.shape[axis]
@@ -117,7 +117,7 @@ class _Cracks:
     width: int
 
 
-def _cracks(labels: Labels) -> _Cracks:
+def _cracks(labels: LabelMap) -> _Cracks:
     bordered = np.pad(labels, 1)
     middle = bordered[1:-1, 1:-1]
     # From which corner of its pixel a crack starts, as (x, y).

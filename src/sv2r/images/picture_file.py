@@ -60,7 +60,7 @@ _UNSUPPORTED = ("cannot handle", "nsupported", "unknown pixel mode", "unknown da
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenPicture:
     """A picture file whose header has been read.
 
     size: (height, width) of the raw pixel grid.
@@ -116,20 +116,20 @@ def _refuse_non_file(path: Path, name: str) -> None:
         )
 
 
-def open_image(stream: BinaryIO, name: str, data: bytes | None = None) -> Source:
+def open_image(stream: BinaryIO, name: str, data: bytes | None = None) -> OpenPicture:
     """Return a picture with its header read and its pixels not yet.
 
     The content tells the format. Pillow's plugin is called directly: its own `Image.open` meets a
     picture that is too large with a process-wide warning and a broken one with "cannot identify".
 
-    data: the whole file, where it is at hand: see `one_line`.
+    data: the whole file, where it is at hand: see `pillow_errors`.
 
     Raises:
         SampleError: no picture, a broken header, or more than MAX_PIXELS.
     """
     kind = _format_of(stream.read(16), name)
     stream.seek(0)
-    with one_line(name, kind, data):
+    with pillow_errors(name, kind, data):
         image = _opener(kind)(stream)
         height, width = _raw_size(image)
         raw_mode = _raw_mode(image)
@@ -139,7 +139,7 @@ def open_image(stream: BinaryIO, name: str, data: bytes | None = None) -> Source
         raise SampleError(
             f"{name}: {width:,} x {height:,} pixels are more than {MAX_PIXELS:,}; cut it into tiles"
         )
-    return Source(image, kind, (height, width), raw_mode)
+    return OpenPicture(image, kind, (height, width), raw_mode)
 
 
 def _format_of(head: bytes, name: str) -> Format:
@@ -180,7 +180,7 @@ def _raw_mode(image: ImageFile) -> str:
     return str(args[0] if isinstance(args, tuple) else args)
 
 
-def load_raw(source: Source, name: str) -> tuple[Image, int]:
+def load_raw(source: OpenPicture, name: str) -> tuple[Image, int]:
     """Return the pixels as stored, and the orientation (1 to 8) that they were not turned by.
 
     Pillow turns a TIFF by its orientation while it loads: this turns it back.
@@ -231,7 +231,7 @@ def _turned_back(image: Image, orientation: int) -> Image:
 
 
 @contextmanager
-def one_line(name: str, kind: Format, data: bytes | None = None) -> Iterator[None]:
+def pillow_errors(name: str, kind: Format, data: bytes | None = None) -> Iterator[None]:
     """Turn whatever Pillow raises for a broken file into one SampleError.
 
     data: the file, where it is at hand: it tells a truncated file from a damaged one.

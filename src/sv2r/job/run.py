@@ -17,7 +17,7 @@ from sv2r.errors import ConfigError, PluginError
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
-from sv2r.output.contact_sheet import CONTACT_SHEET, ROWS, write_contact_sheet
+from sv2r.output.contact_sheet import CONTACT_SHEET, SHEET_ROWS, write_contact_sheet
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.output.records import line_of
@@ -31,7 +31,7 @@ from sv2r.types import Record
 from sv2r.worker.work import LocalWork, find_devices
 
 
-class Watcher(Protocol):
+class JobWatcher(Protocol):
     """Is informed while a job runs."""
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
@@ -62,7 +62,7 @@ def run_job(
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
-    watch: Watcher | None = None,
+    watch: JobWatcher | None = None,
 ) -> Summary:
     """Run a job and return how it ended; see `sv2r.convert`."""
     watch = watch or Silence()
@@ -170,7 +170,7 @@ def _prepare(output: Path, source: Path, journal: Journal) -> None:
     remove_leftovers(output, belongs)
 
 
-def _note_problems(plan: Plan, journal: Journal, watch: Watcher) -> bool:
+def _note_problems(plan: Plan, journal: Journal, watch: JobWatcher) -> bool:
     """Keep the inputs that cannot even be read; return whether that changes the journal."""
     changed = journal.keep_problems(plan.problems)
     for record in plan.problems:
@@ -183,7 +183,7 @@ def _run(
     plan: Plan,
     journal: Journal,
     stop: threading.Event,
-    watch: Watcher,
+    watch: JobWatcher,
     notes: list[str],
     *,
     fail_fast: bool,
@@ -239,7 +239,7 @@ def _until(stop: threading.Event, tasks: Iterable[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _first_interrupt_sets(events: Iterable[threading.Event], watch: Watcher) -> Iterator[None]:
+def _first_interrupt_sets(events: Iterable[threading.Event], watch: JobWatcher) -> Iterator[None]:
     """Let the first Ctrl-C set events, and the second one interrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -297,8 +297,8 @@ def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:
 def _spread(journal: Journal) -> list[Record]:
     """Return some records that are done, evenly spread over all of them."""
     done = [(sample, variant) for sample, variant, status in journal.statuses() if status == "done"]
-    step = max(1, len(done) / ROWS)
-    picked = [done[int(i * step)] for i in range(min(ROWS, len(done)))]
+    step = max(1, len(done) / SHEET_ROWS)
+    picked = [done[int(i * step)] for i in range(min(SHEET_ROWS, len(done)))]
     return [journal.record(*key) for key in picked]
 
 

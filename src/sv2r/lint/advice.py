@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sv2r.config.sections import CELL
+from sv2r.config.sections import LATENT_CELL
 from sv2r.lint.findings import LintOptions
 from sv2r.lint.tally import SIDES, Tally
 from sv2r.types import Dataset
@@ -68,7 +68,7 @@ def _small(tally: Tally) -> Iterator[Advice]:
         side = SIDES[_SMALL]
         share = _share(small, total, "instance", "is", "are")
         reason = f"{share} under {side}×{side} px: each is redrawn in an enlarged crop of its own"
-        yield Advice(f"--small.cells {(side // CELL) ** 2}", reason)
+        yield Advice(f"--small.cells {(side // LATENT_CELL) ** 2}", reason)
 
 
 def _edges(tally: Tally) -> Iterator[Advice]:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from sv2r.plugin.options import Options, nearest
 
 Severity = Literal["error", "remark"]
-Kind = Literal[
+FindingKind = Literal[
     "doubt",
     "input",
     "unreadable",
@@ -43,7 +43,7 @@ class Sort:
 
 
 # The worst first.
-SORTS: Mapping[Kind, Sort] = MappingProxyType(
+SORTS: Mapping[FindingKind, Sort] = MappingProxyType(
     {
         "doubt": Sort("labels that may mean something else", ""),
         "input": Sort("inputs that cannot become a sample", ""),
@@ -100,7 +100,7 @@ class Finding:
     what: is odd about it.
     """
 
-    kind: Kind
+    kind: FindingKind
     severity: Severity
     sample: str | None
     instance: str | None

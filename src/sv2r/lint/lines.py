@@ -15,7 +15,7 @@ _LISTED = 20
 _BAR = 24  # columns of the longest bar
 
 
-def lines(name: str, dataset: Dataset, report: Report) -> Iterator[str]:
+def lint_lines(name: str, dataset: Dataset, report: Report) -> Iterator[str]:
     """Yield what was found as a person reads it, the worst first."""
     looked = _count(report.pictures, "picture")
     if report.pictures < report.total:

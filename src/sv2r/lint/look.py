@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from sv2r.errors import SampleError
 from sv2r.images.decode import Picture
-from sv2r.lint.findings import Finding, Kind, LintOptions, Severity
-from sv2r.lint.shapes import Pair, Shape, measure, share_of, sharing, touching
+from sv2r.lint.findings import Finding, FindingKind, LintOptions, Severity
+from sv2r.lint.shapes import InstanceShape, Pair, measure_shapes, share_of, sharing, touching
 from sv2r.types import Box, Dataset, Instance, Instances, Sample
-from sv2r.worker.frames import named, read_sample
+from sv2r.worker.frames import name_sample, read_sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ _SMALLEST_BOX = 8
 
 
 @dataclass(frozen=True)
-class Facts:
+class SampleFacts:
     """A readable picture in numbers.
 
     place: see `place_of`. digest: of the file's bytes, 64 bits. size: (height, width).
@@ -54,7 +54,7 @@ class Looked:
 
     sample: str
     findings: tuple[Finding, ...]
-    facts: Facts | None = None
+    facts: SampleFacts | None = None
 
 
 def look(dataset: Dataset, options: LintOptions, index: int) -> Looked:
@@ -63,14 +63,14 @@ def look(dataset: Dataset, options: LintOptions, index: int) -> Looked:
     try:
         sample, picture, instances = read_sample(dataset, index)
     except SampleError as error:
-        return Looked(id_, (Finding("unreadable", "error", id_, None, named(id_, error)),))
+        return Looked(id_, (Finding("unreadable", "error", id_, None, name_sample(id_, error)),))
     view = _View(id_, picture, instances, options)
     findings = tuple(view.findings())
     table = instances.table.values()
     return Looked(
         id_,
         findings,
-        Facts(
+        SampleFacts(
             place=place_of(sample),
             digest=int(picture.sha256[:16], 16),
             size=instances.size,
@@ -94,7 +94,7 @@ class _View:
         self._sample = sample
         self._instances = instances
         self._options = options
-        self.shapes = measure(instances)
+        self.shapes = measure_shapes(instances)
         looked_for = "unseen" not in options.ignore
         self.boundaries = self._boundaries(picture.pixels) if looked_for else {}
 
@@ -114,7 +114,9 @@ class _View:
             if not instance.crowd and id_ not in twins:
                 yield from self._of_sight(instance, self.shapes[id_])
 
-    def _found(self, kind: Kind, severity: Severity, instance: Instance, what: str) -> Finding:
+    def _found(
+        self, kind: FindingKind, severity: Severity, instance: Instance, what: str
+    ) -> Finding:
         return Finding(kind, severity, self._sample, _name(instance), what)
 
     def _shared(self, pair: Pair) -> Finding | None:
@@ -135,7 +137,7 @@ class _View:
         what = f"shares {share:.0%} of its pixels with instance {_name(larger)}"
         return self._found("overlap", "remark", smaller, what)
 
-    def _of_mask(self, instance: Instance, shape: Shape) -> Iterator[Finding]:
+    def _of_mask(self, instance: Instance, shape: InstanceShape) -> Iterator[Finding]:
         """Yield what the mask itself, and what the dataset says of it, have against it."""
         outside = self._outside(instance)
         if outside:
@@ -168,7 +170,7 @@ class _View:
         severity: Severity = "error" if inside < self._options.min_share else "remark"
         return self._found("out-of-frame", severity, instance, what)
 
-    def _against_area(self, instance: Instance, shape: Shape) -> Iterator[Finding]:
+    def _against_area(self, instance: Instance, shape: InstanceShape) -> Iterator[Finding]:
         area = instance.told.area if instance.told else None
         if not area or shape.area >= self._options.min_share * area:
             return
@@ -190,7 +192,7 @@ class _View:
             what = f"has a mask that spans {filled:.0%} of the box that the dataset says"
             yield self._found("incomplete", "error", instance, what)
 
-    def _of_sight(self, instance: Instance, shape: Shape) -> Iterator[Finding]:
+    def _of_sight(self, instance: Instance, shape: InstanceShape) -> Iterator[Finding]:
         """Yield what is to say of how an instance can be seen."""
         if shape.area and not shape.visible:
             what = f"is covered by others, all {_pixels(shape.area)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sv2r.lint.advice import Advice, advise
-from sv2r.lint.findings import SORTS, Finding, Kind, LintOptions, Severity
+from sv2r.lint.findings import SORTS, Finding, FindingKind, LintOptions, Severity
 from sv2r.lint.look import look
 from sv2r.lint.tally import SIDES, Tally
 from sv2r.types import Dataset
@@ -41,7 +41,7 @@ class Report:
     total: int
     pictures: int
     instances: int
-    counts: Mapping[tuple[Kind, Severity], int]
+    counts: Mapping[tuple[FindingKind, Severity], int]
     findings: tuple[Finding, ...]
     categories: tuple[Category, ...]
     sides: tuple[int, ...]
@@ -110,8 +110,8 @@ class _Kept:
 
     ignored: tuple[str, ...]
     most: int | None
-    _counts: Counter[tuple[Kind, Severity]] = field(default_factory=Counter)
-    _findings: dict[tuple[Kind, Severity], list[Finding]] = field(default_factory=dict)
+    _counts: Counter[tuple[FindingKind, Severity]] = field(default_factory=Counter)
+    _findings: dict[tuple[FindingKind, Severity], list[Finding]] = field(default_factory=dict)
 
     def take(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -122,13 +122,13 @@ class _Kept:
             if self.most is None or self._counts[key] <= self.most:
                 self._findings.setdefault(key, []).append(finding)
 
-    def counts(self) -> dict[tuple[Kind, Severity], int]:
+    def counts(self) -> dict[tuple[FindingKind, Severity], int]:
         return {key: self._counts[key] for key in self._keys()}
 
     def findings(self) -> Iterator[Finding]:
         for key in self._keys():
             yield from self._findings[key]
 
-    def _keys(self) -> list[tuple[Kind, Severity]]:
+    def _keys(self) -> list[tuple[FindingKind, Severity]]:
         kinds = list(SORTS)
         return sorted(self._counts, key=lambda key: (key[1] != "error", kinds.index(key[0])))

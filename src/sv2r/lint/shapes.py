@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class InstanceShape:
     """An instance's pixels in numbers.
 
     area: all of them. visible: those that no other instance covers.
@@ -38,7 +38,7 @@ class Pair:
     pixels: int
 
 
-def measure(instances: Instances) -> dict[int, Shape]:
+def measure_shapes(instances: Instances) -> dict[int, InstanceShape]:
     """Return the shape of every instance in the table."""
     visible = _visible(instances.labels)
     return {id_: _shape(instances, id_, *visible.get(id_, (0, None))) for id_ in instances.table}
@@ -62,15 +62,15 @@ def _visible(labels: NDArray[np.int32]) -> dict[int, tuple[int, Ints]]:
     return {id_: (n, box) for id_, n, box in zip(ids.tolist(), count.tolist(), boxes, strict=True)}
 
 
-def _shape(instances: Instances, id_: int, visible: int, box: Ints | None) -> Shape:
+def _shape(instances: Instances, id_: int, visible: int, box: Ints | None) -> InstanceShape:
     hidden = instances.overlaps.get(id_)
     if hidden is not None and len(hidden):
         row, column = hidden // instances.size[1], hidden % instances.size[1]
         more = np.array([np.min(column), np.min(row), np.max(column) + 1, np.max(row) + 1])
         low, high = (more, more) if box is None else (np.minimum(box, more), np.maximum(box, more))
         box = np.concatenate([low[:2], high[2:]])
-        return Shape(visible + len(hidden), visible, _as_box(box))
-    return Shape(visible, visible, None if box is None else _as_box(box))
+        return InstanceShape(visible + len(hidden), visible, _as_box(box))
+    return InstanceShape(visible, visible, None if box is None else _as_box(box))
 
 
 def _as_box(box: Ints) -> Box:

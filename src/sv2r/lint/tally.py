@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from sv2r.errors import SampleError
 from sv2r.lint.findings import Finding
-from sv2r.lint.look import Facts, Looked, place_of
+from sv2r.lint.look import Looked, SampleFacts, place_of
 from sv2r.types import Dataset, Instances
 
 SIDES = (4, 8, 16, 32, 96)
@@ -54,7 +54,7 @@ class Tally:
                     what = "has its id in common with another annotation"
                     yield Finding("shared-id", "error", looked.sample, str(id_), what)
 
-    def _count(self, facts: Facts) -> None:
+    def _count(self, facts: SampleFacts) -> None:
         self.instances.update(facts.categories)
         self.pictures_of.update(facts.categories.keys())
         self.sides.update(sum(area >= side**2 for side in SIDES) for area in facts.areas)

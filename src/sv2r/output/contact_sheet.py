@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
 CONTACT_SHEET = "contact-sheet.png"
-ROWS = 8
+SHEET_ROWS = 8
 _HEIGHT = 256  # of a row, pixels
 _GAP = 8
 _CAPTION = 22

@@ -9,7 +9,7 @@ from typing import Any
 
 from sv2r.config.selection import select
 from sv2r.errors import ConfigError
-from sv2r.output.journal import FOLDER, NAME
+from sv2r.output.journal import FOLDER, JOURNAL
 from sv2r.output.records import from_json
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Kind, Registry
@@ -63,8 +63,8 @@ def open_finished(output: Path, *, lenient: bool = False) -> Finished:
         what = "is not a folder" if output.exists() else "no such folder"
         raise ConfigError(f"{output}: {what}; {fix}")
     folder = output / FOLDER
-    if not any((folder / name).is_file() for name in (SAMPLES, NAME)):
-        if any((output / name).is_file() for name in (SAMPLES, NAME)):
+    if not any((folder / name).is_file() for name in (SAMPLES, JOURNAL)):
+        if any((output / name).is_file() for name in (SAMPLES, JOURNAL)):
             fix = f"give the folder around it, {output.absolute().parent}"
         raise ConfigError(f"{output}: no output of sv2r (there is no {FOLDER}/{SAMPLES}); {fix}")
     run_file = folder / RUN_FILE

@@ -19,7 +19,7 @@ from sv2r.storage.regular import is_own_file
 from sv2r.types import Record, Status
 
 FOLDER = "sv2r"  # the job's own files, under the output folder
-NAME = "journal.sqlite3"
+JOURNAL = "journal.sqlite3"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS records (
@@ -50,7 +50,7 @@ class Journal:
         _make(folder)
         require_own_files(folder)
         self._lock = _take_lock(folder)
-        self._path = folder / NAME
+        self._path = folder / JOURNAL
         self._output = output
         self._unsynced: set[Path] = set()
         self._waiting = 0

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sv2r.report.entries import Entry, Row
+from sv2r.report.entries import ReportEntry, Row
 from sv2r.report.pictures import Embedded
 
 STATUSES = ("done", "rejected", "failed")
@@ -29,7 +29,7 @@ class _Index:
 
 
 def page_data(
-    entries: Sequence[Entry], carried: Sequence[Embedded], threshold: float, invention: float
+    entries: Sequence[ReportEntry], carried: Sequence[Embedded], threshold: float, invention: float
 ) -> dict[str, Any]:
     """Return all that the script needs, as JSON values; its keys are explained in report.js."""
     prompts, settings = _Index(), _Index()
@@ -61,7 +61,9 @@ def page_data(
     }
 
 
-def _item(entry: Entry, categories: Mapping[str, int], figures: Sequence[str]) -> dict[str, Any]:
+def _item(
+    entry: ReportEntry, categories: Mapping[str, int], figures: Sequence[str]
+) -> dict[str, Any]:
     record = entry.record
     return {
         "i": record.sample,

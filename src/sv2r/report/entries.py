@@ -29,7 +29,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReportEntry:
     """One record as the page shows it.
 
     before, after: URLs relative to the report, None where there is no picture.
@@ -66,13 +66,15 @@ class Entry:
         )
 
 
-def make_entry(record: Record, output: Path, dataset: Dataset | None, index: int | None) -> Entry:
+def make_entry(
+    record: Record, output: Path, dataset: Dataset | None, index: int | None
+) -> ReportEntry:
     """Return what the page shows of a record; index: its sample's position in the dataset."""
     size, before = _look_up(dataset, index, output) if dataset and index is not None else _NOTHING
     table = {id_: name for name, ids in record.instances.items() for id_ in ids}
     rows = tuple(_rows(record.scores, table))
     categories = {row.category: None for row in rows if row.category is not None}
-    return Entry(
+    return ReportEntry(
         record,
         before,
         _url(Path(record.output), Path(FOLDER)) if record.output else None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sv2r.errors import SampleError
 from sv2r.images.decode import read_picture
 from sv2r.images.outlines import contour_paths
-from sv2r.report.entries import Entry
+from sv2r.report.entries import ReportEntry
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sv2r.images.outlines import Labels, Point
+    from sv2r.images.outlines import LabelMap, Point
 
-SIDE = 512  # px of the longer side: enough to judge a boundary, small enough to carry many
+PREVIEW_SIDE = 512  # px of the longer side: enough to judge a boundary, small enough to carry many
 _QUALITY = 80  # of JPEG: a fifth of WebP's time, files a third larger
 # Contours of larger label maps follow every second pixel, or third ...: the page shows no more.
 _CONTOUR_SIDE = 1024
@@ -45,7 +45,7 @@ class Embedded:
     missing: tuple[str, ...] = ()
 
 
-def embed(entry: Entry, output: Path, dataset: Dataset | None, index: int | None) -> Embedded:
+def embed(entry: ReportEntry, output: Path, dataset: Dataset | None, index: int | None) -> Embedded:
     """Return what of an entry is to lie in the page; what cannot be read is left out and named."""
     missing: list[str] = []
     record, before, size, labels = entry.record, None, None, None
@@ -76,7 +76,7 @@ def embed(entry: Entry, output: Path, dataset: Dataset | None, index: int | None
     )
 
 
-def contours(labels: Labels) -> dict[int, str]:
+def contours(labels: LabelMap) -> dict[int, str]:
     """Return SVG path data around each instance, along the cracks between pixels."""
     return {
         instance: "".join(_path(path) for path in paths)
@@ -98,7 +98,7 @@ def _data_url(pixels: NDArray[np.uint8]) -> str:
     from PIL import Image
 
     picture = Image.fromarray(pixels)
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

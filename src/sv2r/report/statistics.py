@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from sv2r.report.entries import Entry
+from sv2r.report.entries import ReportEntry
 
 BINS = 20  # of survival, over [0, 1]
 # Widths, in pixels, that the bars of the shift histogram may have.
@@ -49,12 +49,12 @@ class Histogram:
         return max((*self.bars, self.more))
 
 
-def status_counts(entries: Iterable[Entry]) -> Counter[str]:
+def status_counts(entries: Iterable[ReportEntry]) -> Counter[str]:
     """Return how many entries have each status."""
     return Counter(entry.record.status for entry in entries)
 
 
-def by_category(entries: Iterable[Entry], threshold: float) -> list[CategoryRow]:
+def by_category(entries: Iterable[ReportEntry], threshold: float) -> list[CategoryRow]:
     """Return survival per category, the one with the lowest tenth percentile first."""
     scores: dict[str, list[float]] = defaultdict(list)
     counts: Counter[str] = Counter()
@@ -68,13 +68,13 @@ def by_category(entries: Iterable[Entry], threshold: float) -> list[CategoryRow]
     return sorted(rows, key=lambda row: (2.0 if row.low is None else row.low, row.name))
 
 
-def survivals(entries: Iterable[Entry]) -> list[float]:
+def survival_histogram(entries: Iterable[ReportEntry]) -> list[float]:
     """Return the survival of every instance that was scored, lowest first."""
     rows = (row for entry in entries for row in entry.rows)
     return sorted(row.survival for row in rows if row.survival is not None)
 
 
-def shift_histogram(entries: Iterable[Entry]) -> Histogram | None:
+def shift_histogram(entries: Iterable[ReportEntry]) -> Histogram | None:
     """Return how far the pictures have moved, or None where that was not measured."""
     shifts = sorted(entry.shift for entry in entries if entry.shift is not None)
     if not shifts:

@@ -13,14 +13,14 @@ from typing import Any
 from sv2r.checks.invention import InventionOptions
 from sv2r.checks.survival import SurvivalOptions
 from sv2r.config.layers import flatten
-from sv2r.config.resolve import FREE
+from sv2r.config.resolve import MAY_DIFFER
 from sv2r.errors import ConfigError
 from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.report import EMBEDDED, statistics
 from sv2r.report.data import page_data
-from sv2r.report.entries import Entry, make_entry
+from sv2r.report.entries import ReportEntry, make_entry
 from sv2r.report.pictures import Embedded, embed
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Record
@@ -73,7 +73,7 @@ def write_report(
 
 def render(
     finished: Finished,
-    entries: Sequence[Entry],
+    entries: Sequence[ReportEntry],
     carried: Sequence[Embedded],
     notes: Sequence[str] = (),
 ) -> str:
@@ -102,7 +102,7 @@ def render(
         total=len(entries),
         repaired=sum(bool(entry.record.repairs) for entry in entries),
         categories=statistics.by_category(entries, threshold),
-        survivals=statistics.survivals(entries),
+        survivals=statistics.survival_histogram(entries),
         shifts=statistics.shift_histogram(entries),
         statistics=statistics,
         asked=_asked(finished.settings),
@@ -134,10 +134,10 @@ def _entries(
     dataset: Dataset | None,
     places: Mapping[str, int],
     watch: Callable[[int, int], None] | None,
-) -> list[Entry]:
+) -> list[ReportEntry]:
     """Return all entries, the worst first."""
 
-    def entry(record: Record) -> Entry:
+    def entry(record: Record) -> ReportEntry:
         return make_entry(record, finished.output, dataset, places.get(record.sample))
 
     records = list(finished.records())
@@ -150,7 +150,7 @@ def _entries(
 
 
 def _embed(
-    output: Path, dataset: Dataset | None, places: Mapping[str, int], entry: Entry
+    output: Path, dataset: Dataset | None, places: Mapping[str, int], entry: ReportEntry
 ) -> Embedded:
     return embed(entry, output, dataset, places.get(entry.record.sample))
 
@@ -170,13 +170,13 @@ def _asked(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]
     general: dict[str, Any] = {}
     sections: dict[str, Mapping[str, Any]] = {}
     for key, value in settings.items():
-        if key not in FREE:
+        if key not in MAY_DIFFER:
             (sections if isinstance(value, Mapping) else general)[key] = value
     groups = [("dataset and run", general), *sections.items()]
     return [(name, _lines(values)) for name, values in groups if values]
 
 
-def _ran(entries: Sequence[Entry]) -> list[tuple[int, list[tuple[str, str]]]]:
+def _ran(entries: Sequence[ReportEntry]) -> list[tuple[int, list[tuple[str, str]]]]:
     """Return each distinct set of settings that really ran, with how many pictures it made."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries:

@@ -21,7 +21,7 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 ComponentT = TypeVar("ComponentT")
 
 # Odd sizes, one of them smaller than any model's step: what a silent resize would change.
-SIZES = ((101, 75), (7, 9))
+FRAME_SIZES = ((101, 75), (7, 9))
 
 
 class ContractError(AssertionError):

@@ -84,7 +84,7 @@ def make_dataset(folder: Path) -> Dataset:
     )
 
 
-def read_frame(sample: Sample) -> Frame:
+def read_rgb_frame(sample: Sample) -> Frame:
     """Return the frame of a sample whose picture is an ordinary 8-bit RGB file."""
     import numpy as np
     import torch

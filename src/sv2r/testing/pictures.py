@@ -20,7 +20,7 @@ from sv2r.plugin.specs import (
     TranslatorSpec,
 )
 from sv2r.testing.contract import (
-    SIZES,
+    FRAME_SIZES,
     ContractError,
     Given,
     Subject,
@@ -46,7 +46,7 @@ def check_conditioner(
     options: Given = None,
     *,
     frames: Sequence[Frame] | None = None,
-    sizes: Sizes = SIZES,
+    sizes: Sizes = FRAME_SIZES,
     runtime: Runtime = _CPU,
 ) -> None:
     """Raise ContractError unless a conditioner keeps its promises.
@@ -73,7 +73,7 @@ def check_translator(
     spec: TranslatorSpec[Any],
     options: Given = None,
     *,
-    sizes: Sizes = SIZES,
+    sizes: Sizes = FRAME_SIZES,
     runtime: Runtime = _CPU,
 ) -> None:
     """Raise ContractError unless a translator keeps its promises.
@@ -112,7 +112,7 @@ def check_check(
     options: Given = None,
     *,
     frames: Sequence[Frame] | None = None,
-    sizes: Sizes = SIZES,
+    sizes: Sizes = FRAME_SIZES,
     runtime: Runtime = _CPU,
 ) -> None:
     """Raise ContractError unless a check keeps its promises.

@@ -17,7 +17,7 @@ def tree(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
-def difference(one: Mapping[str, str], other: Mapping[str, str]) -> str:
+def tree_difference(one: Mapping[str, str], other: Mapping[str, str]) -> str:
     """Return the names of the first files that differ between two trees, "" where none does."""
     changed = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
     return ", ".join(changed[:3])

@@ -13,8 +13,8 @@ from sv2r.plugin.specs import Claims, Runtime, Writer, WriterSpec
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.hashes import sha256_file
 from sv2r.testing.contract import Given, Subject, built, check_options, subject_of
-from sv2r.testing.makers import as_uint8, make_dataset, read_frame
-from sv2r.testing.tree import difference, must_be_safe, tree
+from sv2r.testing.makers import as_uint8, make_dataset, read_rgb_frame
+from sv2r.testing.tree import must_be_safe, tree, tree_difference
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 
 
@@ -42,11 +42,11 @@ def check_writer(
         once.finish(records)
         written = tree(once.output)
         once.finish(once.publish(once.jobs[:1]) + records[1:])
-        seen = difference(written, tree(once.output))
+        seen = tree_difference(written, tree(once.output))
         subject.must(not seen, "write the same bytes when a run is resumed", seen)
         other = _Writing(subject, spec, options, given, folder / "other")
         other.finish(other.publish(other.jobs[::-1])[::-1])
-        seen = difference(written, tree(other.output))
+        seen = tree_difference(written, tree(other.output))
         subject.must(not seen, "write the same bytes in another order", seen)
         partial = _Writing(subject, spec, options, given, folder / "partial")
         missing = [partial.missing(record) for record in records[:1]]
@@ -90,7 +90,7 @@ class _Writing:
 
     def _publish(self, writer: Writer, sample: Sample, variant: int) -> Record:
         with self.subject.managing_to(f"publish {sample.id}"):
-            frame = read_frame(sample)
+            frame = read_rgb_frame(sample)
             target = writer.target(sample, variant)
             published = writer.publish(sample, variant, as_uint8(frame.image), frame)
         self._must_be_in_place(published, target)

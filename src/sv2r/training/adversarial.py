@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sv2r.training.autoencoder import piece, pyramid_l1, reconstructions
-from sv2r.training.draws import Draw
+from sv2r.training.draws import TrainingDraw
 from sv2r.training.options import BaseOptions
 from sv2r.training.photos import Squares
 
@@ -34,7 +34,7 @@ class Sharpening:
         self.count = len(learnt)
         self._vae, self._learnt, self._held, self._options = vae, learnt, held, options
 
-    def example(self, draw: Draw) -> Mapping[str, Tensor]:
+    def example(self, draw: TrainingDraw) -> Mapping[str, Tensor]:
         """Return a piece of a square, and noise for its latents; see `piece`."""
         return piece(self._vae, self._learnt, draw, self._options)
 

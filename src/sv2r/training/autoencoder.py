@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sv2r.training.draws import Draw
+from sv2r.training.draws import TrainingDraw
 from sv2r.training.options import BaseOptions
 from sv2r.training.photos import Squares
-from sv2r.training.sheets import COLUMNS, sheet
+from sv2r.training.sheets import SHEET_COLUMNS, sheet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class Autoencoding:
         self.count = len(learnt)
         self._vae, self._learnt, self._held, self._options = vae, learnt, held, options
 
-    def example(self, draw: Draw) -> Mapping[str, Tensor]:
+    def example(self, draw: TrainingDraw) -> Mapping[str, Tensor]:
         """Return a piece of a square, and noise for its latents; see `piece`."""
         return piece(self._vae, self._learnt, draw, self._options)
 
@@ -88,7 +88,9 @@ class Autoencoding:
         return reconstructions(self._vae, self._held)
 
 
-def piece(vae: Any, squares: Squares, draw: Draw, options: BaseOptions) -> Mapping[str, Tensor]:
+def piece(
+    vae: Any, squares: Squares, draw: TrainingDraw, options: BaseOptions
+) -> Mapping[str, Tensor]:
     """Return a (3, S, S) piece of a square in [-1, 1], cut at random, and noise for its latents."""
     import torch
 
@@ -116,7 +118,7 @@ def reconstructions(vae: Any, held: Squares) -> tuple[float, Tensor] | None:
             made = vae.decode(vae.encode(pixels).latent_dist.mode()).sample.float()
             losses.append(float((made.clamp(-1, 1) - pixels).abs().mean()) / 2)
             rows.append(torch.cat([pixels, made]) / 2 + 0.5)
-    pictures = torch.stack(rows[:COLUMNS])
+    pictures = torch.stack(rows[:SHEET_COLUMNS])
     return sum(losses) / len(losses), sheet([pictures[:, 0], pictures[:, 1]])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from sv2r.storage.strict_yaml import write_yaml
-from sv2r.training.folder import STATE, Kind, as_data
+from sv2r.training.folder import STATE, NetworkKind, as_data
 from sv2r.training.loop import Ending
 from sv2r.training.options import ModelOptions, TrainOptions
 from sv2r.training.photos import Photo, fingerprint
@@ -21,7 +21,7 @@ _LIBRARIES = ("sv2r", "torch", "diffusers", "transformers", "peft", "accelerate"
 
 
 def model_card(
-    kind: Kind,
+    kind: NetworkKind,
     options: TrainOptions,
     photos: Sequence[Photo],
     endings: Mapping[str, Ending],

@@ -10,7 +10,7 @@ from sv2r.errors import ConfigError, SampleError
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Conditioner, Runtime
-from sv2r.training.options import ControlnetOptions
+from sv2r.training.options import ControlnetTraining
 from sv2r.training.photos import Squares
 from sv2r.types import Frame, Instances, Sample
 
@@ -53,7 +53,7 @@ class Conditions:
         return (255 * made.clamp(0, 1)).round().to(torch.uint8).contiguous()
 
 
-def check_conditioner(options: ControlnetOptions, registry: Registry) -> Any:
+def read_conditioner(options: ControlnetTraining, registry: Registry) -> Any:
     """Return the conditioner's validated options.
 
     Raises:
@@ -69,14 +69,14 @@ def check_conditioner(options: ControlnetOptions, registry: Registry) -> Any:
 
 
 def make_conditions(
-    options: ControlnetOptions, registry: Registry, device: str, learnt: Squares, held: Squares
+    options: ControlnetTraining, registry: Registry, device: str, learnt: Squares, held: Squares
 ) -> tuple[Conditions, Conditions]:
     """Return the control maps to learn from and those of the photos held out.
 
     Raises:
         ConfigError: the conditioner needs labels, or finds nothing in photos.
     """
-    chosen = check_conditioner(options, registry)
+    chosen = read_conditioner(options, registry)
     spec = registry.spec("conditioner", options.conditioner)
     conditioner = spec.build(chosen, Runtime(device=device, input=options.photos))
     found = Conditions(learnt, conditioner)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sv2r.diffusion.families import Family
 from sv2r.hub import quiet
 from sv2r.training.conditions import Conditions
-from sv2r.training.draws import Draw
-from sv2r.training.frozen import Latents, Texts, move
+from sv2r.training.draws import TrainingDraw
+from sv2r.training.frozen import Embeddings, Posteriors, move
 from sv2r.training.objectives import Objective
 from sv2r.training.photos import Squares
-from sv2r.training.sheets import COLUMNS, sheet
+from sv2r.training.sheets import SHEET_COLUMNS, sheet
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ _STEPS = 20
 _GUIDANCE = 5.0
 _FLUX_GUIDANCE = 3.5
 
-Batch = Mapping[str, "Tensor"]
+Tensors = Mapping[str, "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Material:
     """Squares with all that is known of them: latents, and control maps for a ControlNet."""
 
     squares: Squares
-    latents: Latents
+    latents: Posteriors
     conditions: Conditions | None = None
 
     def parts(self, number: int) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class Denoising:
         family: Family,
         network: Any,
         objective: Objective,
-        texts: Texts,
+        texts: Embeddings,
         learnt: Material,
         held: Material | None,
         *,
@@ -73,7 +73,7 @@ class Denoising:
         self._dropout, self._strength, self._dtype = dropout, strength, dtype
         self._core = getattr(pipe, family.core)
 
-    def example(self, draw: Draw) -> Batch:
+    def example(self, draw: TrainingDraw) -> Tensors:
         """Return latents, noise, a time, the embedded caption and the control map of one square."""
         import torch
 
@@ -90,7 +90,7 @@ class Denoising:
             **self._learnt.parts(number),
         }
 
-    def loss(self, network: Any, batch: Batch) -> Tensor:
+    def loss(self, network: Any, batch: Tensors) -> Tensor:
         """Return the loss of a batch. network: `network`, perhaps wrapped."""
 
         def predict(noisy: Tensor, times: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class Denoising:
         parts = {**texts, **(self._held.parts(number) if self._held else {})}
         return {n: v.expand(_TIMES, *([-1] * v.dim())) for n, v in parts.items()}
 
-    def _predict(self, network: Any, noisy: Tensor, times: Tensor, batch: Batch) -> Tensor:
+    def _predict(self, network: Any, noisy: Tensor, times: Tensor, batch: Tensors) -> Tensor:
         """Return what the network answers; a ControlNet's answer goes through the frozen core."""
         dtype = self._dtype
         embeds = {name: batch[name].to(dtype) for name in self._texts.embeddings[""]}
@@ -169,7 +169,7 @@ class Denoising:
             )
         )
 
-    def _size_embedding(self, noisy: Tensor, embeds: Batch) -> dict[str, Tensor]:
+    def _size_embedding(self, noisy: Tensor, embeds: Tensors) -> dict[str, Tensor]:
         """Return what SDXL is told besides: the size that a picture had, has, and where it is cut.
 
         D. Podell et al., SDXL, ICLR 2024.
@@ -178,7 +178,7 @@ class Denoising:
         sizes = noisy.new_tensor([side, side, 0, 0, side, side]).expand(len(noisy), -1)
         return {"text_embeds": embeds["pooled_prompt_embeds"], "time_ids": sizes}
 
-    def _predict_flux(self, network: Any, noisy: Tensor, times: Tensor, embeds: Batch) -> Tensor:
+    def _predict_flux(self, network: Any, noisy: Tensor, times: Tensor, embeds: Tensors) -> Tensor:
         import torch
 
         batch, channels, height, width = noisy.shape
@@ -205,7 +205,7 @@ class Denoising:
 
         if self._held is None:
             raise AssertionError
-        numbers = range(min(COLUMNS, len(self._held.squares)))
+        numbers = range(min(SHEET_COLUMNS, len(self._held.squares)))
         photos = torch.stack([self._held.squares.picture(n) for n in numbers]).float() / 255
         maps = [self._held.parts(n)["control"] for n in numbers] if self._held.conditions else []
         captions = [self._held.squares.captions()[n] for n in numbers]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Draw:
+class TrainingDraw:
     """One example of a batch: which item it shows, and where its noise comes from."""
 
     item: int
@@ -32,14 +32,16 @@ class Draws:
     name: str
     count: int
 
-    def take(self, positions: range) -> Iterator[Draw]:
+    def take(self, positions: range) -> Iterator[TrainingDraw]:
         """Yield the examples at these positions of the endless sequence."""
         order, epoch = None, -1
         for position in positions:
             if order is None or position // self.count != epoch:
                 epoch = position // self.count
                 order = self._order(epoch)
-            yield Draw(int(order[position % self.count]), self._generator("noise", position))
+            yield TrainingDraw(
+                int(order[position % self.count]), self._generator("noise", position)
+            )
 
     def _order(self, epoch: int) -> torch.Tensor:
         import torch

@@ -12,11 +12,11 @@ from typing import Any, Literal
 from sv2r.errors import ConfigError
 from sv2r.storage.files import TEMPORARY, write_atomically
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
-from sv2r.training.options import FREE, TrainOptions
+from sv2r.training.options import RESUMABLE, TrainOptions
 from sv2r.training.state import read_step
 from sv2r.training.trouble import disk_told
 
-Kind = Literal["lora", "controlnet", "base"]
+NetworkKind = Literal["lora", "controlnet", "base"]
 
 TRAIN_FILE = "train.yaml"
 CARD = "README.md"
@@ -30,7 +30,7 @@ def state_folder(output: Path) -> Path:
     return output / STATE
 
 
-def check_folder(kind: Kind, options: TrainOptions) -> bool:
+def check_folder(kind: NetworkKind, options: TrainOptions) -> bool:
     """Return whether a run in the output folder is to be gone on with; nothing is written.
 
     More steps are no other run where the learning rate does not depend on how many there are. A
@@ -58,7 +58,7 @@ def check_folder(kind: Kind, options: TrainOptions) -> bool:
         raise ConfigError(
             f"{output} holds a training of sv2r train {then.get('kind')}; give another --output"
         )
-    free = {*FREE, *(("steps",) if options.schedule == "constant" else ())}
+    free = {*RESUMABLE, *(("steps",) if options.schedule == "constant" else ())}
     for name in dict.fromkeys((*now, *then)):
         if name not in free and then.get(name) != now.get(name):
             option = f"--{name.replace('_', '-')}"
@@ -99,7 +99,7 @@ def _require_writable(output: Path) -> None:
         raise ConfigError(f"--output {output}: {there} cannot be written to; give another")
 
 
-def as_data(kind: Kind, options: TrainOptions) -> dict[str, Any]:
+def as_data(kind: NetworkKind, options: TrainOptions) -> dict[str, Any]:
     """Return the options as train.yaml has them; `kind` says which command reads them.
 
     How long one run may take is nothing for its repetition.
@@ -107,7 +107,7 @@ def as_data(kind: Kind, options: TrainOptions) -> dict[str, Any]:
     return {"kind": kind, **options.model_dump(mode="json", exclude={"max_time"})}
 
 
-def read_config(kind: Kind, file: Path) -> dict[str, Any]:
+def read_train_file(kind: NetworkKind, file: Path) -> dict[str, Any]:
     """Return the options that a train.yaml has.
 
     Raises:
@@ -122,7 +122,7 @@ def read_config(kind: Kind, file: Path) -> dict[str, Any]:
     return values
 
 
-def begin(kind: Kind, options: TrainOptions) -> None:
+def begin(kind: NetworkKind, options: TrainOptions) -> None:
     """Write train.yaml, from which on the folder holds this training.
 
     Temporary files that a killed run left are removed.

@@ -19,7 +19,7 @@ _BATCH = 4
 
 
 @dataclass(frozen=True)
-class Latents:
+class Posteriors:
     """The VAE's posterior of each square, as the model sees it: (N, C, h, w) float32 on the CPU."""
 
     mean: Tensor
@@ -36,7 +36,7 @@ class Latents:
 
 def encode_squares(
     vae: Any, family: Family, squares: Squares, device: Any, watch: Watch = None
-) -> Latents:
+) -> Posteriors:
     """Return the latents of all squares; the VAE, in float32 for it, is left on the CPU."""
     import torch
 
@@ -53,7 +53,7 @@ def encode_squares(
                 watch(numbers[-1] + 1, len(squares))
     vae.to("cpu")
     means, stds = zip(*found, strict=True)
-    return Latents(torch.cat(means), torch.cat(stds))
+    return Posteriors(torch.cat(means), torch.cat(stds))
 
 
 def move(vae: Any, device: Any, dtype: torch.dtype) -> None:
@@ -64,7 +64,7 @@ def move(vae: Any, device: Any, dtype: torch.dtype) -> None:
 
 
 @dataclass(frozen=True)
-class Texts:
+class Embeddings:
     """Embeddings of captions, (1, …) each by the pipeline's name for it, on the CPU.
 
     guided: the arguments that a pipeline takes in place of a caption and of no negative prompt.
@@ -83,7 +83,7 @@ class Texts:
 
 def encode_captions(
     pipe: Any, family: Family, captions: Iterable[str], shown: Collection[str], device: Any
-) -> Texts:
+) -> Embeddings:
     """Return the embeddings of each caption and of the empty one; text encoders end on the CPU.
 
     shown: those that validation makes pictures by.
@@ -102,4 +102,4 @@ def encode_captions(
     for name in family.text_encoders:
         if getattr(pipe, name, None) is not None:
             getattr(pipe, name).to("cpu")
-    return Texts(learnt, guided)
+    return Embeddings(learnt, guided)

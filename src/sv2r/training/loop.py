@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sv2r.errors import ConfigError
-from sv2r.training.draws import Draw, Draws
+from sv2r.training.draws import Draws, TrainingDraw
 from sv2r.training.optimizers import learning_rate, make_optimizer
 from sv2r.training.state import read_state, write_state
 from sv2r.training.stopping import Stop
 from sv2r.training.trouble import disk_told, memory_told
-from sv2r.training.watch import Watcher
+from sv2r.training.watch import TrainingWatcher
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ _LOGGED = 10
 Example = Mapping[str, "Tensor"]
 
 
-class Task(Protocol):
+class Trainee(Protocol):
     """What is trained, and on what.
 
     name: of the state's file. network: its parameters that require a gradient are learnt.
@@ -39,7 +39,7 @@ class Task(Protocol):
     network: Any
     count: int
 
-    def example(self, draw: Draw) -> Example:
+    def example(self, draw: TrainingDraw) -> Example:
         """Return what one item of a batch is made of, on the CPU; called from another thread."""
 
     def loss(self, network: Any, batch: Example) -> Tensor:
@@ -53,7 +53,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How a task is trained.
 
     batch_size: on each device. fixed: what the run was begun with and must go on with.
@@ -93,7 +93,12 @@ class Ending:
 
 
 def train(
-    task: Task, plan: Plan, accelerator: Any, folder: Path, stop: Stop, watcher: Watcher
+    task: Trainee,
+    plan: Schedule,
+    accelerator: Any,
+    folder: Path,
+    stop: Stop,
+    watcher: TrainingWatcher,
 ) -> Ending:
     """Train until all steps are made or it is time to stop; the network ends with what to export.
 
@@ -172,7 +177,7 @@ def _running_mean(parameters: Sequence[Any], decay: float) -> Any:
 class _ahead:  # noqa: N801  # reads like the function that it is
     """Batches from a position on, the next one made by a thread while this one is learnt from."""
 
-    def __init__(self, task: Task, plan: Plan, accelerator: Any, number: int) -> None:
+    def __init__(self, task: Trainee, plan: Schedule, accelerator: Any, number: int) -> None:
         self._task, self._device = task, accelerator.device
         self._draws = Draws(plan.seed, task.name, task.count)
         self._size, self._rank = plan.batch_size, accelerator.process_index
@@ -210,7 +215,7 @@ class _Keeper:
         self,
         folder: Path,
         name: str,
-        plan: Plan,
+        plan: Schedule,
         names: Sequence[str],
         parameters: Sequence[Any],
         optimizer: Any,
@@ -280,7 +285,7 @@ class _Keeper:
         self._add({"step": step, "loss": value, "learning_rate": rate})
         return value
 
-    def look(self, task: Task, step: int) -> None:
+    def look(self, task: Trainee, step: int) -> None:
         """Write down the loss on photos held out, and a picture, by the running mean's weights."""
         if not self._accelerator.is_main_process:
             return

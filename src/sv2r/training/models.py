@@ -11,13 +11,13 @@ from sv2r.diffusion.lora import find_lora
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import pipeline_class
 from sv2r.diffusion.preflight import require_core
-from sv2r.diffusion.source import Source, find_network, find_pipeline
+from sv2r.diffusion.source import FoundModel, find_network, find_pipeline
 from sv2r.errors import ConfigError
-from sv2r.training.options import ControlnetOptions, LoraOptions, ModelOptions
+from sv2r.training.options import ControlnetTraining, LoraOptions, ModelOptions
 from sv2r.weights import weights_sha256
 
 
-def check_model(options: ModelOptions) -> tuple[Source, Family]:
+def find_trained_model(options: ModelOptions) -> tuple[FoundModel, Family]:
     """Return where the model is and its family; no weight is read.
 
     Raises:
@@ -34,7 +34,7 @@ def check_model(options: ModelOptions) -> tuple[Source, Family]:
             f"1.x, 2.x, XL and 3, and Flux"
         )
     require_core(source, family.image_to_image)
-    if isinstance(options, ControlnetOptions):
+    if isinstance(options, ControlnetTraining):
         _check_controlnet(options, source, family)
     multiple = family.multiple(source.configs)
     if options.resolution % multiple:
@@ -44,7 +44,7 @@ def check_model(options: ModelOptions) -> tuple[Source, Family]:
     return source, family
 
 
-def _check_controlnet(options: ControlnetOptions, source: Source, family: Family) -> None:
+def _check_controlnet(options: ControlnetTraining, source: FoundModel, family: Family) -> None:
     if family.controlnet is None:
         raise ConfigError(
             f"--model {source.asked} is a {source.class_name}; ControlNets are trained for Stable "
@@ -79,7 +79,7 @@ def _check_controlnet(options: ControlnetOptions, source: Source, family: Family
 
 
 def started_from(
-    *sources: Source, lora: str | None = None, **networks: str | None
+    *sources: FoundModel, lora: str | None = None, **networks: str | None
 ) -> dict[str, str]:
     """Return the SHA-256 of the weights that a run starts from, by the option that names them.
 
@@ -99,7 +99,7 @@ def started_from(
     return {option: f"SHA-256 {digest[:12]}…" for option, digest in told.items()}
 
 
-def load(source: Source, family: Family, dtype: Any) -> Any:
+def load_model(source: FoundModel, family: Family, dtype: Any) -> Any:
     """Return the family's image-to-image pipeline on the CPU, all of it frozen."""
     pipe = load_pipeline(
         fetch(source), family.image_to_image, DiffusionOptions.model_validate({}), dtype
@@ -184,7 +184,7 @@ def lora_weights(core: Any) -> dict[str, Any]:
     }
 
 
-def make_controlnet(pipe: Any, source: Source, options: ControlnetOptions) -> Any:
+def make_controlnet(pipe: Any, source: FoundModel, options: ControlnetTraining) -> Any:
     """Return a ControlNet in float32 that learns: a copy of the UNet's encoder whose last layers
     are zero at first, or the one to start from.
 

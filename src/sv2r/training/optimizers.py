@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sv2r.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sv2r.training.loop import Plan
+    from sv2r.training.loop import Schedule
 
 
 def check_optimizer(name: str, *, cuda: bool) -> None:
@@ -38,7 +38,7 @@ def make_optimizer(name: str, parameters: Sequence[Any], weight_decay: float, de
     return torch.optim.AdamW(parameters, weight_decay=weight_decay, fused=fused)
 
 
-def learning_rate(plan: Plan, step: int) -> float:
+def learning_rate(plan: Schedule, step: int) -> float:
     """Return the step size of a step, 0 for the first: a rise, then constant or half a cosine."""
     rise = min(1.0, (step + 1) / max(plan.warmup, 1))
     if plan.schedule == "constant":

@@ -27,7 +27,7 @@ Seconds = Annotated[float, BeforeValidator(seconds)]
 Channels = tuple[Annotated[int, Field(ge=1)], ...]
 
 # What a run may be continued with although it was begun otherwise: it changes no weight.
-FREE = frozenset(
+RESUMABLE = frozenset(
     {
         "output",
         "max_time",
@@ -178,7 +178,7 @@ class LoraOptions(ModelOptions):
         return self
 
 
-class ControlnetOptions(ModelOptions):
+class ControlnetTraining(ModelOptions):
     """Options of `sv2r train controlnet`."""
 
     conditioner: str = Field(

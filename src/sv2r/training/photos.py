@@ -71,7 +71,9 @@ class Squares:
         if number in self._kept:
             return self._kept[number]
         square = self.squares[number]
-        pixels = cut(read_picture(square.photo.path, square.photo.name).pixels, self._place(square))
+        pixels = cut_square(
+            read_picture(square.photo.path, square.photo.name).pixels, self._place(square)
+        )
         made = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
         if square.mirrored:
             made = made.flip(-1)
@@ -83,15 +85,15 @@ class Squares:
         """Return the squares' captions, in their order."""
         return [square.photo.caption for square in self.squares]
 
-    def _place(self, square: Square) -> Place:
+    def _place(self, square: Square) -> SquarePlace:
         if self.crops == 1:
-            return Place(self.resolution, 0.5, 0.5)
+            return SquarePlace(self.resolution, 0.5, 0.5)
         drawn = picture_seed(self.seed, square.photo.name, square.crop)
-        return Place(self.resolution, (drawn >> 24) / 2**24, (drawn % 2**24) / 2**24)
+        return SquarePlace(self.resolution, (drawn >> 24) / 2**24, (drawn % 2**24) / 2**24)
 
 
 @dataclass(frozen=True)
-class Place:
+class SquarePlace:
     """Where a square is cut: its side, and how far down and right of what is free, in [0, 1]."""
 
     side: int
@@ -99,7 +101,7 @@ class Place:
     right: float
 
 
-def cut(pixels: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
+def cut_square(pixels: NDArray[np.uint8], place: SquarePlace) -> NDArray[np.uint8]:
     """Return a square of an (H, W, 3) picture whose short side is brought to the square's first."""
     import numpy as np
     from PIL import Image
@@ -115,7 +117,7 @@ def cut(pixels: NDArray[np.uint8], place: Place) -> NDArray[np.uint8]:
     return np.array(pixels[top : top + place.side, left : left + place.side])
 
 
-def find_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
+def read_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
     """Return the folder's photos, every one decoded once, sorted by name; see `picture_files`.
 
     Raises:

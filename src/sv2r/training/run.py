@@ -17,18 +17,18 @@ from sv2r.errors import ConfigError
 from sv2r.hub import quiet
 from sv2r.plugin.registry import Registry
 from sv2r.training.card import model_card
-from sv2r.training.folder import CARD, Kind, begin, check_folder, publish, state_folder
-from sv2r.training.loop import Ending, Plan, Task, train
+from sv2r.training.folder import CARD, NetworkKind, begin, check_folder, publish, state_folder
+from sv2r.training.loop import Ending, Schedule, Trainee, train
 from sv2r.training.options import (
     BaseOptions,
-    ControlnetOptions,
+    ControlnetTraining,
     LoraOptions,
     TrainOptions,
 )
-from sv2r.training.photos import Photo, Squares, find_photos, fingerprint, split
+from sv2r.training.photos import Photo, Squares, fingerprint, read_photos, split
 from sv2r.training.stopping import Stop
 from sv2r.training.trouble import memory_told
-from sv2r.training.watch import Watcher
+from sv2r.training.watch import TrainingWatcher
 
 if TYPE_CHECKING:
     from sv2r.diffusion.families import Family
@@ -64,14 +64,14 @@ class Run:
     weights: SHA-256 of those that it starts from, by option.
     """
 
-    kind: Kind
+    kind: NetworkKind
     options: TrainOptions
     photos: tuple[Photo, ...]
     learnt: Squares
     held: Squares
     accelerator: Any
     stop: Stop
-    watcher: Watcher
+    watcher: TrainingWatcher
     weights: Mapping[str, str]
 
     @property
@@ -86,7 +86,7 @@ class Run:
         """Return what networks compute in, as --precision names it."""
         return _named(self.accelerator)
 
-    def train(self, task: Task, plan: Plan) -> Ending:
+    def train(self, task: Trainee, plan: Schedule) -> Ending:
         """Train one network; from now on the output folder holds this training."""
         folder = state_folder(self.options.output)
         if self.accelerator.is_main_process:
@@ -96,10 +96,10 @@ class Run:
             self.accelerator.init_trackers("tensorboard")
         return train(task, plan, self.accelerator, folder, self.stop, self.watcher)
 
-    def plan(self, **changed: Any) -> Plan:
+    def plan(self, **changed: Any) -> Schedule:
         """Return how to train, as the options have it but for what is changed."""
         options = self.options
-        plan = Plan(
+        plan = Schedule(
             seed=options.seed,
             steps=options.steps,
             batch_size=options.batch_size,
@@ -123,7 +123,7 @@ class Run:
         return replace(plan, **changed)
 
 
-def train_lora(options: LoraOptions, watcher: Watcher) -> Result:
+def train_lora(options: LoraOptions, watcher: TrainingWatcher) -> Result:
     """Return how the training of a LoRA ended; its weights and model card are in the output.
 
     Raises:
@@ -131,18 +131,18 @@ def train_lora(options: LoraOptions, watcher: Watcher) -> Result:
     """
     from sv2r.training.models import (
         add_lora,
-        check_model,
-        load,
+        find_trained_model,
+        load_model,
         lora_weights,
         sibling,
         started_from,
     )
 
-    source, family = check_model(options)
+    source, family = find_trained_model(options)
     weights = partial(started_from, source, lora=options.lora)
     with _begun("lora", options, source.configs.get("vae", {}), watcher, weights) as run:
         with quiet():
-            pipe = load(source, family, run.dtype)
+            pipe = load_model(source, family, run.dtype)
             task = _denoising(run, "lora", pipe, family, add_lora(pipe, family, options), run.dtype)
         endings = {"lora": run.train(task, run.plan())}
 
@@ -163,23 +163,31 @@ def train_lora(options: LoraOptions, watcher: Watcher) -> Result:
         return _finish(run, endings, use, write)
 
 
-def train_controlnet(options: ControlnetOptions, registry: Registry, watcher: Watcher) -> Result:
+def train_controlnet(
+    options: ControlnetTraining, registry: Registry, watcher: TrainingWatcher
+) -> Result:
     """Return how the training of a ControlNet ended; it and its model card are in the output.
 
     Raises:
         ConfigError: as `train_lora`; a conditioner that finds nothing in photos.
     """
-    from sv2r.training.conditions import check_conditioner, make_conditions
-    from sv2r.training.models import check_model, load, make_controlnet, sibling, started_from
+    from sv2r.training.conditions import make_conditions, read_conditioner
+    from sv2r.training.models import (
+        find_trained_model,
+        load_model,
+        make_controlnet,
+        sibling,
+        started_from,
+    )
 
-    source, family = check_model(options)
-    check_conditioner(options, registry)
+    source, family = find_trained_model(options)
+    read_conditioner(options, registry)
     weights = partial(started_from, source, controlnet=options.controlnet)
     with _begun("controlnet", options, source.configs.get("vae", {}), watcher, weights) as run:
         device = str(run.accelerator.device)
         maps = make_conditions(options, registry, device, run.learnt, run.held)
         with quiet():
-            pipe = load(source, family, run.dtype)
+            pipe = load_model(source, family, run.dtype)
             net = make_controlnet(pipe, source, options)
             pipe = sibling(pipe, str(family.controlnet), controlnet=net)
             task = _denoising(run, "controlnet", pipe, family, net, run.dtype, maps)
@@ -201,7 +209,7 @@ def train_controlnet(options: ControlnetOptions, registry: Registry, watcher: Wa
         return _finish(run, endings, use + given, write)
 
 
-def train_base(options: BaseOptions, watcher: Watcher) -> Result:
+def train_base(options: BaseOptions, watcher: TrainingWatcher) -> Result:
     """Return how the training of a small model ended: its VAE first, then its UNet.
 
     The output is a whole diffusers folder once both are there.
@@ -343,10 +351,10 @@ def _denoising(
 
 @contextmanager
 def _begun(
-    kind: Kind,
+    kind: NetworkKind,
     options: TrainOptions,
     vae: Mapping[str, Any],
-    watcher: Watcher,
+    watcher: TrainingWatcher,
     weights: Callable[[], Mapping[str, str]],
 ) -> Iterator[Run]:
     """Yield the run once its photos are looked at and its folder is its own.
@@ -356,9 +364,9 @@ def _begun(
     stop = Stop(options.max_time)
     check_folder(kind, options)
     accelerator = _accelerator(options)
-    photos = find_photos(options, lambda n, total: watcher.counted("reading photos", n, total))
+    photos = read_photos(options, lambda n, total: watcher.counted("reading photos", n, total))
     learnt, held = split(photos, options)
-    check_memory(options, len(learnt), vae, free_memory())
+    check_memory(options, len(learnt), vae, available_memory())
     told = weights()
     small = sum(min(photo.size) < options.resolution for photo in photos)
     enlarged = f" · {small:,} are smaller and get enlarged" if small else ""
@@ -398,7 +406,7 @@ def _accelerator(options: TrainOptions) -> Any:
     )
 
 
-def free_memory() -> float:
+def available_memory() -> float:
     """Return the bytes of main memory that are free; infinite where the system does not tell."""
     if "SC_AVPHYS_PAGES" not in os.sysconf_names:
         return math.inf

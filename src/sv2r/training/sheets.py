@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # At most this many photos stand next to each other.
-COLUMNS = 8
+SHEET_COLUMNS = 8
 
 
 def sheet(rows: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Watcher(Protocol):
+class TrainingWatcher(Protocol):
     """Shows how far a training is."""
 
     def said(self, line: str) -> None:

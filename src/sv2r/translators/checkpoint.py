@@ -10,8 +10,8 @@ from sv2r.diffusion.families import family_of
 from sv2r.diffusion.open_model import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.pipelines import call_parameters, own_class
-from sv2r.diffusion.preflight import check_model, check_options, find_model, refuse_unused
-from sv2r.diffusion.source import Source
+from sv2r.diffusion.preflight import check_diffusion_options, check_model, find_model, refuse_unused
+from sv2r.diffusion.source import FoundModel
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
 
@@ -48,12 +48,12 @@ def build(options: CheckpointOptions, runtime: Runtime) -> Translator:
     return open_pipeline(options, runtime, source, pipeline, given)
 
 
-def _find(options: CheckpointOptions, sizes: Sequence[tuple[int, int]]) -> tuple[Source, str]:
+def _find(options: CheckpointOptions, sizes: Sequence[tuple[int, int]]) -> tuple[FoundModel, str]:
     """Return the model's source and the pipeline class that runs it, checked."""
     source = find_model(options)
     pipeline = own_class(options.pipeline or source.class_name)
     takes = call_parameters(pipeline)
-    check_options(options, takes_strength="strength" in takes)
+    check_diffusion_options(options, takes_strength="strength" in takes)
     family = family_of(pipeline)
     refuse_unused(options, pipeline, takes, ("image_guidance_scale",), tiles=family is not None)
     check_model(options, source, pipeline, sizes)

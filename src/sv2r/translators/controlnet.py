@@ -11,7 +11,7 @@ from sv2r.diffusion.families import Family, family_of
 from sv2r.diffusion.open_model import Control, open_latents
 from sv2r.diffusion.options import DiffusionOptions
 from sv2r.diffusion.preflight import check_image_to_image
-from sv2r.diffusion.source import Source, find_network
+from sv2r.diffusion.source import FoundModel, find_network
 from sv2r.errors import ConfigError
 from sv2r.hub import Checkpoint
 from sv2r.plugin.hookspecs import hookimpl
@@ -80,7 +80,7 @@ def build(options: ControlnetOptions, runtime: Runtime) -> Translator:
 
 def _find(
     options: ControlnetOptions, sizes: Sequence[tuple[int, int]]
-) -> tuple[Source, Family, tuple[Control, ...]]:
+) -> tuple[FoundModel, Family, tuple[Control, ...]]:
     """Return the model's source and family and its ControlNets, checked against one another."""
     if not options.controlnet:
         raise ConfigError(
@@ -97,7 +97,7 @@ def _find(
     return base, family, tuple(_control(options, name, base) for name in options.controlnet)
 
 
-def _control(options: ControlnetOptions, name: str, base: Source) -> Control:
+def _control(options: ControlnetOptions, name: str, base: FoundModel) -> Control:
     option = f"--translator.controlnet {name}"
     source = find_network(options.controlnet[name], option=option, variant=options.variant)
     if source.class_name != "ControlNetModel":

@@ -23,13 +23,13 @@ from sv2r.output.finished import (
     open_finished,
     selected_ids,
 )
-from sv2r.output.journal import FOLDER, NAME
+from sv2r.output.journal import FOLDER, JOURNAL
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.storage.files import TEMPORARY
 from sv2r.types import Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 from sv2r.verify.labels import Compared, as_recorded, open_labels
-from sv2r.verify.pictures import Inputs, look_at
+from sv2r.verify.pictures import Inputs, look_at_record
 from sv2r.verify.records import (
     Records,
     against_settings,
@@ -38,12 +38,12 @@ from sv2r.verify.records import (
     open_records,
     rebuild_journal,
 )
-from sv2r.verify.scores import Part, build_checks, read_part
+from sv2r.verify.scores import ScoredPart, build_checks, read_part
 from sv2r.worker.threads import in_threads
 
 # What a job and its fixing leave in their own folder.
 _OWN = {
-    *(NAME, f"{NAME}-wal", f"{NAME}-shm", f"damaged-{NAME}", "lock"),
+    *(JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"damaged-{JOURNAL}", "lock"),
     *(SAMPLES, RUN_FILE, REPORT, CONTACT_SHEET),
 }
 
@@ -65,7 +65,7 @@ class Verification:
     labels: int
     labels_how: str
     scored: int
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
 
@@ -112,7 +112,7 @@ def _look(
     finished: Finished,
     records: Records,
     registry: Registry,
-    part: Part,
+    part: ScoredPart,
     source: Path | None,
     watch: Callable[[int, int], None] | None,
 ) -> Verification:
@@ -128,16 +128,23 @@ def _look(
     settings = against_settings(finished, records)
     findings = [*records.findings, *settings, *whole.findings]
     explained, labels, scored = set(whole.places), whole.equal, 0
+    others: Counter[str] = Counter()
     chosen = _with_turn(records.read(), wanted, counts["done"])
-    for number, looked in enumerate(in_threads(partial(look_at, inputs), chosen), 1):
+    for number, looked in enumerate(in_threads(partial(look_at_record, inputs), chosen), 1):
         findings += looked.findings
         explained |= looked.places
         labels += looked.labels
         scored += looked.scored
+        others.update(looked.others)
         if watch and (number % 50 == 0 or number == total):
             watch(number, total)
     findings += _not_recorded(inputs, finished, records)
     findings += _unexplained(finished.output, explained, inputs)
+    notes += [
+        f"{name}: another version of the check scored {count} of the {scored} pictures that were "
+        "scored again; those scores were not compared"
+        for name, count in sorted(others.items())
+    ]
     return Verification(
         finished.output,
         counts["done"],
@@ -196,7 +203,7 @@ def _with_turn(records: Iterator[Record], wanted: int, total: int) -> Iterator[t
         yield record, turn
 
 
-def _not_recorded(inputs: Inputs, finished: Finished, records: Records) -> Iterator[Finding]:
+def _not_recorded(inputs: Inputs, finished: Finished, records: Records) -> Iterator[Fault]:
     """Yield the samples that the last run was asked for and that have no record."""
     if inputs.dataset is None:
         return
@@ -208,10 +215,10 @@ def _not_recorded(inputs: Inputs, finished: Finished, records: Records) -> Itera
             if (id_, variant) not in have and (id_, -1) not in have:
                 name = f"{id_} (variant {variant})" if variant else id_
                 text = "no record of it; run the same command again: it does what is missing"
-                yield Finding("missing", name, text)
+                yield Fault("missing", name, text)
 
 
-def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[Finding]:
+def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[Fault]:
     """Yield what no record and no label explains; without labels, leftovers and strays alone."""
     strict = inputs.dataset is not None and inputs.labels is not None
     known = {str(parent) for place in explained for parent in PurePosixPath(place).parents}
@@ -219,13 +226,13 @@ def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[
         here = Path(folder).relative_to(output)
         for name in names:
             if text := _extra(here / name, explained, strict=strict):
-                yield Finding("extra", (here / name).as_posix(), text)
+                yield Fault("extra", (here / name).as_posix(), text)
         for name in folders:
             if (output / here / name).is_symlink() and str(here / name) not in known:
                 text = "a link to a folder, which no run makes; delete it"
-                yield Finding("extra", (here / name).as_posix(), text)
+                yield Fault("extra", (here / name).as_posix(), text)
         if not names and not folders and here.as_posix() not in {*known, *explained, "."}:
-            yield Finding("extra", here.as_posix(), "an empty folder; delete it")
+            yield Fault("extra", here.as_posix(), "an empty folder; delete it")
 
 
 def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
@@ -275,7 +282,7 @@ def _identity(finished: Finished, registry: Registry) -> dict[str, Any] | None:
         return None
 
 
-def _order(finding: Finding) -> tuple[bool, str, str, str]:
+def _order(finding: Fault) -> tuple[bool, str, str, str]:
     # A damaged journal explains what is said of a thousand pictures, and stands before it.
     own = finding.path.startswith(f"{FOLDER}/")
     return not own, finding.path, finding.kind, finding.message

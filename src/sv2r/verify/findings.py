@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["missing", "extra", "changed", "unreadable", "size", "labels", "score", "record"]
+FaultKind = Literal[
+    "missing", "extra", "changed", "unreadable", "size", "labels", "score", "record"
+]
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class Fault:
     """One thing that is not as it should be.
 
     path: of the file, under the output folder. message: one line, with the fix where there is one.
     sample, variant: the task to do again for it; sample is None where it belongs to none.
     """
 
-    kind: Kind
+    kind: FaultKind
     path: str
     message: str
     sample: str | None = None

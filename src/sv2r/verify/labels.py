@@ -19,7 +19,7 @@ from sv2r.plugin.specs import Runtime, Writer
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.paths import under
 from sv2r.types import Dataset, Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 from sv2r.worker.frames import read_frame
 
 CARRIER = "mirror"
@@ -37,10 +37,10 @@ class Compared:
 
     places: frozenset[str] = frozenset()
     equal: int = 0
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Fault, ...] = ()
 
 
-class Labels(Protocol):
+class ExpectedLabels(Protocol):
     """A way of telling what the label files of an output should be."""
 
     how: str
@@ -52,21 +52,21 @@ class Labels(Protocol):
         """Return how the label files of one sample compare."""
 
 
-def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Labels:
+def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> ExpectedLabels:
     """Return how this output's label files can be verified.
 
     Raises:
         ConfigError: its writer is not installed here.
     """
     spec, options = chosen(finished, registry, "writer")
-    made = Made(finished.output, dataset, lambda runtime: spec.build(options, runtime))
+    made = MadeLabels(finished.output, dataset, lambda runtime: spec.build(options, runtime))
     return Carried(finished, dataset, made) if spec.name == CARRIER else made
 
 
 class Carried:
     """Label files that were copied: at their own path, or where run.yaml relocates them to."""
 
-    def __init__(self, finished: Finished, dataset: Dataset, made: Made) -> None:
+    def __init__(self, finished: Finished, dataset: Dataset, made: MadeLabels) -> None:
         self._output = finished.output
         self._dataset = dataset
         self._made = made
@@ -110,7 +110,7 @@ class Carried:
         return file.relative_to(self._dataset.root).as_posix() if inside else file.name
 
 
-class Made:
+class MadeLabels:
     """Label files that a writer makes: made again from the input, they must be the same."""
 
     how = f"equal to {_LABELS_GIVE}"
@@ -126,7 +126,7 @@ class Made:
             try:
                 self._writer(name).finish(self._dataset, records())
             except SampleError as error:
-                problem = Finding("labels", ".", f"the labels cannot be made again: {error}")
+                problem = Fault("labels", ".", f"the labels cannot be made again: {error}")
                 return Compared(findings=(problem,))
             return self._compare(Path(name), None, frozenset())
 
@@ -159,16 +159,14 @@ def as_recorded(output: Path, verified: Mapping[str, str]) -> Compared:
     for place, digest in sorted(verified.items()):
         path = under(output, place)
         if path is None:
-            findings.append(
-                Finding("record", place, "leads to a file outside of the output folder")
-            )
+            findings.append(Fault("record", place, "leads to a file outside of the output folder"))
         elif path.is_symlink():
-            findings.append(Finding("labels", place, _LINK))
+            findings.append(Fault("labels", place, _LINK))
         elif not path.is_file():
-            findings.append(Finding("missing", place, "a label file is missing"))
+            findings.append(Fault("missing", place, "a label file is missing"))
         elif sha256_file(path) != digest:
             what = "the label file is not the one that the run verified"
-            findings.append(Finding("labels", place, f"{what}"))
+            findings.append(Fault("labels", place, f"{what}"))
         else:
             equal += 1
     return Compared(frozenset(verified), equal, tuple(findings))
@@ -187,7 +185,7 @@ def _difference(file: Path, copy: Path, named: str) -> str | None:
     return None if same else f"the label file differs from {named}"
 
 
-def _finding(text: str, place: str, record: Record | None) -> Finding:
+def _finding(text: str, place: str, record: Record | None) -> Fault:
     kind: Any = "missing" if "is missing" in text else "labels"
     task = (record.sample, record.variant) if record and record.status == "done" else (None, 0)
-    return Finding(kind, place, text, *task)
+    return Fault(kind, place, text, *task)

@@ -10,7 +10,7 @@ from sv2r.verify.dataset import Verification
 _SHOWN = 40
 
 
-def lines(found: Verification) -> Iterator[str]:
+def verify_lines(found: Verification) -> Iterator[str]:
     """Yield what was found, by path, and one line on the whole."""
     for finding in found.findings[:_SHOWN]:
         yield str(finding)

@@ -13,8 +13,8 @@ from sv2r.plugin.specs import Check
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Record
-from sv2r.verify.findings import Finding
-from sv2r.verify.labels import Compared, Labels
+from sv2r.verify.findings import Fault
+from sv2r.verify.labels import Compared, ExpectedLabels
 from sv2r.verify.scores import score_again
 
 if TYPE_CHECKING:
@@ -27,47 +27,53 @@ class Inputs:
 
     output: Path
     dataset: Dataset | None
-    labels: Labels | None
+    labels: ExpectedLabels | None
     places: dict[str, int] = field(default_factory=dict)
     checks: tuple[tuple[str, Check], ...] = ()
     kept: bool = False
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What one record came to. places: under the output, of the files that it explains."""
+class LookedRecord:
+    """What one record came to.
+
+    places: under the output, of the files that it explains. others: checks of which another version
+    scored the picture.
+    """
 
     record: Record
     labels: int = 0
     scored: bool = False
     places: frozenset[str] = frozenset()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Fault, ...] = ()
+    others: frozenset[str] = frozenset()
 
 
-def look_at(inputs: Inputs, item: tuple[Record, bool]) -> Looked:
+def look_at_record(inputs: Inputs, item: tuple[Record, bool]) -> LookedRecord:
     """Return what is wrong with one record's files; called from several threads."""
     record, turn = item
     index = inputs.places.get(record.sample)
-    findings: list[Finding] = []
+    findings: list[Fault] = []
     picture = None
     if record.status == "done":
         picture = _look_at_picture(inputs, record, index, findings)
     compared = _look_at_labels(inputs, record, index, findings)
-    scored = False
+    scored, others = False, frozenset[str]()
     if turn and picture is not None and index is not None and inputs.dataset and inputs.checks:
         try:
-            findings += score_again(
+            again = score_again(
                 inputs.dataset, index, record, picture.pixels, inputs.checks, kept=inputs.kept
             )
-            scored = True
+            findings += again.findings
+            others, scored = again.others, True
         except SampleError as error:
             findings.append(_of(record, "score", f"cannot be scored again: {error}"))
     places = compared.places | ({record.output} if record.output else set())
-    return Looked(record, compared.equal, scored, places, tuple(findings))
+    return LookedRecord(record, compared.equal, scored, places, tuple(findings), others)
 
 
 def _look_at_picture(
-    inputs: Inputs, record: Record, index: int | None, findings: list[Finding]
+    inputs: Inputs, record: Record, index: int | None, findings: list[Fault]
 ) -> Picture | None:
     """Return a published picture that can be read, and note what is wrong with it."""
     try:
@@ -94,7 +100,7 @@ def _look_at_picture(
 
 def _against_source(
     dataset: Dataset, index: int | None, record: Record, picture: Picture
-) -> Iterator[Finding]:
+) -> Iterator[Fault]:
     """Yield what is wrong between a published picture and the sample that it was made from."""
     if index is None:
         yield _of(record, "record", "no sample of the input has its id any more", again=False)
@@ -116,7 +122,7 @@ def _against_source(
 
 
 def _look_at_labels(
-    inputs: Inputs, record: Record, index: int | None, findings: list[Finding]
+    inputs: Inputs, record: Record, index: int | None, findings: list[Fault]
 ) -> Compared:
     if inputs.labels is None or index is None:
         return Compared()
@@ -131,7 +137,7 @@ def _look_at_labels(
     return compared
 
 
-def _of(record: Record, kind: Any, message: str, *, again: bool = True) -> Finding:
+def _of(record: Record, kind: Any, message: str, *, again: bool = True) -> Fault:
     """Return a finding on a record's picture; again: whether making it anew would fix it."""
     sample = record.sample if again else None
-    return Finding(kind, str(record.output or record.sample), message, sample, record.variant)
+    return Fault(kind, str(record.output or record.sample), message, sample, record.variant)

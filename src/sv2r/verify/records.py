@@ -15,10 +15,10 @@ from urllib.parse import quote
 from sv2r.config.resolve import difference, identity_of
 from sv2r.errors import ConfigError
 from sv2r.output.finished import RUN_FILE, SAMPLES, Finished
-from sv2r.output.journal import FOLDER, NAME, Journal
+from sv2r.output.journal import FOLDER, JOURNAL, Journal
 from sv2r.output.records import from_json, line_of
 from sv2r.types import Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 
 _FINISH = "run the same command again: it continues where it stopped"
 _WRITES = "the same sv2r convert writes it anew"
@@ -37,26 +37,26 @@ class Records:
     verified: Mapping[str, str] | None
     identity: Mapping[str, Any] | None = None
     damaged: bool = False
-    findings: tuple[Finding, ...] = field(default=())
+    findings: tuple[Fault, ...] = field(default=())
 
 
 def open_records(finished: Finished) -> Records:
     """Return the records of the journal, or where it is damaged what samples.jsonl has of them."""
-    journal = finished.folder / NAME
+    journal = finished.folder / JOURNAL
     if not journal.is_file():
-        return _from_lines(finished, Finding("missing", f"{FOLDER}/{NAME}", "is missing"))
+        return _from_lines(finished, Fault("missing", f"{FOLDER}/{JOURNAL}", "is missing"))
     try:
         with _reading(journal) as database:
             meta = _look_through(database)
     except (sqlite3.DatabaseError, ValueError) as error:
-        problem = Finding("changed", f"{FOLDER}/{NAME}", f"is damaged ({error})")
+        problem = Fault("changed", f"{FOLDER}/{JOURNAL}", f"is damaged ({error})")
         return _from_lines(finished, problem)
     found = tuple(_against_lines(journal, finished, complete=bool(meta.get("complete"))))
     verified, identity = meta.get("verified") or {}, meta.get("identity")
     return Records(lambda: _journal_records(journal), verified, identity, findings=found)
 
 
-def _from_lines(finished: Finished, problem: Finding) -> Records:
+def _from_lines(finished: Finished, problem: Fault) -> Records:
     """Return the records of the lines that can be read; the pictures of others are made again."""
     place = f"{FOLDER}/{SAMPLES}"
     broken = ["is missing too: no record is left"]
@@ -65,7 +65,7 @@ def _from_lines(finished: Finished, problem: Finding) -> Records:
     found = [problem]
     if broken:
         more = f", and {len(broken) - 1:,} more" if len(broken) > 1 else ""
-        found.append(Finding("changed", place, f"{broken[0]}{more}"))
+        found.append(Fault("changed", place, f"{broken[0]}{more}"))
     return Records(lambda: _whole_lines(finished), None, damaged=True, findings=tuple(found))
 
 
@@ -111,10 +111,10 @@ def rebuild_journal(
 
 
 def _set_aside(folder: Path) -> Path | None:
-    damaged = folder / NAME
+    damaged = folder / JOURNAL
     for suffix in ("-wal", "-shm"):
-        damaged.with_name(f"{NAME}{suffix}").unlink(missing_ok=True)
-    return damaged.replace(folder / f"damaged-{NAME}") if damaged.exists() else None
+        damaged.with_name(f"{JOURNAL}{suffix}").unlink(missing_ok=True)
+    return damaged.replace(folder / f"damaged-{JOURNAL}") if damaged.exists() else None
 
 
 def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
@@ -127,17 +127,17 @@ def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:
         journal.keep("complete", value=False)
 
 
-def against_settings(finished: Finished, records: Records) -> Iterator[Finding]:
+def against_settings(finished: Finished, records: Records) -> Iterator[Fault]:
     """Yield how run.yaml differs from what the journal says that ran."""
     place = f"{FOLDER}/{RUN_FILE}"
     if not (finished.folder / RUN_FILE).is_file():
-        yield Finding("missing", place, f"is missing; {_WRITES}")
+        yield Fault("missing", place, f"is missing; {_WRITES}")
     elif not finished.settings:
-        yield Finding("changed", place, f"says nothing; {_WRITES}")
+        yield Fault("changed", place, f"says nothing; {_WRITES}")
     elif records.identity is not None and (
         what := difference(records.identity, identity_of(finished.settings))
     ):
-        yield Finding("changed", place, f"not what ran: {what}")
+        yield Fault("changed", place, f"not what ran: {what}")
 
 
 @contextmanager
@@ -198,14 +198,14 @@ def _journal_records(path: Path) -> Iterator[Record]:
             yield from_json(data)
 
 
-def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Finding]:
+def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iterator[Fault]:
     """Yield what is missing of the job's own files, or not as the journal says."""
     lines = finished.folder / SAMPLES
     if not lines.is_file():
-        yield Finding("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_WRITES}")
+        yield Fault("missing", f"{FOLDER}/{SAMPLES}", f"is missing; {_WRITES}")
         return
     if not complete:
-        yield Finding("record", ".", f"the last run was not finished; {_FINISH}")
+        yield Fault("record", ".", f"the last run was not finished; {_FINISH}")
         return
     theirs = {(r.sample, r.variant): line_of(r) for r in _whole_lines(finished)}
     place = f"{FOLDER}/{SAMPLES}"
@@ -214,8 +214,8 @@ def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iter
         if theirs.pop(task, None) != line_of(record):
             # Which of the two was changed cannot be told, so the picture is made again.
             text = f"its line is not as the journal has {record.sample}"
-            yield Finding("changed", place, text, *task)
+            yield Fault("changed", place, text, *task)
     if theirs:
         first = min(theirs)[0]
         text = f"{len(theirs):,} records that the journal has not, the first is {first}; {_WRITES}"
-        yield Finding("changed", place, text)
+        yield Fault("changed", place, text)

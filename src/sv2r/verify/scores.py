@@ -14,7 +14,7 @@ from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Check, Runtime
 from sv2r.types import CheckResult, Dataset, Record
-from sv2r.verify.findings import Finding
+from sv2r.verify.findings import Fault
 from sv2r.worker.frames import read_frame
 from sv2r.worker.work import choose_dtype, find_devices
 
@@ -29,7 +29,15 @@ _ABSOLUTE, _RELATIVE = 0.1, 0.1
 
 
 @dataclass(frozen=True)
-class Part:
+class Rescored:
+    """What the checks say of a picture now. others: checks of which another version scored it."""
+
+    findings: tuple[Fault, ...] = ()
+    others: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class ScoredPart:
     """How many of the pictures to score again: a number of them, or a share in [0, 1]."""
 
     number: int | None = None
@@ -41,7 +49,7 @@ class Part:
         return min(total, wanted)
 
 
-def read_part(text: str) -> Part:
+def read_part(text: str) -> ScoredPart:
     """Return what "5%" or "200" asks for.
 
     Raises:
@@ -52,9 +60,9 @@ def read_part(text: str) -> Part:
         if word.endswith("%"):
             share = float(word[:-1]) / 100
             if 0 <= share <= 1:
-                return Part(share=share)
+                return ScoredPart(share=share)
         elif int(word) >= 0:
-            return Part(number=int(word))
+            return ScoredPart(number=int(word))
     except ValueError:
         pass
     raise ConfigError(f"--sample {text}: give a share such as 5%, or a number of pictures")
@@ -86,8 +94,10 @@ def score_again(
     checks: tuple[tuple[str, Check], ...],
     *,
     kept: bool,
-) -> Iterator[Finding]:
-    """Yield what the checks say of a published picture that its record does not.
+) -> Rescored:
+    """Return what the checks say of a published picture that its record does not.
+
+    A check that has a version is held against scores of the same version alone.
 
     pixels: (H, W, 3), of the picture as it was published. kept: whether the run published pictures
     that a check had refused.
@@ -99,17 +109,31 @@ def score_again(
 
     frame = read_frame(dataset, index)
     if pixels.shape[:2] != frame.size:
-        return  # told already, and no check can compare them
+        return Rescored()  # told already, and no check can compare them
     image = torch.tensor(pixels).permute(2, 0, 1).contiguous()
     task = (record.sample, record.variant)
+    findings, others = [], set()
     for name, check in checks:
         result = check(frame, image)
+        if _version(record.scores.get(name)) not in {None, _version({"picture": result.picture})}:
+            others.add(name)
+            continue
         text = _first_difference(name, record.scores.get(name), result)
         # Scores that are the recorded ones were judged then: a verdict on the edge may tip.
         if name not in record.scores and result.reason and not kept:
             text = f"refuses it: {result.reason}"
         if text:
-            yield Finding("score", str(record.output), f"{name}: {text}", *task)
+            findings.append(Fault("score", str(record.output), f"{name}: {text}", *task))
+    return Rescored(tuple(findings), frozenset(others))
+
+
+def _version(recorded: Any) -> float | None:
+    """Return the version of the check that gave scores, 1 where they name none; None: no scores."""
+    if not isinstance(recorded, Mapping):
+        return None
+    picture = recorded.get("picture")
+    found = picture.get("version", 1.0) if isinstance(picture, Mapping) else 1.0
+    return float(found) if isinstance(found, (int, float)) else 1.0
 
 
 def _first_difference(check: str, recorded: Any, result: CheckResult) -> str | None:

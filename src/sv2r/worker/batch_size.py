@@ -10,7 +10,7 @@ from typing import Any
 from sv2r.devices import unless_full
 from sv2r.types import Batch
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 # A larger batch must be this much faster per picture to be worth its memory and its wait.
 _GAIN = 0.03
@@ -22,7 +22,7 @@ def pick_batch_size(
     make_batch: Callable[[int], Batch],
     translate: Callable[[Batch], Any],
     device: str,
-    candidates: Sequence[int] = SIZES,
+    candidates: Sequence[int] = BATCH_SIZES,
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:

@@ -22,7 +22,7 @@ from sv2r.config.sections import JobOptions
 from sv2r.devices import free_memory, is_out_of_memory
 from sv2r.errors import ConfigError, SampleError
 from sv2r.types import Batch, Record, Refusal, Task
-from sv2r.worker.batch_size import SIZES, pick_batch_size
+from sv2r.worker.batch_size import BATCH_SIZES, pick_batch_size
 from sv2r.worker.life import Draw, Life, Made
 from sv2r.worker.parts import Parts
 from sv2r.worker.threads import share_cores, work_ahead
@@ -168,7 +168,7 @@ class Batcher:
 
     def _translate(self, draws: Sequence[Draw]) -> list[Tensor | Refusal]:
         """Return what the translator makes of a batch that is filled up to the fixed size."""
-        images = list(self._parts.translate(make_batch(draws, self.batch_size)))
+        images = list(self._parts.translate(batch_of_draws(draws, self.batch_size)))
         if len(images) != self.batch_size:
             what = f"the translator returned {len(images)} of {self.batch_size} pictures"
             raise SampleError(what)
@@ -181,10 +181,10 @@ class Batcher:
             ConfigError: not even one picture fits in memory.
         """
         # Trying a size costs two batches of it: a job of few pictures is done sooner without.
-        sizes = [size for size in SIZES if size * _TRIAL_SHARE <= self._pictures] or [1]
+        sizes = [size for size in BATCH_SIZES if size * _TRIAL_SHARE <= self._pictures] or [1]
         if sizes == [1]:
             return 1
-        make = partial(make_batch, [draw])
+        make = partial(batch_of_draws, [draw])
         try:
             return pick_batch_size(make, self._parts.translate, self._device, sizes)
         except Exception as error:
@@ -231,7 +231,7 @@ def _go_on(life: Life, made: Made | None = None) -> _Waiting | Record:
         return record
 
 
-def make_batch(draws: Sequence[Draw], size: int) -> Batch:
+def batch_of_draws(draws: Sequence[Draw], size: int) -> Batch:
     """Return a batch of exactly size pictures: the last draw repeated fills it up."""
     full = [*draws, *[draws[-1]] * (size - len(draws))]
     return Batch(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import ceil, hypot
 from typing import TYPE_CHECKING, Any
 
-from sv2r.config.sections import CELL, DamageOptions, SmallOptions
+from sv2r.config.sections import LATENT_CELL, DamageOptions, SmallOptions
 from sv2r.images.restore import move_back, restore_instances, restored_share
 from sv2r.plugin.specs import Check
 from sv2r.types import CheckResult, Frame
@@ -93,7 +93,7 @@ def undo_shift(
 
 def redo_resolution(size: tuple[int, int], small: SmallOptions) -> int:
     """Return the side (px) that crops are redone at: the model has seen pictures of that size."""
-    return max(CELL, min(*size, small.resolution) // CELL * CELL)
+    return max(LATENT_CELL, min(*size, small.resolution) // LATENT_CELL * LATENT_CELL)
 
 
 def crops_to_redo(

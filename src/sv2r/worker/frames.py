@@ -36,6 +36,6 @@ def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instance
     return sample, picture, instances
 
 
-def named(id_: str, error: Sv2rError | str) -> str:
+def name_sample(id_: str, error: Sv2rError | str) -> str:
     """Return an error's line with the sample's id in it."""
     return str(error) if id_ in str(error) else f"{id_}: {error}"

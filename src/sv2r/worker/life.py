@@ -36,7 +36,7 @@ from sv2r.worker.damage import (
     restore,
     undo_shift,
 )
-from sv2r.worker.frames import named, read_frame
+from sv2r.worker.frames import name_sample, read_frame
 from sv2r.worker.parts import Parts
 from sv2r.worker.prompts import Prompt, write_prompt
 from sv2r.worker.seeds import picture_seed
@@ -140,7 +140,7 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
     except (StorageError, KeyboardInterrupt, GeneratorExit):
         raise
     except Sv2rError as error:
-        return replace(record, status="failed", error=named(id_, error))
+        return replace(record, status="failed", error=name_sample(id_, error))
     except BaseException as error:  # a plugin's bug fails its picture, not the job
         return replace(record, status="failed", error=f"{id_}: {one_line(error)}")
 
@@ -272,7 +272,7 @@ def _record_of(subject: _Subject, draw: Draw, made: Made) -> Record:
 def _refused(record: Record, refusal: Refusal, tried: tuple[str, ...]) -> Record:
     """Return the record of a picture that the translator never gave."""
     status: Status = "failed" if refusal.failed else "rejected"
-    error = named(record.sample, refusal.reason)
+    error = name_sample(record.sample, refusal.reason)
     return replace(record, status=status, error=error, repairs=tried)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 
-from sv2r.config.sections import FIELDS, PromptOptions
+from sv2r.config.sections import PROMPT_FIELDS, PromptOptions
 from sv2r.errors import ConfigError, SampleError
 from sv2r.plugin.options import nearest
 from sv2r.types import Instances, Sample
@@ -48,7 +48,7 @@ def write_prompt(options: PromptOptions, sample: Sample, instances: Instances, s
 
 def check_template(options: PromptOptions, attributes: Mapping[str, str]) -> None:
     """Raise ConfigError where the template names a field that a first sample does not have."""
-    known = {*FIELDS, *options.vary, *attributes}
+    known = {*PROMPT_FIELDS, *options.vary, *attributes}
     for field in _fields(options):
         if field not in known:
             near = nearest(field, known)

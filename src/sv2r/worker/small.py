@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
-from sv2r.config.sections import CELL, SmallOptions
+from sv2r.config.sections import LATENT_CELL, SmallOptions
 from sv2r.types import Box, Frame, Instance, Instances
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Crop:
 
 def crops_of(instances: Instances, options: SmallOptions) -> tuple[Crop, ...]:
     """Return the crops that a picture's small instances need, from its top down; each has one."""
-    small = _small(instances, options.cells * CELL**2)
+    small = _small(instances, options.cells * LATENT_CELL**2)
     if not small:
         return ()
     return tuple(_placed(small, instances.size, options))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Format = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
+OutputFormat = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
 
 # Suffixes that already are a format.
 _ALIKE: Mapping[str, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
@@ -48,7 +48,9 @@ class EncodingOptions(Options):
 class ExportOptions(EncodingOptions):
     """Options that exporting writers share."""
 
-    format: Format = Field("same", description="The pictures' format; same keeps the input's.")
+    format: OutputFormat = Field(
+        "same", description="The pictures' format; same keeps the input's."
+    )
     doubtful: float = Field(
         0.0,
         ge=0,
@@ -66,7 +68,7 @@ def doubtful_ids(record: Record, below: float) -> frozenset[int]:
     )
 
 
-def in_format(path: PurePosixPath, wanted: Format) -> PurePosixPath:
+def in_format(path: PurePosixPath, wanted: OutputFormat) -> PurePosixPath:
     """Return the path with the suffix of a format, unchanged where it has one already."""
     if wanted == "same" or path.suffix.lower() in _ALIKE.get(wanted, (f".{wanted}",)):
         return path
@@ -109,7 +111,7 @@ def _interleaved(image: Tensor) -> NDArray[np.uint8]:
     return np.stack((pixels[..., 0], pixels[..., 1], pixels[..., 2]), axis=-1)
 
 
-def export_path(sample: Sample, variant: int, wanted: Format) -> str:
+def export_path(sample: Sample, variant: int, wanted: OutputFormat) -> str:
     """Return images/ID in a format, with _v1, _v2 ... before the suffix of further variants.
 
     An id that begins with images/ keeps it once, so that an export can be exported again.

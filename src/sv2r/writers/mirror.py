@@ -14,7 +14,13 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.paths import relative_name, safe_relative
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-from sv2r.writers.encoding import EncodingOptions, Format, in_format, picture_path, publish_picture
+from sv2r.writers.encoding import (
+    EncodingOptions,
+    OutputFormat,
+    in_format,
+    picture_path,
+    publish_picture,
+)
 from sv2r.writers.labels import copy_labels, rewrite_file_names
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ def _inside_the_output(place: str) -> str:
 class MirrorOptions(EncodingOptions):
     """Options of the mirror writer."""
 
-    format: Format = Field(
+    format: OutputFormat = Field(
         "same",
         description="The pictures' format; another one than the input's changes their names, and "
         "the file_name entries of COCO files with them.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,21 @@ from sv2r_tabletop.scene import Scene, stream
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
-def photograph(light: Floats, scene: Scene) -> bytes:
+@dataclass(frozen=True)
+class Finish:
+    """How a photograph departs from what its seed draws.
+
+    stops: how much brighter, in powers of two. electrons: for white; None as drawn.
+    """
+
+    stops: float = 0.0
+    electrons: float | None = None
+
+
+_AS_DRAWN = Finish()
+
+
+def photograph(light: Floats, scene: Scene, finish: Finish = _AS_DRAWN) -> bytes:
     """Return a JPEG of linear light (H, W, 3): exposure, white balance, lens, sensor, tone curve.
 
     All is drawn from the scene's seed: exposure off by 0.35 stops, white balance that takes away 55
@@ -24,7 +39,8 @@ def photograph(light: Floats, scene: Scene) -> bytes:
 
     rng = stream(scene.seed, "camera")
     light = _balanced(light, scene.light.kelvin, rng) * _vignette(light.shape[:2], rng)
-    light = _sensed(light * _exposure(light, rng), rng)
+    light = light * _exposure(light, rng) * 2.0**finish.stops
+    light = _sensed(light, finish.electrons, rng)
     pixels = (_curve(light, rng) * 255).round().astype(np.uint8)
     out = io.BytesIO()
     quality, subsampling = int(rng.integers(72, 96)), int(rng.choice([0, 2]))
@@ -55,9 +71,10 @@ def _exposure(light: Floats, rng: np.random.Generator) -> float:
     return float(min(0.2 / middle, 1.3 / bright) * 2 ** rng.normal(0, 0.35))
 
 
-def _sensed(light: Floats, rng: np.random.Generator) -> Floats:
+def _sensed(light: Floats, electrons: float | None, rng: np.random.Generator) -> Floats:
     """Return light with photon and read-out noise; that of colour is smoother, as demosaiced."""
     white = float(np.exp(rng.uniform(np.log(1500), np.log(30000))))
+    white = electrons or white  # drawn in any case: what is drawn after stays the same
     deviation = np.sqrt(light.clip(0, 1.5) / white + (3 / white) ** 2)
     grain = rng.standard_normal(light.shape)
     colour = grain - grain.mean(2, keepdims=True)

@@ -43,8 +43,9 @@ class Placed:
         middle = (self.points.min(0) + self.points.max(0)) / 2
         return middle, float(np.max(np.linalg.norm(self.points - middle, axis=1)))
 
+    @cached_property
     def mesh(self) -> Mesh:
-        """Return its surface in the world."""
+        """Its surface in the world."""
         return self.thing.mesh.moved(self.rotation, self.offset)
 
     def distance(self, points: Floats) -> Floats:

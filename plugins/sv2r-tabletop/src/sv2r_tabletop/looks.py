@@ -11,6 +11,14 @@ import numpy as np
 
 Colour = tuple[float, float, float]
 
+# What solids of clutter and a street's things are made of, and what is busy around them.
+_ANYTHING: Mapping[str, float] = MappingProxyType(
+    {"plastic/plain": 0.2, "plastic/stripes": 0.15, "wood/grain": 0.1, "paper/print": 0.1,
+     "plastic/collage": 0.1, "ceramic/speckle": 0.1, "metal/brushed": 0.1, "fabric/check": 0.05,
+     "stone/marble": 0.1}
+)  # fmt: skip
+_SOLIDS = ("brick", "drum", "cone", "star", "ring", "stool", "basket", "pin")
+
 # material/pattern -> how often, for each category and for what stands around.
 CHOICES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
@@ -45,6 +53,22 @@ CHOICES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "floor": {"wood/planks": 0.5, "stone/tiles": 0.3, "fabric/carpet": 0.2},
         "clutter": {"plaster/plain": 0.3, "wood/grain": 0.3, "paper/print": 0.25,
                     "fabric/weave": 0.15},
+        **dict.fromkeys(_SOLIDS, _ANYTHING),
+        "car": {"plastic/plain": 0.5, "metal/brushed": 0.2, "plastic/stripes": 0.1,
+                "plastic/print": 0.2},
+        "van": {"plastic/plain": 0.5, "plastic/print": 0.35, "metal/brushed": 0.15},
+        "person": {"fabric/weave": 0.4, "fabric/check": 0.3, "plastic/stripes": 0.3},
+        "post": {"metal/brushed": 0.5, "plastic/plain": 0.3, "wood/grain": 0.2},
+        "sign": {"plastic/plain": 0.3, "plastic/stripes": 0.3, "plastic/collage": 0.2,
+                 "metal/brushed": 0.2},
+        "tree": {"fabric/leaves": 1.0},
+        "bin": {"plastic/plain": 0.5, "metal/brushed": 0.3, "plastic/stripes": 0.2},
+        "crate": {"wood/grain": 0.4, "paper/card": 0.3, "paper/print": 0.3},
+        "house": {"plaster/windows": 0.8, "stone/tiles": 0.2},
+        "road": {"stone/asphalt": 0.8, "stone/tiles": 0.2},
+        "busy": {"plastic/collage": 0.25, "fabric/camouflage": 0.15, "fabric/check": 0.15,
+                 "stone/granite": 0.1, "stone/tiles": 0.1, "paper/stripes": 0.1,
+                 "wood/planks": 0.15},
     }
 )  # fmt: skip
 
@@ -63,6 +87,8 @@ _TONES: Mapping[str, tuple[Colour, Colour]] = MappingProxyType(
         "fabric": ((0.0, 0.03, 0.3), (1.0, 0.4, 0.85)),
         "paper/stripes": ((0.0, 0.03, 0.5), (1.0, 0.25, 0.9)),
         "metal/print": _ANY,
+        "leaves": ((0.2, 0.35, 0.25), (0.4, 0.75, 0.6)),
+        "asphalt": ((0.05, 0.0, 0.2), (0.15, 0.1, 0.45)),
         "ceramic": ((0.0, 0.05, 0.3), (1.0, 0.7, 0.9)),
     }
 )

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from sv2r_tabletop.colour import linear
+from sv2r_tabletop.fields import SIZE
 from sv2r_tabletop.looks import Look
 from sv2r_tabletop.meshes import Floats
 from sv2r_tabletop.objects import Thing
-from sv2r_tabletop.textures import SIZE, paint, paint_around, paint_faces
+from sv2r_tabletop.textures import paint, paint_around, paint_faces
 
 # How many metres a texture spans on tables, walls and floors.
 _METRES: Mapping[str, float] = MappingProxyType(
@@ -28,6 +29,11 @@ _METRES: Mapping[str, float] = MappingProxyType(
         "plain": 1.0,
         "stripes": 0.3,
         "print": 0.6,
+        "collage": 0.6,
+        "camouflage": 0.5,
+        "leaves": 0.3,
+        "windows": 0.7,
+        "asphalt": 0.5,
     }
 )
 
@@ -78,6 +84,24 @@ def for_panel(mi: ModuleType, look: Look) -> dict[str, Any]:
     return _surface(mi, look, {"to_uv": to_uv})
 
 
+def painted(mi: ModuleType, look: Look, thing: Thing | None) -> dict[str, Any]:
+    """Return what a game shows of an object, or of a panel (None): its texture, matt."""
+    if look.material == "glass" or (look.material == "metal" and look.pattern == "brushed"):
+        return flat(look)
+    if thing is None:
+        scale = 1 / _METRES[look.pattern]
+        extra = {"to_uv": mi.ScalarTransform3f().scale([scale, scale])}
+        bands = {"side": (0.0, 1.0)}
+        picture = paint_around(look, bands) if look.pattern == "print" else paint(look)
+        return {"type": "diffuse", "reflectance": _bitmap(mi, picture, extra)}
+    bands = dict(thing.bands) or {"side": (0.0, 1.0)}
+    if look.pattern in ("print", "label"):
+        picture = paint_faces(look) if thing.category == "box" else paint_around(look, bands)
+    else:
+        picture = paint(look)
+    return {"type": "diffuse", "reflectance": _bitmap(mi, picture, {})}
+
+
 def filling(look: Look) -> dict[str, Any]:
     """Return what is in a glass bottle."""
     return {"type": "plastic", "diffuse_reflectance": _rgb(look.second)}
@@ -126,12 +150,12 @@ def _glass(mi: ModuleType, look: Look, thing: Thing) -> dict[str, Any]:
     """Return thin glass with a plastic cap and, as the look has it, a paper label."""
     clear = 0.55 + 0.45 * np.asarray(look.tone) / max(look.tone)
     glass = {"type": "thindielectric", "specular_transmittance": _rgb(tuple(clear))}
-    bands = {"cap": thing.bands["cap"]}
-    first, last = thing.bands["side"]
-    label = (first + 0.2 * (last - first), last - 0.1 * (last - first))
-    bands = (
-        {"side": label, "cap": bands["cap"]} if look.pattern == "label" else {"cap": bands["cap"]}
-    )
+    bands = {name: span for name, span in thing.bands.items() if name == "cap"}
+    if look.pattern == "label":
+        first, last = thing.bands.get("side", (0.0, 1.0))
+        bands = {"side": (first + 0.2 * (last - first), last - 0.1 * (last - first)), **bands}
+    if not bands:  # what is merged with a bottle may have neither
+        return glass
     paper = _coated(mi, paint_around(look, bands), "paper", look)
     return _blend(mi, glass, paper, list(bands.values()))
 

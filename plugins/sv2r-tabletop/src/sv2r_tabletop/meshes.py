@@ -210,4 +210,7 @@ def cloud(mesh: Mesh, spacing: float) -> Floats:
         insides.append(points[~border].reshape(-1, 3))
     points = np.concatenate([*borders, *insides])
     cells = np.floor(points / (0.7 * spacing)).astype(np.int64)
-    return points[np.sort(np.unique(cells, axis=0, return_index=True)[1])]
+    cells -= cells.min(0)
+    x, y, z = cells.T
+    keys = (x * (y.max() + 1) + y) * (z.max() + 1) + z
+    return points[np.sort(np.unique(keys, return_index=True)[1])]

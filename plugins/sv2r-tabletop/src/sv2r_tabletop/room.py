@@ -1,12 +1,12 @@
-"""The light of a room from all sides, as a picture around the scene: windows, lamps, walls."""
+"""The light from all sides, as a picture around the scene: windows, lamps, walls, or a sky."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sv2r_tabletop.colour import lamp
+from sv2r_tabletop.fields import noise
 from sv2r_tabletop.meshes import Floats
-from sv2r_tabletop.textures import noise
 
 HEIGHT, WIDTH = 64, 128
 
@@ -26,6 +26,25 @@ def paint_room(seed: int) -> Floats:
         picture = picture + _window(above, around, rng)
     for _ in range(int(rng.integers(0, 4))):
         picture = picture + _bulb(above, around, rng)
+    return _even(picture, above)
+
+
+def paint_sky(seed: int) -> Floats:
+    """Return linear light of a sky with clouds over a dim ground, as `paint_room` returns it."""
+    rng = np.random.default_rng(seed)
+    above = (0.5 - (np.arange(HEIGHT) + 0.5) / HEIGHT)[:, None] * np.pi
+    zenith, horizon = lamp(float(rng.uniform(8000, 14000))), lamp(float(rng.uniform(5000, 7500)))
+    part = np.sin(above.clip(0))[..., None] ** 0.5
+    clear = (1.3 * (1 - part) * horizon + 0.7 * part * zenith) * np.ones((1, WIDTH, 1))
+    cover = (1.2 * noise(rng, 1.8, (2, 1), WIDTH)[:HEIGHT] + rng.normal(0, 0.8)).clip(0, 1)
+    cloud = 1.5 * lamp(6200.0)
+    sky = clear + (cloud - clear) * cover[..., None]
+    ground = 0.25 * lamp(5500.0) * np.ones_like(sky)
+    return _even(np.where(above[..., None] > 0, sky, ground), above)
+
+
+def _even(picture: Floats, above: Floats) -> Floats:
+    """Return light whose mean luminance over all directions is 1."""
     weight = np.cos(above)[..., None]
     luminance = picture @ [0.2126, 0.7152, 0.0722]
     mean = float((luminance * weight[..., 0]).sum() / (weight.sum() * WIDTH))

@@ -25,6 +25,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -47,6 +48,10 @@ SPLITS: Mapping[str, range] = MappingProxyType(
         "validation": range(400_000, 500_000),
         "test": range(500_000, 600_000),
         "bundled": range(600_000, 700_000),
+        # Scenes, edited, whose labels are then right or wrong (`edits`); every world has them.
+        "edits-train": range(1_000_000, 1_300_000),
+        "edits-tune": range(1_300_000, 1_400_000),
+        "edits-test": range(1_400_000, 1_500_000),
     }
 )
 
@@ -60,8 +65,9 @@ class Panel:
     offset: Floats
     look: Look
 
+    @cached_property
     def mesh(self) -> Mesh:
-        """Return its surface in the world, textured by the metre."""
+        """Its surface in the world, textured by the metre."""
         mesh = Block(self.half, 0.004).mesh()
         axis = np.abs(mesh.normals).argmax(1)
         across = np.array([[1, 2], [0, 2], [0, 1]])[axis]
@@ -75,6 +81,7 @@ class Light:
 
     position: its middle, it faces the things. size: its side in metres. kelvin: its colour.
     ambient: how bright the room is against the lamp. room: seed of what the room looks like.
+    sky: the light around is that of a sky. lit: whether the lamp shines.
     """
 
     position: Floats
@@ -82,11 +89,16 @@ class Light:
     kelvin: float
     ambient: float
     room: int
+    sky: bool = False
+    lit: bool = True
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything there is; objects in the order of their instance ids, which start at 1."""
+    """Everything there is; objects in the order of their instance ids, which start at 1.
+
+    panels: what the things stand on, then what is around. world: which of `worlds` drew it.
+    """
 
     seed: int
     objects: tuple[Placed, ...]
@@ -94,6 +106,7 @@ class Scene:
     panels: tuple[Panel, ...]
     view: View
     light: Light
+    world: str = "tables"
 
 
 def stream(seed: int, what: str) -> np.random.Generator:
@@ -107,8 +120,8 @@ def draw_scene(seed: int) -> Scene:
     view = best_view(objects, stream(seed, "view"))
     rng = stream(seed, "looks")
     looks = tuple(draw_look(placed.thing.category, rng) for placed in objects)
-    panels = _panels(objects, view, stream(seed, "room"))
-    return Scene(seed, objects, looks, panels, view, _light(view, stream(seed, "light")))
+    panels = draw_panels(objects, view, stream(seed, "room"))
+    return Scene(seed, objects, looks, panels, view, draw_light(view, stream(seed, "light")))
 
 
 def split_of(seed: int) -> str:
@@ -116,19 +129,21 @@ def split_of(seed: int) -> str:
     return next((name for name, seeds in SPLITS.items() if seed in seeds), "none")
 
 
-def _panels(objects: Sequence[Placed], view: View, rng: np.random.Generator) -> tuple[Panel, ...]:
+def draw_panels(
+    objects: Sequence[Placed], view: View, rng: np.random.Generator
+) -> tuple[Panel, ...]:
     """Return the table, then floor, walls and what is on them."""
     spread = max(float(np.hypot(*placed.points[:, :2].T).max()) for placed in objects)
     half = np.array([rng.uniform(0.45, 0.85), rng.uniform(0.35, 0.5), rng.uniform(0.012, 0.025)])
     half[:2] = half[:2].clip(spread + 0.03)
     room = half[:2] - spread
-    table_turn = _about_z(rng.uniform(0, 2 * np.pi))
+    table_turn = about_z(rng.uniform(0, 2 * np.pi))
     middle = table_turn @ np.array([*(room * rng.uniform(-0.9, 0.9, 2)), -half[2]])
     table = Panel(half, table_turn, middle, draw_look("table", rng))
     away = view.away
     floor = Panel(
         np.array([7.0, 7.0, 0.05]),
-        _about_z(away + rng.uniform(-0.5, 0.5)),
+        about_z(away + rng.uniform(-0.5, 0.5)),
         np.array([0, 0, -0.79]),
         draw_look("floor", rng),
     )
@@ -136,34 +151,36 @@ def _panels(objects: Sequence[Placed], view: View, rng: np.random.Generator) -> 
     distance = reach + rng.uniform(0.2, 1.6)
     wall_look = draw_look("wall", rng)
     turn = away + rng.uniform(-0.35, 0.35)
-    walls = [_wall(turn, distance, wall_look)]
+    walls = [put_wall(turn, distance, wall_look)]
     if rng.uniform() < 0.4:
         side = rng.choice([-1.0, 1.0])
-        walls.append(_wall(turn + side * np.pi / 2, reach + rng.uniform(0.4, 1.2), wall_look))
-    flat = [_hung(turn, distance, rng) for _ in range(int(rng.integers(2, 7)))]
+        walls.append(put_wall(turn + side * np.pi / 2, reach + rng.uniform(0.4, 1.2), wall_look))
+    flat = [hang(turn, distance, rng) for _ in range(int(rng.integers(2, 7)))]
     return (table, floor, *walls, *flat)
 
 
-def _about_z(angle: float) -> Floats:
+def about_z(angle: float) -> Floats:
+    """Return the turn (3, 3) about the vertical, by radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
 
-def _wall(angle: float, distance: float, look: Look) -> Panel:
-    rotation = _about_z(angle)
+def put_wall(angle: float, distance: float, look: Look) -> Panel:
+    """Return a wall so far from the middle, in a direction about z."""
+    rotation = about_z(angle)
     offset = rotation @ np.array([distance + 0.05, 0, 0.76])
     return Panel(np.array([0.05, 7.0, 1.5]), rotation, offset, look)
 
 
-def _hung(angle: float, distance: float, rng: np.random.Generator) -> Panel:
+def hang(angle: float, distance: float, rng: np.random.Generator) -> Panel:
     """Return something flat on the wall or before it: a picture, a shelf, a cupboard."""
     half = np.array([rng.uniform(0.008, 0.06), *rng.uniform(0.06, 0.5, 2)])
-    rotation = _about_z(angle)
+    rotation = about_z(angle)
     place = np.array([distance - half[0] - 0.001, rng.uniform(-1.3, 1.3), rng.uniform(-0.5, 1.1)])
     return Panel(half, rotation, rotation @ place, draw_look("clutter", rng))
 
 
-def _light(view: View, rng: np.random.Generator) -> Light:
+def draw_light(view: View, rng: np.random.Generator) -> Light:
     """Return a lamp on the camera's side of the wall that does not stand before the camera."""
     size = float(np.exp(rng.uniform(np.log(0.15), np.log(1.1))))
     while True:

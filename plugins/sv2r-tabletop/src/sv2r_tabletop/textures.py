@@ -11,10 +11,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from sv2r_tabletop.fields import SIZE, grid, mixed, noise
 from sv2r_tabletop.looks import Look
 from sv2r_tabletop.meshes import Floats
+from sv2r_tabletop.patterns import BUSY
 
-SIZE = 256
 Painter = Callable[[Look, np.random.Generator], Floats]
 
 
@@ -47,49 +48,20 @@ def paint_faces(look: Look) -> Floats:
     return np.concatenate([row[::-1] for row in rows])  # v grows upwards
 
 
-def noise(
-    rng: np.random.Generator, power: float, stretch: tuple[float, float] = (1, 1), size: int = SIZE
-) -> Floats:
-    """Return a (size, size) field of mean 0 and deviation 1 that repeats.
-
-    power: how fast amplitudes fall with frequency, 0 for white. stretch: how much longer features
-    are in y and x.
-    """
-    fy = np.fft.fftfreq(size)[:, None] * size * stretch[0]
-    fx = np.fft.rfftfreq(size)[None] * size * stretch[1]
-    amplitude = (1 + np.hypot(fy, fx)) ** -power
-    amplitude[0, 0] = 0
-    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) * amplitude, (size, size))
-    scaled: Floats = field / field.std()
-    return scaled
-
-
-def _grid(size: int = SIZE) -> tuple[Floats, Floats]:
-    y, x = np.mgrid[0:size, 0:size] / size
-    return y, x
-
-
-def _mixed(one: object, other: object, weight: Floats) -> Floats:
-    """Return colours between two, (H, W, 3), by a weight (H, W) that is clipped to [0, 1]."""
-    part = weight.clip(0, 1)[..., None]
-    mixed: Floats = np.asarray(one) * (1 - part) + np.asarray(other) * part
-    return mixed
-
-
 def _plain(look: Look, rng: np.random.Generator) -> Floats:
     return np.asarray(look.tone) * (1 + 0.025 * noise(rng, 1.2)[..., None])
 
 
 def _grain(look: Look, rng: np.random.Generator, size: int = SIZE) -> Floats:
     """Return wood cut along its fibres (they run in y): rings, fibres and pores."""
-    _, x = _grid(size)
+    _, x = grid(size)
     bend = 0.035 * noise(rng, 2.2, (6, 1), size)
     waves = 2 * np.pi * rng.integers(3, 8) * (x + bend) + 1.2 * noise(rng, 1.8, (9, 1), size)
     fibres = noise(rng, 0.7, (40, 1), size)
     tone = np.asarray(look.tone)
     dark = tone * [0.55, 0.48, 0.42]
     shade = 0.42 + 0.26 * np.sin(waves) + 0.16 * fibres
-    picture = _mixed(tone * 1.12, dark, shade)
+    picture = mixed(tone * 1.12, dark, shade)
     return picture * (1 - 0.25 * (noise(rng, 0.35, (25, 1), size) > 1.9))[..., None]
 
 
@@ -114,36 +86,36 @@ def _marble(look: Look, rng: np.random.Generator) -> Floats:
     cloud = noise(rng, 2.0)
     veins = 1 - np.abs(noise(rng, 1.9) + 0.25 * noise(rng, 1.0))
     sharp = (veins.clip(0) ** 6) * (0.4 + 0.6 * (cloud > -0.3))
-    base = _mixed(np.asarray(look.tone), np.asarray(look.tone) * 0.78, 0.5 + 0.35 * cloud)
+    base = mixed(np.asarray(look.tone), np.asarray(look.tone) * 0.78, 0.5 + 0.35 * cloud)
     vein = np.asarray(look.tone) * (0.35 if sum(look.tone) > 1.2 else 1.9)
-    return _mixed(base, vein, 0.75 * sharp)
+    return mixed(base, vein, 0.75 * sharp)
 
 
 def _granite(look: Look, rng: np.random.Generator) -> Floats:
     grains = noise(rng, 0.55)
     picture = np.asarray(look.tone) * (1 + 0.16 * noise(rng, 1.3)[..., None])
-    picture = _mixed(picture, (0.1, 0.1, 0.11), (grains - 0.9) * 3)
-    return _mixed(picture, (0.85, 0.83, 0.8), (-grains - 1.2) * 3)
+    picture = mixed(picture, (0.1, 0.1, 0.11), (grains - 0.9) * 3)
+    return mixed(picture, (0.85, 0.83, 0.8), (-grains - 1.2) * 3)
 
 
 def _tiles(look: Look, rng: np.random.Generator) -> Floats:
     """Return tiles with joints, each a little different."""
     rows = int(rng.integers(2, 5))
-    y, x = _grid()
+    y, x = grid()
     shift = 0.5 * (np.floor(y * rows) % 2) * rng.integers(0, 2)
     across = x * rows + shift
     shades = 1 + 0.07 * rng.standard_normal((rows + 1, rows + 1))
     shade = shades[np.floor(y * rows).astype(int), np.floor(across).astype(int) % rows]
-    picture = _mixed(look.tone, np.asarray(look.tone) * 0.85, 0.5 + 0.3 * noise(rng, 1.6))
+    picture = mixed(look.tone, np.asarray(look.tone) * 0.85, 0.5 + 0.3 * noise(rng, 1.6))
     edge = np.minimum(np.abs((y * rows) % 1 - 0.5), np.abs(across % 1 - 0.5))
     wide = np.maximum(np.abs((y * rows) % 1 - 0.5), np.abs(across % 1 - 0.5))
     joint = ((wide - 0.475) * 80).clip(0, 1)
     light = 0.5 + 0.3 * float(np.mean(look.tone))
-    return _mixed(picture * shade[..., None], (light,) * 3, joint) * (1 - 0.02 * edge[..., None])
+    return mixed(picture * shade[..., None], (light,) * 3, joint) * (1 - 0.02 * edge[..., None])
 
 
 def _threads(count: int) -> Floats:
-    y, x = _grid()
+    y, x = grid()
     over = np.sin(2 * np.pi * count * x) * np.sin(2 * np.pi * count * y)
     return 0.5 + 0.5 * over
 
@@ -155,12 +127,12 @@ def _weave(look: Look, rng: np.random.Generator) -> Floats:
 
 def _check(look: Look, rng: np.random.Generator) -> Floats:
     """Return a checked cloth: the second colour in bands both ways."""
-    y, x = _grid()
+    y, x = grid()
     count = int(rng.integers(2, 6))
     width = rng.uniform(0.3, 0.55)
     bands = ((x * count) % 1 < width).astype(float) + ((y * count) % 1 < width)
     base = np.asarray(look.tone) * 0.35 + 0.6
-    cloth = _mixed(base, look.second, bands * 0.5)
+    cloth = mixed(base, look.second, bands * 0.5)
     return cloth * (0.8 + 0.2 * _threads(40) + 0.04 * noise(rng, 0.4))[..., None]
 
 
@@ -171,46 +143,46 @@ def _carpet(look: Look, rng: np.random.Generator) -> Floats:
 
 def _felt(look: Look, rng: np.random.Generator) -> Floats:
     """Return the hairy cloth of a tennis ball, with its line."""
-    y, x = _grid()
+    y, x = grid()
     line = np.abs(y - 0.5 - 0.22 * np.sin(4 * np.pi * x)) < 0.018
     cloth = np.asarray(look.tone) * (1 + 0.13 * noise(rng, 0.3))[..., None]
-    return _mixed(cloth, (0.9, 0.9, 0.86), line.astype(float))
+    return mixed(cloth, (0.9, 0.9, 0.86), line.astype(float))
 
 
 def _peel(look: Look, rng: np.random.Generator) -> Floats:
     """Return a fruit's skin: pores, blushes and the place of its stalk."""
-    y, _ = _grid()
+    y, _ = grid()
     blush = 0.5 + 0.4 * noise(rng, 2.2)
-    skin = _mixed(np.asarray(look.tone), np.asarray(look.tone) * [0.9, 0.6, 0.5], blush * 0.7)
+    skin = mixed(np.asarray(look.tone), np.asarray(look.tone) * [0.9, 0.6, 0.5], blush * 0.7)
     skin = skin * (1 - 0.12 * (noise(rng, 0.3) > 1.4))[..., None]
-    return _mixed(skin, (0.25, 0.18, 0.08), (y - 0.955) * 40)
+    return mixed(skin, (0.25, 0.18, 0.08), (y - 0.955) * 40)
 
 
 def _stripes(look: Look, rng: np.random.Generator) -> Floats:
-    y, x = _grid()
+    y, x = grid()
     count = int(rng.integers(2, 6))
     along = x if rng.uniform() < 0.6 else y
     weight = (np.sin(2 * np.pi * count * along) * 12).clip(-1, 1) * 0.5 + 0.5
-    return _mixed(look.tone, look.second, weight) * (1 + 0.02 * noise(rng, 1)[..., None])
+    return mixed(look.tone, look.second, weight) * (1 + 0.02 * noise(rng, 1)[..., None])
 
 
 def _bands(look: Look, rng: np.random.Generator) -> Floats:
     """Return a glaze with painted rings."""
     picture = _plain(look, rng)
-    y, _ = _grid()
+    y, _ = grid()
     for _ in range(int(rng.integers(1, 5))):
         at, width = rng.uniform(0.05, 0.5), rng.uniform(0.006, 0.045)
         edge = np.abs(y - at - 0.002 * noise(rng, 1.5, (1, 3))) - width
-        picture = _mixed(picture, look.second, 0.5 - edge * 150)
+        picture = mixed(picture, look.second, 0.5 - edge * 150)
     return picture
 
 
 def _speckle(look: Look, rng: np.random.Generator) -> Floats:
     """Return a reactive glaze: specks, and a second colour that runs from the rim."""
-    y, _ = _grid()
+    y, _ = grid()
     runs = (0.1 + 0.04 * noise(rng, 1.4, (4, 1)) - np.abs(y - 0.48)) * 14
-    picture = _mixed(_plain(look, rng), look.second, 0.85 * runs * (rng.uniform() < 0.5))
-    return _mixed(picture, np.asarray(look.tone) * 0.25, (noise(rng, 0.6) - 1.7) * 3)
+    picture = mixed(_plain(look, rng), look.second, 0.85 * runs * (rng.uniform() < 0.5))
+    return mixed(picture, np.asarray(look.tone) * 0.25, (noise(rng, 0.6) - 1.7) * 3)
 
 
 def _brushed(look: Look, rng: np.random.Generator) -> Floats:
@@ -218,7 +190,7 @@ def _brushed(look: Look, rng: np.random.Generator) -> Floats:
 
 
 def _card(look: Look, rng: np.random.Generator) -> Floats:
-    flutes = 0.03 * np.sin(2 * np.pi * 40 * _grid()[0])
+    flutes = 0.03 * np.sin(2 * np.pi * 40 * grid()[0])
     return np.asarray(look.tone) * (1 + 0.07 * noise(rng, 0.7, (1, 4)) + flutes)[..., None]
 
 
@@ -287,5 +259,6 @@ PAINTERS: Mapping[str, Painter] = MappingProxyType(
         "speckle": _speckle,
         "brushed": _brushed,
         "card": _card,
+        **BUSY,
     }
 )

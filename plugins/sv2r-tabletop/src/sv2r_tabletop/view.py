@@ -10,7 +10,7 @@ import numpy as np
 from sv2r_tabletop.layout import Placed
 from sv2r_tabletop.meshes import Floats, Ints
 
-CAMERAS = 40
+CAMERAS, ABOVE = 40, (10.0, 60.0)
 LEAST_SHOWN = 0.3
 # A thing takes at least this part of the picture.
 SMALLEST = 0.004
@@ -53,11 +53,19 @@ class View:
         return np.stack([right / scale, down / scale], axis=1) + 0.5, depth
 
 
-def best_view(objects: Sequence[Placed], rng: np.random.Generator) -> View:
-    """Return the first camera that shows all objects well, or the best of forty."""
+def best_view(
+    objects: Sequence[Placed],
+    rng: np.random.Generator,
+    cameras: int = CAMERAS,
+    above: tuple[float, float] = ABOVE,
+) -> View:
+    """Return the first camera that shows all objects well, or the best of so many.
+
+    above: degrees above the ground between which it stands.
+    """
     best, best_score = None, -1.0
-    for _ in range(CAMERAS):
-        view = _draw(objects, rng)
+    for _ in range(cameras):
+        view = _draw(objects, rng, above)
         score = _score(objects, view)
         if score >= 1:
             return view
@@ -67,10 +75,12 @@ def best_view(objects: Sequence[Placed], rng: np.random.Generator) -> View:
     return best
 
 
-def _draw(objects: Sequence[Placed], rng: np.random.Generator) -> View:
+def _draw(
+    objects: Sequence[Placed], rng: np.random.Generator, above_ground: tuple[float, float]
+) -> View:
     points = np.concatenate([placed.points for placed in objects])
     target = (points.min(0) + points.max(0)) / 2 + rng.normal(0, 0.02, 3)
-    around, above = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(10, 60))
+    around, above = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(*above_ground))
     back = np.array([np.cos(around) * np.cos(above), np.sin(around) * np.cos(above), np.sin(above)])
     fov = float(rng.uniform(26, 46))
     radius = float(np.linalg.norm(points - target, axis=1).max())
