@@ -86,7 +86,7 @@ def test_a_field_that_one_sample_lacks_fails_that_sample():
 
 @pytest.mark.parametrize("template", ["{categories.__class__}", "{0}", "{}", "{a[b]}"])
 def test_templates_take_plain_names_alone(template):
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         PromptOptions(template=template)
 
 
@@ -98,7 +98,7 @@ def test_seeds_are_the_documented_hash():
 
 @pytest.mark.parametrize("template", ["{count:d}", "{categories:,}", "{count:{width}}"])
 def test_a_format_that_text_cannot_have_is_refused_before_a_picture_is_made(template):
-    with pytest.raises(ValueError, match=r"is no format for text; write \{c"):
+    with pytest.raises(ValueError, match=r"is not a format for text; write \{c"):
         PromptOptions(template=template)
 
 

@@ -73,7 +73,7 @@ def copy(name: str, file: Path | None) -> None:
         with target.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise ConfigError(f"{target}: is there already; name another FILE") from None
+        raise ConfigError(f"{target}: already exists; give another FILE") from None
     except OSError as error:
         raise ConfigError(f"{target}: {str(error.strerror).lower()}") from None
     click.echo(f"{target}  (use it: sv2r convert --config {target})")

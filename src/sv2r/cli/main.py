@@ -147,7 +147,7 @@ def _told(error: Exception) -> int:
             title = "" if isinstance(error, click.exceptions.NoArgsIsHelpError) else "Error: "
             return _failed(f"{title}{error.format_message()}", 2)
         case click.Abort():
-            return _failed("stopped; the same command goes on where it was", 130)
+            return _failed("stopped; run the same command again to continue", 130)
         case PluginError() if not os.environ.get(_TRACEBACK):
             line = f"Error: {error} ({_TRACEBACK}=1 shows where)"
             return _failed(line, 2 if error.early else 1)

@@ -36,7 +36,7 @@ def new(kind: str, name: str, output: Path | None) -> None:
         raise ConfigError(f"NAME {name!r}: use small letters, digits and hyphens, like my-{kind}")
     folder = output or Path(f"sv2r-{name}")
     if folder.exists():
-        raise ConfigError(f"{folder}: is there already; give another --output")
+        raise ConfigError(f"{folder}: already exists; give another --output")
     for path, text in package(kind, name).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

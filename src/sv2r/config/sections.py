@@ -67,9 +67,9 @@ class PromptOptions(Options):
             raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
         for _, field, spec, _ in parts:
             if field is not None and not field.isidentifier():
-                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
+                raise ValueError(f"'{{{field}}}' is not a name; write {{{{ for a brace")
             if spec and not _fits_text(spec):
-                raise ValueError(f"':{spec}' is no format for text; write {{{field}}}")
+                raise ValueError(f"':{spec}' is not a format for text; write {{{field}}}")
         return value
 
 

@@ -77,7 +77,7 @@ def check_strangers(output: Path) -> None:
 
 
 def check_folders(source: Path, output: Path) -> None:
-    """Raise ConfigError where the input is no folder, or one folder lies inside the other."""
+    """Raise ConfigError where the input is not a folder, or one folder lies inside the other."""
     if not source.is_dir():
         raise ConfigError(f"{source}: no such folder; give the dataset's folder with --input")
     inner, outer = output.resolve(), source.resolve()

@@ -54,7 +54,9 @@ class InstalledPlugin:
 
         match = _TARGET.fullmatch(self.target)
         if match is None:
-            raise ValueError(f"entry point {self.target!r} is no module, nor module:attribute")
+            raise ValueError(
+                f"entry point {self.target!r} is neither a module nor module:attribute"
+            )
         loaded = import_module(match["module"])
         for name in (match["attribute"] or "").split(".") if match["attribute"] else ():
             loaded = getattr(loaded, name)
@@ -142,7 +144,7 @@ def _points(text: str) -> Iterator[tuple[str, str]]:
         elif section == GROUP and line and not line.startswith(("#", ";")):
             name, equals, target = (part.strip() for part in line.partition("="))
             if not equals or not name or not line.isprintable():
-                raise ValueError(f"the line {line!a} is no entry point (name = module)")
+                raise ValueError(f"the line {line!a} is not an entry point (name = module)")
             yield name, target
 
 

@@ -34,7 +34,7 @@ def whole(path: Path) -> Path:
     try:
         return usable(path.expanduser().absolute())
     except RuntimeError:
-        raise ValueError(f"{path}: nobody here has such a home folder") from None
+        raise ValueError(f"{path}: there is no such user here") from None
 
 
 # A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.

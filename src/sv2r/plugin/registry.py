@@ -162,5 +162,7 @@ def _refuse_clashes(brought: Iterable[Entry], entries: Iterable[Entry]) -> None:
     for entry in brought:
         key = (entry.kind, entry.name)
         if key in taken:
-            raise Refused("clash", f"{entry.kind} '{entry.name}' is brought by {taken[key]}")
+            raise Refused(
+                "clash", f"{entry.kind} '{entry.name}' is already provided by {taken[key]}"
+            )
         taken[key] = entry.owner

@@ -169,4 +169,4 @@ def choose_dtype(asked: str, device: str) -> str:
 def _require_model(before: str | None, now: object) -> None:
     if before and now and before != now:
         fix = "choose another --output, the old weights, or --overwrite"
-        raise ConfigError(f"the model's weights are others than when this run began; {fix}")
+        raise ConfigError(f"the model's weights have changed since this run began; {fix}")
