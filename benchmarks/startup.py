@@ -1,4 +1,4 @@
-"""How long commands take to start, against `python -c "import click"`.
+"""How much processor time commands take to start, against `python -c "import click"`.
 
     uv run python -m benchmarks.startup [--runs N] [--json FILE]
 
@@ -9,10 +9,10 @@ since they can make it slower.
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def median_times(commands: Sequence[Sequence[str]], runs: int) -> list[float]:
-    """Return the median wall time of each command, in seconds, after one run that warms caches."""
+    """Return the median processor seconds of each command, after one run that warms caches."""
     times: list[list[float]] = [[] for _ in commands]
     for turn in range(runs + 1):
         for command, taken in zip(commands, times, strict=True):
@@ -59,10 +59,11 @@ def median_times(commands: Sequence[Sequence[str]], runs: int) -> list[float]:
 
 
 def run_once(command: Sequence[str]) -> float:
-    """Return how long a command takes, in seconds; stop where it fails."""
-    start = time.perf_counter()
+    """Return the processor time that a command takes, in seconds; stop where it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if result.returncode:
         sys.exit(f"{' '.join(command)} ended with {result.returncode}: {result.stderr.strip()}")
     return seconds

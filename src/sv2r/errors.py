@@ -12,7 +12,7 @@ class ConfigError(Sv2rError):
 
 
 class SampleError(Sv2rError):
-    """One sample that cannot be read, translated or written: it fails, the others go on."""
+    """One sample that cannot be read, translated or written: it fails, the others continue."""
 
 
 class StorageError(Sv2rError):

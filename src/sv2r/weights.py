@@ -73,7 +73,7 @@ def require_plain_shards(folder: Path, named: str, part: str = "") -> None:
         try:
             names = _named_by(index)
         except (OSError, ValueError, RecursionError) as error:
-            raise ConfigError(f"{named}: {part}{index.name} is no index ({error})") from None
+            raise ConfigError(f"{named}: {part}{index.name} is not an index ({error})") from None
         for name in names:
             path = folder / name
             refuse_pickle(path, f"{named}: {part}{index.name} names {name}")

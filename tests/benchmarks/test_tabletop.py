@@ -57,7 +57,7 @@ def test_sets_of_the_same_kind_are_near_and_others_are_far() -> None:
     assert dark["colour"] > 10 * same["colour"]
     assert dark["spectrum"] == pytest.approx(20 * math.log10(2), abs=0.7)
     assert same["spectrum"] < 1
-    # Patches are normalised by their own set, so contrast alone is no distance.
+    # Patches are normalised by their own set, so contrast alone is not a distance.
     assert dark["swd 64"] == pytest.approx(same["swd 64"], abs=5)
     assert set(same) == {"swd", "swd 64", "swd 32", "swd 16", "colour", "spectrum"}
 

@@ -83,7 +83,7 @@ def learn(model, processor) -> None:
         found = model(pixel_values=pixels)
         mask = interpolate(found.masks_queries_logits, (64, 64), mode="bilinear")[:3, 0]
         wanted = torch.stack([torch.from_numpy(labels == 7).float() for _, labels in scenes[:3]])
-        classes = torch.ones(len(scenes), 1, dtype=torch.long)  # 1 is no object
+        classes = torch.ones(len(scenes), 1, dtype=torch.long)  # 1 is not an object
         classes[:3, 0] = 0
         named = cross_entropy(found.class_queries_logits.transpose(1, 2), classes)
         loss = 5 * binary_cross_entropy_with_logits(mask, wanted) + named

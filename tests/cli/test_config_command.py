@@ -57,7 +57,7 @@ def test_copy_keeps_every_byte_and_never_overwrites(sv2r, tmp_path, monkeypatch)
     assert sv2r("config", "copy", "sdxl-controlnet", "default.yaml") == (
         2,
         "",
-        "Error: default.yaml: is there already; name another FILE\n",
+        "Error: default.yaml: already exists; give another FILE\n",
     )
     assert Path("default.yaml").read_bytes() == (PRESETS / "default.yaml").read_bytes()
     code, _, error = sv2r("config", "copy", "sdxl-controlnot")

@@ -104,7 +104,7 @@ def test_fail_fast_stops_at_the_first_failure(sv2r, asked, renders, tmp_path):
     assert "stopping at the first failure: finishing what is begun" in error
     assert re.match(r"done \d · rejected 0 · failed 1 · not begun [1-5] · ", out)
     assert "failed      a/0.png: is empty" in error
-    assert out.splitlines()[-1] == "again       the same command goes on where it stopped"
+    assert out.splitlines()[-1] == "again       run the same command again to continue"
     assert sv2r("convert", *words)[1][:6] == "done 5"
 
 

@@ -58,7 +58,7 @@ def test_a_folder_that_is_there_and_a_name_that_cannot_be_are_refused(
     assert sv2r("plugins", "new", "check", "mine") == (
         2,
         "",
-        "Error: sv2r-mine: is there already; give another --output\n",
+        "Error: sv2r-mine: already exists; give another --output\n",
     )
     assert sv2r("plugins", "new", "check", "My_Check") == (
         2,

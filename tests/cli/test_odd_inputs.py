@@ -109,7 +109,7 @@ def test_commands_on_what_is_no_folder(sv2r: Run, tmp_path: Path, command: str, 
 
 def test_a_home_that_nobody_has(sv2r: Run, data: Path) -> None:
     result = sv2r("convert", "--input", data, "--output", "~nobody-here/out", *GRADE)
-    refused(result, "nobody here has such a home folder")
+    refused(result, "there is no such user here")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

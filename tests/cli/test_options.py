@@ -8,6 +8,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from sv2r.cli.main import cli
+from sv2r.cli.progress import brief
 
 SHOW = ("config", "show", "--no-origins")
 
@@ -50,6 +51,21 @@ def test_a_wrong_option_is_one_line(sv2r, words, error):
     code, out, told = sv2r("config", "show", *words)
     assert (code, out, told.count("\n")) == (2, "", 1)
     assert told.startswith(f"Error: {error}")
+
+
+def test_auto_beside_a_device_is_refused_and_told_what_it_means(sv2r, renders, tmp_path):
+    folders = ["--input", renders, "--output", tmp_path / "out", "--translator", "grade"]
+    words = [*folders, "--translator.reference", renders, "--device", "auto,cpu"]
+    told = "Error: --device: auto chooses by itself; say auto alone, or name all devices\n"
+    code, out, error = sv2r("convert", *words)
+    assert (code, out, error.splitlines(keepends=True)[-1]) == (2, "", told)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(9123.4, "9,123"), (100, "100"), (12.345, "12.3"), (0.0123, "0.0123")]
+)
+def test_a_rate_has_no_exponent(rate, text):
+    assert brief(rate) == text
 
 
 def test_options_that_add_up_may_be_given_several_times(sv2r):

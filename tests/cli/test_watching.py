@@ -70,7 +70,7 @@ def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(as
     first, *_, last = (tmp_path / "out.txt").read_text().splitlines()
     left = 8 - len(records)
     assert first.startswith(f"done {len(records)} · rejected 0 · failed 0 · not begun {left} · ")
-    assert last == "again       the same command goes on where it stopped"
+    assert last == "again       run the same command again to continue"
 
     files = tmp_path / "out again.txt", tmp_path / "error again.txt"
     assert processes.run(processes.typed, "sv2r.cli.main", asked, *files) == 0
@@ -97,7 +97,7 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_nothing_half_written(asked, 
     lines = [line for line in (tmp_path / "error.txt").read_text().splitlines() if line]
     assert lines[-2:] == [
         "stopping: finishing what is begun; Ctrl-C again stops at once",
-        "stopped; the same command goes on where it was",
+        "stopped; run the same command again to continue",
     ]
     assert (tmp_path / "out.txt").read_text() == ""
     assert not [name for name in files_of(tmp_path / "out") if TEMPORARY in name]

@@ -220,7 +220,7 @@ def test_an_index_that_names_a_file_elsewhere(model: Path, name: str) -> None:
 @pytest.mark.parametrize("text", ["[]", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}', "{", ""])
 def test_an_index_that_is_none(model: Path, text: str) -> None:
     (model / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(text)
-    assert "diffusion_pytorch_model.safetensors.index.json is no index (" in refusal(
+    assert "diffusion_pytorch_model.safetensors.index.json is not an index (" in refusal(
         sdedit, {"model": str(model)}
     )
 

@@ -385,7 +385,7 @@ def test_what_is_no_file_is_said_in_one_line(tmp_path):
         "empty.png": f"is empty; {again}",
         "none.png": "is missing; put it there, then run the same command",
         "dangling.png": "is missing; put it there, then run the same command",
-        "pipe.png": "is no regular file; put the file itself there",
+        "pipe.png": "is not a regular file; put the file itself there",
     }.items():
         for reader in (read_picture, picture_size):
             with pytest.raises(SampleError) as caught:

@@ -124,7 +124,7 @@ def test_other_weights_under_the_same_name_are_refused(renders, tmp_path):
     config = config_of(renders, tmp_path / "out", model)
     sv2r.convert({**config, "limit": 2})
     toys.save_sd15(tmp_path / "model", seed=5)
-    with pytest.raises(ConfigError, match="weights are others"):
+    with pytest.raises(ConfigError, match="weights have changed"):
         sv2r.convert(config)
 
 
@@ -204,7 +204,7 @@ def test_a_second_run_at_the_same_time_is_refused(config, tmp_path):
 def test_a_damaged_journal_is_refused_by_name(config, tmp_path):
     folder = tmp_path / "out" / "sv2r"
     folder.mkdir(parents=True)
-    (folder / "journal.sqlite3").write_bytes(b"this is no database" * 100)
+    (folder / "journal.sqlite3").write_bytes(b"this is not a database" * 100)
     with pytest.raises(ConfigError, match=r"journal.sqlite3: the journal is damaged"):
         sv2r.convert(config)
 

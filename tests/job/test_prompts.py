@@ -86,7 +86,7 @@ def test_a_field_that_one_sample_lacks_fails_that_sample():
 
 @pytest.mark.parametrize("template", ["{categories.__class__}", "{0}", "{}", "{a[b]}"])
 def test_templates_take_plain_names_alone(template):
-    with pytest.raises(ValueError, match="is no name"):
+    with pytest.raises(ValueError, match="is not a name"):
         PromptOptions(template=template)
 
 
@@ -94,3 +94,17 @@ def test_seeds_are_the_documented_hash():
     # The first 48 bits of SHA-256 over "run seed NUL sample id NUL variant".
     assert picture_seed(0, "a.png", 0) == 253818818997535
     assert len({picture_seed(s, i, v) for s in (0, 1) for i in "ab" for v in (0, 1)}) == 8
+
+
+@pytest.mark.parametrize("template", ["{count:d}", "{categories:,}", "{count:{width}}"])
+def test_a_format_that_text_cannot_have_is_refused_before_a_picture_is_made(template):
+    with pytest.raises(ValueError, match=r"is not a format for text; write \{c"):
+        PromptOptions(template=template)
+
+
+def test_a_format_that_text_can_have_is_let_be():
+    sample, instances = _labelled({"bowl": 30})
+    prompt = write_prompt(
+        PromptOptions(template="{count:>3}|{categories:.2}"), sample, instances, 1
+    )
+    assert prompt.text == "  1|bo"

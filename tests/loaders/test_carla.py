@@ -49,7 +49,7 @@ def test_things_become_instances_in_the_usual_layouts(
     (sample,) = data.samples
     instances = sample.load_instances()
     car, other, person = 14 << 16 | 7, 14 << 16 | 1 << 8 | 44, 12 << 16 | 7
-    # A car's tag without an id is no object.
+    # A car's tag without an id is not an object.
     assert instances.labels.tolist() == [[0, car, other, 0], [person, person, 0, 0]]
     categories = {id_: one.category for id_, one in instances.table.items()}
     assert categories == {car: "car", other: "car", person: "pedestrian"}

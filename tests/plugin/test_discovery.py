@@ -50,9 +50,15 @@ def test_metadata_of_others_is_none_of_our_business(
     ("line", "reason"),
     [
         (b"x = " + BAD, "entry_points.txt: 'utf-8' codec can't decode byte 0xff"),
-        (b"just words", "entry_points.txt: the line 'just words' is no entry point (name = mod"),
-        (b"= module", "entry_points.txt: the line '= module' is no entry point (name = module)"),
-        (b"a\x1b[2Jb = m", r"entry_points.txt: the line 'a\x1b[2Jb = m' is no entry point"),
+        (
+            b"just words",
+            "entry_points.txt: the line 'just words' is not an entry point (name = mod",
+        ),
+        (
+            b"= module",
+            "entry_points.txt: the line '= module' is not an entry point (name = module)",
+        ),
+        (b"a\x1b[2Jb = m", r"entry_points.txt: the line 'a\x1b[2Jb = m' is not an entry point"),
     ],
 )
 def test_a_damaged_list_of_plugins_is_a_failure_of_its_distribution_alone(

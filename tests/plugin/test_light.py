@@ -59,3 +59,29 @@ def test_the_registry_with_all_plugins_imports_no_library_that_computes(
 
 def test_the_contract_tests_import_torch_when_they_run_not_before() -> None:
     assert _heavy(_loaded_by("import sv2r.testing"), [*HEAVY, "pytest"]) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "unwanted"),
+    [
+        (("config", "list"), ["pydantic", "yaml", "numpy", "PIL"]),
+        (("convert", "--help"), ["sv2r_example", "yaml", "numpy", "PIL"]),
+        (("plugins",), ["yaml", "numpy", "PIL", "jinja2", "rich"]),
+    ],
+)
+def test_a_command_imports_what_it_needs_and_no_more(
+    args: tuple[str, ...], unwanted: list[str]
+) -> None:
+    assert _heavy(_loaded_by(_command(*args)), [*HEAVY, *unwanted]) == []
+
+
+def test_a_list_of_plugins_makes_no_schema() -> None:
+    code = """
+import pydantic
+def refuse(*args, **kwargs): raise AssertionError("a schema was made")
+pydantic.BaseModel.model_json_schema = refuse
+from sv2r.plugin.registry import load_registry
+registry = load_registry(disable="*")
+assert registry.spec("translator", "sdedit").options.__pydantic_complete__ is False
+"""
+    _loaded_by(code)

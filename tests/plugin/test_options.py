@@ -10,7 +10,21 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
 from sv2r.errors import ConfigError
-from sv2r.plugin.options import OptionField, Options, option_fields, validate_options
+from sv2r.plugin.options import OptionField, Options, option_fields, read_texts, validate_options
+
+
+@pytest.mark.parametrize(
+    ("texts", "value"),
+    [
+        (["runs/lr=0.1/lora"], ["runs/lr=0.1/lora"]),
+        (["runs/lr=0.1/lora=0.5"], {"runs/lr=0.1/lora": "0.5"}),
+        (["a=0.5", "b=c=1"], {"a": "0.5", "b=c": "1"}),
+        (["a=much"], {"a": "much"}),
+        (["a"], ["a"]),
+    ],
+)
+def test_a_key_that_has_an_equals_sign_in_it_is_not_cut_there(texts: list[str], value: Any) -> None:
+    assert read_texts(Full, "lora", texts, where="--translator") == value
 
 
 class Net(Options):

@@ -112,6 +112,12 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "type",
         "check 'brought': options: Cannot generate a JsonSchema for core_schema.CallableSchema",
     ),
+    "option-called-name": (
+        f"{HEAD}class Mine(Options):\n    name: str = 'x'\n"
+        + _hook(f"return [{_check(options='Mine')}]"),
+        "type",
+        "check 'brought': an option cannot be called name: a config calls the component itself so",
+    ),
     "unfinished-options": (
         UNFINISHED,
         "type",
@@ -168,10 +174,9 @@ def test_a_clash_with_a_built_in_leaves_the_built_in(site: Any, good: Good) -> N
     registry = load_registry()
 
     assert registry.entry("check", "sanity").owner.distribution == "sv2r"
-    owners = (
-        "plugin 'thief' (sv2r-thief 1.0) disabled: clash: check 'sanity' is brought by 'sanity'"
-    )
-    assert _told(registry) == [f"{owners} (sv2r {version('sv2r')})"]
+    owners = "check 'sanity' is already provided by 'sanity'"
+    told = f"plugin 'thief' (sv2r-thief 1.0) disabled: clash: {owners} (sv2r {version('sv2r')})"
+    assert _told(registry) == [told]
 
 
 def test_a_clash_between_two_plugins_names_both(site: Any, good: Good) -> None:
@@ -182,7 +187,10 @@ def test_a_clash_between_two_plugins_names_both(site: Any, good: Good) -> None:
 
     assert registry.entry("check", "same").owner.distribution == "sv2r-a"
     assert _told(registry) == [
-        "plugin 'b' (sv2r-b 1.0) disabled: clash: check 'same' is brought by 'a' (sv2r-a 1.0)"
+        (
+            "plugin 'b' (sv2r-b 1.0) disabled: clash: "
+            "check 'same' is already provided by 'a' (sv2r-a 1.0)"
+        )
     ]
 
 
@@ -190,7 +198,7 @@ def test_one_plugin_that_brings_a_name_twice_is_left_out(site: Any) -> None:
     site.plugin("twice", _hook(f"return [{_check()}, {_check()}]"))
     registry = load_registry()
     assert _of(registry, "sv2r-twice") == []
-    assert "check 'brought' is brought by 'twice'" in _told(registry)[0]
+    assert "check 'brought' is already provided by 'twice'" in _told(registry)[0]
 
 
 def test_the_order_of_installation_changes_nothing(site: Any, good: Good) -> None:
@@ -321,6 +329,9 @@ def test_a_command_named_like_one_of_sv2rs_own_is_a_clash(site: Any, good: Good)
 
     owner = f"'convert' (sv2r {version('sv2r')})"
     assert _told(registry) == [
-        f"plugin 'bold' (sv2r-bold 1.0) disabled: clash: command 'convert' is brought by {owner}"
+        (
+            f"plugin 'bold' (sv2r-bold 1.0) disabled: clash: "
+            f"command 'convert' is already provided by {owner}"
+        )
     ]
     assert _of(registry, "sv2r-bold") == []

@@ -108,14 +108,16 @@ def test_labels_that_cannot_be_read_leave_the_rest(out, tmp_path):
         ('{"sample": "a", "variant": 0}', "status is missing"),
         ('{"sample": "a", "variant": 0, "status": "lost"}', "status is 'lost'"),
         ('{"sample": 3, "variant": 0, "status": "done"}', "sample is missing or of the wrong type"),
-        ('{"sample": "a", "variant": 0, "status": "done", "scores": 3}', "scores is no mapping"),
+        ('{"sample": "a", "variant": 0, "status": "done", "scores": 3}', "scores is not a mapping"),
     ],
 )
 def test_a_damaged_line_is_refused_by_its_number(out, line, why):
     path = out / "sv2r" / "samples.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], line, *lines[2:]]))
-    with pytest.raises(ConfigError, match=re.escape("sv2r/samples.jsonl line 2 is no record")) as e:
+    with pytest.raises(
+        ConfigError, match=re.escape("sv2r/samples.jsonl line 2 is not a record")
+    ) as e:
         write_report(out)
     assert why in str(e.value)
     assert not (out / "sv2r" / "report.html").exists()
@@ -124,7 +126,7 @@ def test_a_damaged_line_is_refused_by_its_number(out, line, why):
 def test_lines_that_are_missing_or_binary_are_refused(out):
     path = out / "sv2r" / "samples.jsonl"
     path.write_bytes(b"\xff\xfe\x00" * 40)
-    with pytest.raises(ConfigError, match=r"samples.jsonl cannot be read"):
+    with pytest.raises(ConfigError, match=r"samples.jsonl line 1 is no record"):
         write_report(out)
     path.unlink()
     with pytest.raises(ConfigError, match=r"samples.jsonl is missing; sv2r verify --fix"):

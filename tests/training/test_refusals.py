@@ -81,9 +81,9 @@ def test_an_option_that_a_unet_contradicts(train, toy_sd15, more, message):
 def test_a_vae_whose_factor_does_not_divide_the_resolution(train, toy_sd15):
     vae = str(toy_sd15 / "vae")
     line = refusal(train, "base", vae=vae, resolution=33, vae_crop=16)
-    assert line == f"--resolution 33 is no multiple of 2, as --vae {vae} needs it"
+    assert line == f"--resolution 33 is not a multiple of 2, as --vae {vae} needs it"
     line = refusal(train, "base", vae=vae, vae_crop=17, sharpen_steps=1)
-    assert line == f"--vae-crop 17 is no multiple of 2, as --vae {vae} needs it"
+    assert line == f"--vae-crop 17 is not a multiple of 2, as --vae {vae} needs it"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_vae_whose_factor_does_not_divide_the_resolution(train, toy_sd15):
         (LoraOptions, {"lora": "l", "targets": ("to_q",)}, "--targets is as --lora has it"),
         (ControlnetTraining, {"controlnet": "c", "embedding": (4,)}, "--embedding is as --contr"),
         (BaseOptions, {"text_width": 65}, "--text-width 65 is odd"),
-        (BaseOptions, {"heads": 3}, "--unet-channels 64 is no multiple of --heads 3"),
+        (BaseOptions, {"heads": 3}, "--unet-channels 64 is not a multiple of --heads 3"),
         (BaseOptions, {"latent_channels": 3}, "greater than or equal to 4"),
     ],
 )

@@ -280,7 +280,9 @@ def test_more_steps_go_on_from_where_a_run_ended(train, toy_sd15):
 
 def test_a_loss_that_is_no_number_stops_the_run(train, toy_sd15):
     values = {**STEPS, **QUIET, "resolution": 32, "model": str(toy_sd15), "learning_rate": 1e30}
-    with pytest.raises(ConfigError, match=r"loss of the lora is no number at step \d; begin anew"):
+    with pytest.raises(
+        ConfigError, match=r"loss of the lora is not a number at step \d; begin anew"
+    ):
         train("lora", **values)
     assert train("lora", **{**values, "learning_rate": 1e-4}).finished
 

@@ -271,7 +271,7 @@ def test_a_check_that_is_not_installed_any_more_is_noted(out):
 
 
 def test_a_damaged_journal_is_found_and_the_records_are_read_from_the_lines(out):
-    (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is no database" * 100)
+    (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is not a database" * 100)
     result = verify(out, sample="0")
     assert (result.pictures, result.labels) == (4, 1)
     assert [str(f) for f in result.findings] == [
@@ -309,7 +309,7 @@ def test_journal_and_lines_both_damaged_are_told_and_fixed_in_one_step(
 ):
     samples = out / "sv2r" / "samples.jsonl"
     config = config_of(converted / "renders", out, toy_sd15)
-    (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is no database" * 100)
+    (out / "sv2r" / "journal.sqlite3").write_bytes(b"this is not a database" * 100)
     whole = samples.read_text().splitlines()
     if lines == "missing":
         samples.unlink()
@@ -320,7 +320,7 @@ def test_journal_and_lines_both_damaged_are_told_and_fixed_in_one_step(
     result = verify(out, sample="0", fix=True)
     own = {f.path: f.message for f in result.findings if f.path.startswith("sv2r/")}
     assert own["sv2r/journal.sqlite3"] == "is damaged (file is not a database)"
-    told = "is missing too" if lines == "missing" else "line 3 is no record ("
+    told = "is missing too" if lines == "missing" else "line 3 is not a record ("
     assert own["sv2r/samples.jsonl"].startswith(told)
     assert own["sv2r/samples.jsonl"].endswith("left" if lines == "missing" else ", and 1 more")
     summary = sv2r.convert(config)
@@ -410,7 +410,7 @@ def test_a_run_that_was_not_finished_is_told(out):
     with Journal(out) as journal:
         journal.keep("complete", value=False)
     assert [f.message for f in verify(out, sample="0").findings] == [
-        "the last run was not finished; run the same command again: it goes on where it stopped"
+        "the last run was not finished; run the same command again: it continues where it stopped"
     ]
 
 

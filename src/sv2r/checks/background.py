@@ -20,7 +20,7 @@ class BackgroundOptions(Options):
     """Options of the background check."""
 
     min_background: float = Field(
-        0.3,
+        0.2,
         ge=0,
         le=1,
         description="A picture is refused where the structure of what no label covers is kept by "

@@ -60,14 +60,11 @@ def ground(source: Tensor, picture: Tensor, labels: NDArray[np.integer]) -> Grou
         return None
     was, now = (_coarse_spread(image, cells) for image in (source, picture))
     noise = _roughness(picture, free, now)
-    if _is_noise(noise, _roughness(source, free, was)) or (was > SEEN and now < FLAT * was):
+    noisy = noise > NOISE and noise > NOISIER * _roughness(source, free, was)
+    if noisy or (was > SEEN and now < FLAT * was):
         return Ground(0.0, noise, now / (was + 1))
     kept = _structure_kept(source, picture, free)
     return None if kept is None else Ground(kept, noise, now / (was + 1))
-
-
-def _is_noise(noise: float, before: float) -> bool:
-    return noise > NOISE and noise > NOISIER * before
 
 
 def _coarse_spread(image: Tensor, cells: Tensor) -> float:
@@ -75,8 +72,9 @@ def _coarse_spread(image: Tensor, cells: Tensor) -> float:
 
 
 def _roughness(image: Tensor, free: Tensor, coarse: float) -> float:
-    fine = (image - smoothed(image, 1.0))[:, free > 0.5].std()
-    return float(fine) / (coarse + 1)
+    fine = (image - smoothed(image, 1.0)).square().sum(0)
+    variance = float((fine * free).sum() / (3 * free.sum()).clamp(min=1))
+    return math.sqrt(variance) / (coarse + 1)
 
 
 def _structure_kept(source: Tensor, picture: Tensor, free: Tensor) -> float | None:
@@ -112,10 +110,11 @@ def _structure_kept(source: Tensor, picture: Tensor, free: Tensor) -> float | No
 
 
 def _correlated(one: Tensor, other: Tensor) -> Tensor:
-    """Return the correlation of (h, w) planes at displacements modulo twice their size."""
+    """Return the correlation of (h, w) planes at displacements modulo twice their size or more."""
     import torch
 
-    size = 2 * one.shape[0], 2 * one.shape[1]
+    # Multiples of 32 are quick to transform.
+    size = [-(-2 * side // 32) * 32 for side in one.shape]
     product = torch.fft.fft2(one, s=size).conj() * torch.fft.fft2(other, s=size)
     surface: Tensor = torch.fft.ifft2(product).real
     return surface

@@ -15,8 +15,8 @@ from sv2r.checks.edges import dilated
 if TYPE_CHECKING:
     from torch import Tensor
 
-SIDES = (4, 6, 9, 13, 19)  # px: of a patch, in the half-size picture
-APART = 1.6  # sides of a patch from its middle to the middle of one next to it
+STEPS = (2, 3, 4, 6, 9)  # px of the half-size picture: patches are two steps wide, one step apart
+APART = 3  # steps from the middle of a patch to the middle of one next to it
 AROUND = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 KNOWN = 0.6  # share of a patch that must be known, and how many of the patches around it
 ENOUGH = 5
@@ -36,45 +36,50 @@ def standing_out(source: Tensor, picture: Tensor, known: Tensor, edges: Tensor) 
 
     height, width = known.shape
     found = torch.zeros_like(known)
-    for side in (side for side in SIDES if 4 * side <= min(height, width)):
-        was, now = (_least_difference(image, known, side) for image in (source, picture))
+    for step in (step for step in STEPS if 8 * step <= min(height, width)):
+        share = _patches(known[None], step)[0]
+        was, now = (_least_difference(one * known, share, step) for one in (source, picture))
         new = (now - SOURCE * dilated(was, 2)).clamp(min=0)
         some = now[now > 0]
         usual = float(torch.quantile(some, 0.8)) if len(some) else 0.0
-        level = new / (USUAL * usual + FLOOR) * _greatest(edges, side, now.shape)
+        level = new / (USUAL * usual + FLOOR) * _greatest(edges, step)
         wide = interpolate(level[None, None], (height, width), mode="nearest")[0, 0]
         found = found.maximum(wide)
     return found
 
 
-def _greatest(edges: Tensor, side: int, size: tuple[int, ...]) -> Tensor:
+def _patches(planes: Tensor, step: int) -> Tensor:
+    """Return the means of (C, h, w) planes over patches, two steps wide and one step apart."""
+    from torch.nn.functional import avg_pool2d
+
+    return avg_pool2d(avg_pool2d(planes[None], step), 2, 1)[0]
+
+
+def _greatest(edges: Tensor, step: int) -> Tensor:
     """Return the greatest value within a patch's side of every patch of a grid."""
-    from torch.nn.functional import interpolate, max_pool2d
+    from torch.nn.functional import max_pool2d
 
-    step = max(1, side // 2)
-    near = max_pool2d(edges[None, None], (2 * side + 1, 1), (step, 1), (side, 0))
-    near = max_pool2d(near, (1, 2 * side + 1), (1, step), (0, side))
-    return interpolate(near, size, mode="nearest")[0, 0]
+    return max_pool2d(max_pool2d(edges[None, None], step), 6, 1, 2)[0, 0]
 
 
-def _least_difference(image: Tensor, known: Tensor, side: int) -> Tensor:
-    """Return for a grid of patches how much each differs from the likest next to it (levels)."""
+def _least_difference(image: Tensor, share: Tensor, step: int) -> Tensor:
+    """Return for a grid of patches how much each differs from the likest beside it (levels).
+
+    image: (3, h, w) levels, 0 where they are not known. share: of each patch that is known.
+    """
     import torch
-    from torch.nn.functional import avg_pool2d, pad
+    from torch.nn.functional import pad
 
-    step = max(1, side // 2)
-    share = avg_pool2d(known[None, None], side, step)[0]
-    colour = avg_pool2d((image * known)[None], side, step)[0] / share.clamp(min=1e-3)
-    usable = share[0] > KNOWN
-    reach = max(1, round(APART * side / step))
-    wide = pad(colour[None], [reach] * 4)[0]
-    there = pad(usable[None].float(), [reach] * 4)[0] > 0
+    colour = _patches(image, step) / share.clamp(min=1e-3)
+    usable = share > KNOWN
+    wide = pad(colour[None], [APART] * 4)[0]
+    there = pad(usable[None].float(), [APART] * 4)[0] > 0
     rows, columns = usable.shape
-    least = torch.full_like(share[0], torch.inf)
-    count = torch.zeros_like(share[0])
+    least = torch.full_like(share, torch.inf)
+    count = torch.zeros_like(share)
     for down, across in AROUND:
-        far = reach if down * across == 0 else round(0.75 * reach)
-        y, x = reach + down * far, reach + across * far
+        far = APART if down * across == 0 else APART - 1
+        y, x = APART + down * far, APART + across * far
         beside = wide[:, y : y + rows, x : x + columns]
         both = usable & there[y : y + rows, x : x + columns]
         least = least.minimum(torch.where(both, _difference(colour, beside), torch.inf))

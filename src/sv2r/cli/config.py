@@ -31,7 +31,7 @@ def list_presets() -> None:
     """List the presets, with what each is for."""
     from sv2r.plugin.registry import load_registry
 
-    registry = load_registry()
+    registry = load_registry(hooks=["sv2r_presets"])
     for entry in registry.of_kind("preset"):
         text = entry.value.read_text(encoding="utf-8")
         summary = next((line[1:].strip() for line in text.splitlines() if line.startswith("#")), "")
@@ -65,14 +65,15 @@ def copy(name: str, file: Path | None) -> None:
     from sv2r.plugin.registry import load_registry
     from sv2r.storage.strict_yaml import read_yaml
 
-    text = load_registry().entry("preset", name).value.read_text(encoding="utf-8")
+    registry = load_registry(hooks=["sv2r_presets"])
+    text = registry.entry("preset", name).value.read_text(encoding="utf-8")
     target = file or Path(f"{name}.yaml")
     read_yaml(text, name)
     try:
         with target.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise ConfigError(f"{target}: is there already; name another FILE") from None
+        raise ConfigError(f"{target}: already exists; give another FILE") from None
     except OSError as error:
         raise ConfigError(f"{target}: {str(error.strerror).lower()}") from None
     click.echo(f"{target}  (use it: sv2r convert --config {target})")

@@ -57,6 +57,9 @@ class JobCommand(ModelCommand):
         """Yield the options of the components that the preset, the config and the options name."""
         from sv2r.config.sections import ONE, SEVERAL
 
+        choices = ("preset", "config_file", *ONE, *SEVERAL.values())
+        if asked.helping and not any(asked.named.get(name) for name in choices):
+            return
         merged = self.merged(asked)
         for kind in ONE:
             if name := merged.get(kind, {}).get("name"):
@@ -89,7 +92,8 @@ class JobCommand(ModelCommand):
             if not (preset or file or asked.helping) and _FALLBACK_PRESET in asked.registry.presets:
                 preset = _FALLBACK_PRESET
             files = [Path(file)] if file else []
-            asked.below = read_layers(asked.registry, preset=preset, files=files)
+            given = bool(preset or file)
+            asked.below = read_layers(asked.registry, preset=preset, files=files) if given else []
         return asked.below
 
     def unknown(self, ctx: click.Context, name: str) -> str:

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
@@ -42,19 +41,21 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        if not args or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        command = self.get_command(ctx, args[0])
+        if command is None and not ctx.resilient_parsing:
             raise ConfigError(_unknown(args[0], self.list_commands(ctx)))
-        return super().resolve_command(ctx, args)
+        return args[0] if command else None, command, args[1:]
 
 
 def _listed() -> Iterator[tuple[str, str]]:
     """Yield name and summary of the commands, sv2r's own first; no plugin is imported."""
     own = []
-    for plugin, text in _with_commands():
+    for plugin in _with_commands():
         name, distribution = plugin.owner.plugin, plugin.owner.distribution
-        said = re.search(
-            rb'^"""`sv2r %b\b[^`]*`: (.+?)"*$' % re.escape(name.encode()), text, re.MULTILINE
-        )
+        first = rb'^"""`sv2r %b\b[^`]*`: (.+?)"*$' % re.escape(name.encode())
+        said = re.search(first, plugin.text() or b"", re.MULTILINE)
         summary = said[1].decode(errors="replace") if said else "a plugin's command."
         whose = "" if distribution == GROUP else f" ({distribution})"
         if name not in own:
@@ -62,34 +63,12 @@ def _listed() -> Iterator[tuple[str, str]]:
             yield name, f"{summary[0].upper()}{summary[1:]}{whose}"
 
 
-def _with_commands() -> Iterator[tuple[InstalledPlugin, bytes]]:
-    """Yield the plugins that seem to bring commands, with their modules' text."""
+def _with_commands() -> Iterator[InstalledPlugin]:
+    """Yield the plugins that seem to bring commands."""
     unwanted = Unwanted.read()
     for plugin in find_plugins()[0]:
-        if plugin.owner not in unwanted:
-            text = _text_with_commands(plugin.target.partition(":")[0].strip())
-            if text is not None:
-                yield plugin, text
-
-
-def _text_with_commands(module: str) -> bytes | None:
-    """Return a module's text if it names the hook, else None; nothing of it is run."""
-    from importlib.util import find_spec
-
-    top, *rest = module.split(".")
-    try:
-        spec = find_spec(top)  # of a package this runs nothing
-        if spec is None or spec.origin is None:
-            return None
-        file = Path(spec.origin)
-        if rest:
-            file = file.parent.joinpath(*rest).with_suffix(".py")
-        if not file.is_file():
-            return b""  # a package within the package may have it anywhere
-        text = file.read_bytes()
-    except (OSError, ValueError, ImportError):  # it fails, with its reason, when it is loaded
-        return None
-    return text if b"sv2r_commands" in text else None
+        if plugin.owner not in unwanted and plugin.may_implement(["sv2r_commands"]):
+            yield plugin
 
 
 def _find(name: str) -> click.Command | None:
@@ -98,16 +77,13 @@ def _find(name: str) -> click.Command | None:
     Raises:
         ConfigError: the plugin of its name failed.
     """
-    bringing = [plugin for plugin, _ in _with_commands()]
-    if not bringing:
-        return None
     from sv2r.plugin.registry import Entry, PluginFailure, load_plugin, load_registry
 
     def guarded(entry: Entry) -> click.Command:
         command: click.Command = entry.value
         return command if entry.owner.distribution == GROUP else guard_command(entry, command)
 
-    for plugin in bringing:
+    for plugin in _with_commands():
         if plugin.owner.plugin == name:
             brought = load_plugin(plugin)
             if isinstance(brought, PluginFailure):
@@ -115,7 +91,8 @@ def _find(name: str) -> click.Command | None:
             for entry in brought:
                 if (entry.kind, entry.name) == ("command", name):
                     return guarded(entry)
-    found = (entry for entry in load_registry().of_kind("command") if entry.name == name)
+    registry = load_registry(hooks=["sv2r_commands"])
+    found = (entry for entry in registry.of_kind("command") if entry.name == name)
     return next(map(guarded, found), None)
 
 
@@ -170,7 +147,7 @@ def _told(error: Exception) -> int:
             title = "" if isinstance(error, click.exceptions.NoArgsIsHelpError) else "Error: "
             return _failed(f"{title}{error.format_message()}", 2)
         case click.Abort():
-            return _failed("stopped; the same command goes on where it was", 130)
+            return _failed("stopped; run the same command again to continue", 130)
         case PluginError() if not os.environ.get(_TRACEBACK):
             line = f"Error: {error} ({_TRACEBACK}=1 shows where)"
             return _failed(line, 2 if error.early else 1)

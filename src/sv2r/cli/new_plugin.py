@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from sv2r.cli.options import OnceCommand
 from sv2r.errors import ConfigError
-from sv2r.plugin.registry import NAME
+from sv2r.plugin.collect import NAME
 
 KINDS = (
     *("loader", "conditioner", "translator", "check", "writer", "executor"),
@@ -38,7 +36,7 @@ def new(kind: str, name: str, output: Path | None) -> None:
         raise ConfigError(f"NAME {name!r}: use small letters, digits and hyphens, like my-{kind}")
     folder = output or Path(f"sv2r-{name}")
     if folder.exists():
-        raise ConfigError(f"{folder}: is there already; give another --output")
+        raise ConfigError(f"{folder}: already exists; give another --output")
     for path, text in package(kind, name).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +47,8 @@ def new(kind: str, name: str, output: Path | None) -> None:
 
 def package(kind: str, name: str) -> Mapping[str, str]:
     """Return the text of each file of a new plugin by its path in the package's folder."""
+    from importlib.metadata import version
+
     module = f"sv2r_{name.replace('-', '_')}"
     source = f"{module}.py"
     if kind == "preset":  # its YAML file has to be installed with it
@@ -76,6 +76,8 @@ def package(kind: str, name: str) -> Mapping[str, str]:
 
 
 def _template(name: str) -> str:
+    from importlib.resources import files
+
     return (files("sv2r.cli.templates") / name).read_text(encoding="utf-8")
 
 

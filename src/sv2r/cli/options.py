@@ -13,14 +13,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from sv2r.errors import ConfigError
-from sv2r.plugin.options import OptionField, nearest, option_fields
-from sv2r.plugin.registry import Registry, load_registry
+from sv2r.plugin.words import nearest
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from sv2r.config.layers import Layer
+    from sv2r.plugin.options import OptionField
+    from sv2r.plugin.registry import Registry
 
 _NAMING = "sv2r.naming"  # set while it is found out which plugins are named
 _TYPES = ("int", "number", "text", "path")
@@ -39,6 +41,8 @@ class Text(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the words that begin so; where there are none, the shell completes files."""
+        from click.shell_completion import CompletionItem
+
         if not self._words:
             return [CompletionItem(incomplete, type="file")]
         return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
@@ -96,6 +100,8 @@ class Asked:
     @cached_property
     def registry(self) -> Registry:
         """Return the installed plugins; they are imported when this is first asked for."""
+        from sv2r.plugin.registry import load_registry
+
         return load_registry()
 
     def typed(self, values: Mapping[str, Any]) -> list[tuple[ModelOption, tuple[str, ...]]]:
@@ -240,6 +246,8 @@ def _as_typed(name: str, args: Sequence[str]) -> str:
 
 def own_options(model: Any, *, path: tuple[str, ...] = ()) -> list[ModelOption]:
     """Return an option for each field of a model, called --like-this."""
+    from sv2r.plugin.options import option_fields
+
     return [
         ModelOption((*path, one.name), one, typed=f"--{one.name.replace('_', '-')}")
         for one in option_fields(model)
@@ -250,6 +258,8 @@ def component_options(
     registry: Registry, kind: Any, name: str, path: tuple[str, ...]
 ) -> list[ModelOption]:
     """Return the options of a plugin's component."""
+    from sv2r.plugin.options import option_fields
+
     fields = option_fields(registry.spec(kind, name).options)
     section = f"Options of the {name} {kind}"
     return [ModelOption((*path, one.name), one, section=section) for one in fields]

@@ -163,7 +163,7 @@ def _told(result: Result) -> int:
         click.echo(f"result      {result.output}")
         click.echo(f"use         {result.use}")
     if not result.finished:
-        click.echo("again       the same command goes on where it stopped")
+        click.echo("again       run the same command again to continue")
     return 130 if result.interrupted else 0
 
 

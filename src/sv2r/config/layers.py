@@ -9,8 +9,8 @@ from typing import Any
 
 from sv2r.config.sections import ONE, PLAIN, SEVERAL, JobOptions
 from sv2r.errors import ConfigError
-from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
+from sv2r.plugin.words import nearest
 from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml
 

@@ -65,10 +65,21 @@ class PromptOptions(Options):
             parts = list(string.Formatter().parse(value))
         except ValueError as error:
             raise ValueError(f"{str(error).lower()}; write {{{{ or }}}} for a brace") from None
-        for _, field, _, _ in parts:
+        for _, field, spec, _ in parts:
             if field is not None and not field.isidentifier():
-                raise ValueError(f"'{{{field}}}' is no name; write {{{{ for a brace")
+                raise ValueError(f"'{{{field}}}' is not a name; write {{{{ for a brace")
+            if spec and not _fits_text(spec):
+                raise ValueError(f"':{spec}' is not a format for text; write {{{field}}}")
         return value
+
+
+def _fits_text(spec: str) -> bool:
+    """Return whether text can be formatted so: all that fills in a prompt is text."""
+    try:
+        format("", spec)
+    except ValueError:
+        return False
+    return True
 
 
 class DamageOptions(Options):

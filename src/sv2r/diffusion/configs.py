@@ -45,7 +45,7 @@ def read_config(file: Path) -> Mapping[str, Any]:
     """Return a JSON file's mapping; the values that sv2r computes with are of their kind.
 
     Raises:
-        ConfigError: it cannot be read, is no mapping, or such a value is none.
+        ConfigError: it cannot be read, is not a mapping, or such a value is none.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def components_of(index: Mapping[str, Any], file: Path) -> dict[str, Component]:
     """Return the parts that a model_index.json names, those it leaves out left out.
 
     Raises:
-        ConfigError: a part is not a pair of a library and a class, or its name is no folder's.
+        ConfigError: a part is not a pair of a library and a class, or its name is not a folder's.
     """
     found = {}
     for name, value in index.items():

@@ -16,8 +16,13 @@ def weights_by_name(value: Any) -> Any:
         value = [value]
     if not isinstance(value, (list, tuple)):
         return value
-    pairs = [str(item).rpartition("=") if "=" in str(item) else (item, "", 1.0) for item in value]
-    return {name: weight for name, _, weight in pairs}
+    return dict(_named_weight(str(item)) for item in value)
+
+
+def _named_weight(text: str) -> tuple[str, Any]:
+    name, equals, weight = text.rpartition("=")
+    # A path may have a "=" in it: runs/lr=0.1/lora.
+    return (name, weight) if equals and "/" not in weight else (text, 1.0)
 
 
 LoraWeights = Annotated[dict[Checkpoint, float], BeforeValidator(weights_by_name)]

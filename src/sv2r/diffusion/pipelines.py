@@ -9,7 +9,7 @@ from typing import Any
 from sv2r.diffusion.families import family_of
 from sv2r.errors import ConfigError
 from sv2r.hub import quiet
-from sv2r.plugin.options import nearest
+from sv2r.plugin.words import nearest
 
 
 def pipeline_class(name: str) -> Any:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sv2r.errors import ConfigError
-from sv2r.plugin.options import nearest
+from sv2r.plugin.words import nearest
 
 _DPM = "DPMSolverMultistepScheduler"
 _ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(

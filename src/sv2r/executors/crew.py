@@ -85,7 +85,7 @@ class Crew:
             _dismiss(self._hands)
             if self._died:
                 _clear_up(Path(self._work.config["output"]), Path(self._work.config["input"]))
-        raise Sv2rError("every worker process has died; the same command goes on where it was")
+        raise Sv2rError("every worker process has died; run the same command again to continue")
 
     def _hire(self, device: str) -> _Hand:
         # A worker must inherit neither threads nor a GPU's state: it is forked from a server

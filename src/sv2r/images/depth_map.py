@@ -95,7 +95,7 @@ def shade(
     """
     if kind == "auto":
         kind = "linear" if depth.shades else "metric"
-    # Among inverse depths the largest integer is no mark of "nothing" but the nearest point.
+    # Among inverse depths the largest integer is not a mark of "nothing" but the nearest point.
     nothing = ~np.isfinite(depth.values) if kind == "inverse" else depth.nothing
     if kind == "metric":
         nearness = _inverted(np.where(nothing, 0, depth.values), name)

@@ -126,7 +126,7 @@ def _refuse_non_file(path: Path, name: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise SampleError(f"{name}: is a folder; put the file itself there")
     if not stat.S_ISREG(status.st_mode):
-        raise SampleError(f"{name}: is no regular file; put the file itself there")
+        raise SampleError(f"{name}: is not a regular file; put the file itself there")
     if not status.st_size:
         raise SampleError(f"{name}: is empty; {_AGAIN}")
     if status.st_size > MAX_BYTES:

@@ -72,7 +72,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if more > 0 and len(troubles) > _NAMED:
         yield _titled("", f"and {more:,} more in {summary.output / FOLDER / SAMPLES}")
     if summary.left:
-        yield _titled("again", "the same command goes on where it stopped")
+        yield _titled("again", "run the same command again to continue")
     elif summary.inputs:
         page, sheet = (summary.output / FOLDER / name for name in (REPORT, CONTACT_SHEET))
         how = f"   a page of all: sv2r report {summary.output}"

@@ -39,7 +39,7 @@ def check_labelled(config: Config, dataset: Dataset) -> None:
     if seen.pictures and not seen.instances:
         seen = _look(dataset, _spread(chosen, _MORE))
     if seen.pictures and seen.drawn < max(1, _ENOUGH * seen.instances):
-        raise ConfigError(f"{_told(seen)}; sv2r lint says more, --allow-unlabelled goes on anyway")
+        raise ConfigError(f"{_told(seen)}; sv2r lint says more; --allow-unlabelled converts anyway")
 
 
 def _spread(items: list[int], most: int) -> Iterable[int]:

@@ -16,9 +16,9 @@ from sv2r.config.resolve import Config
 from sv2r.config.selection import is_wanted, select
 from sv2r.errors import ConfigError, SampleError
 from sv2r.output.journal import FOLDER, Journal
-from sv2r.plugin.options import nearest
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Writer
+from sv2r.plugin.words import nearest
 from sv2r.storage.paths import LONGEST_NAME, safe_relative
 from sv2r.types import Dataset, Record, Sample, Task
 
@@ -77,7 +77,7 @@ def check_strangers(output: Path) -> None:
 
 
 def check_folders(source: Path, output: Path) -> None:
-    """Raise ConfigError where the input is no folder, or one folder lies inside the other."""
+    """Raise ConfigError where the input is not a folder, or one folder lies inside the other."""
     if not source.is_dir():
         raise ConfigError(f"{source}: no such folder; give the dataset's folder with --input")
     inner, outer = output.resolve(), source.resolve()

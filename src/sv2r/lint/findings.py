@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from sv2r.plugin.options import Options, nearest
+from sv2r.plugin.options import Options
+from sv2r.plugin.words import nearest
 
 Severity = Literal["error", "remark"]
 FindingKind = Literal[

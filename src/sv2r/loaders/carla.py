@@ -251,7 +251,7 @@ def detect(root: Path) -> Match:
     tags = sorted({tag for some in _tags(root, shots[:1]) for tag in set(some.ravel().tolist())})
     most = len(TAGS["0.9.14"]) - 1
     if not tags or tags[-1] > most or len(tags) < 3:
-        return Match(0.0, f"{shots[0].instances}: red is no tag of CARLA's (0 to {most})")
+        return Match(0.0, f"{shots[0].instances}: red is not a tag of CARLA's (0 to {most})")
     return Match(0.92, f"{shots[0].instances} has {len(tags)} of CARLA's tags in red")
 
 

@@ -25,7 +25,6 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
-from sv2r.storage.strict_yaml import read_yaml
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 if TYPE_CHECKING:
@@ -166,6 +165,8 @@ def _names(root: Path, yaml: str) -> dict[int, str]:
     Raises:
         ConfigError: the file cannot be read, or has no names.
     """
+    from sv2r.storage.strict_yaml import read_yaml
+
     try:
         text = read_file(inside(root, yaml), yaml).decode("utf-8")
     except (SampleError, UnicodeDecodeError) as error:

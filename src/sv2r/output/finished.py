@@ -37,7 +37,7 @@ class Finished:
         return self.output / FOLDER
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """Return a section of run.yaml, empty where it is no mapping."""
+        """Return a section of run.yaml, empty where it is not a mapping."""
         values = self.settings.get(name)
         return values if isinstance(values, Mapping) else {}
 
@@ -45,7 +45,7 @@ class Finished:
         """Yield the records of samples.jsonl in its order: by sample id, then variant.
 
         Raises:
-            ConfigError: the file is missing, or one of its lines is no record.
+            ConfigError: the file is missing, or one of its lines is not a record.
         """
         yield from read_records(self.folder / SAMPLES, f"{FOLDER}/{SAMPLES}")
 
@@ -56,7 +56,7 @@ def open_finished(output: Path, *, lenient: bool = False) -> Finished:
     lenient: treat a run.yaml that cannot be read as empty.
 
     Raises:
-        ConfigError: the folder is no output of a job, or its run.yaml is not YAML.
+        ConfigError: the folder is not an output of a job, or its run.yaml is not YAML.
     """
     fix = "give the folder that --output named"
     if not output.is_dir():
@@ -125,7 +125,7 @@ def read_records(path: Path, name: str) -> Iterator[Record]:
     """Yield the records of a samples.jsonl; name is what errors call it.
 
     Raises:
-        ConfigError: it cannot be read, or a line of it is no record.
+        ConfigError: it cannot be read, or a line of it is not a record.
     """
     try:
         with open_regular(path) as stream:
@@ -133,7 +133,7 @@ def read_records(path: Path, name: str) -> Iterator[Record]:
                 try:
                     yield from_json(line.decode())
                 except ValueError as error:
-                    what = f"{name} line {number} is no record ({error})"
+                    what = f"{name} line {number} is not a record ({error})"
                     raise ConfigError(f"{what}; {_AGAIN}") from None
     except FileNotFoundError:
         raise ConfigError(f"{name} is missing; {_AGAIN}") from None

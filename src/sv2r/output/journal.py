@@ -98,7 +98,7 @@ class Journal:
         Raises:
             ConfigError: the journal is damaged.
         """
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = next(self._rows("SELECT value FROM meta WHERE key = ?", (key,)), None)
         try:
             return json.loads(row[0]) if row else None
         except (ValueError, RecursionError) as error:
@@ -132,16 +132,14 @@ class Journal:
 
     def settled(self) -> set[tuple[str, int]]:
         """Return the (sample, variant) of every task that need not be done again."""
-        rows = self._db.execute(
-            "SELECT sample, variant FROM records WHERE status IN ('done', 'rejected')"
-        )
-        return set(rows)
+        query = "SELECT sample, variant FROM records WHERE status IN ('done', 'rejected')"
+        return set(self._rows(query))
 
     def records(self, status: Status | None = None) -> Iterator[Record]:
         """Yield the records by sample id and variant, of one status or all."""
         where = "" if status is None else "WHERE status = ?"
         query = f"SELECT data FROM records {where} ORDER BY sample, variant"  # noqa: S608
-        for (data,) in self._db.execute(query, () if status is None else (status,)):
+        for (data,) in self._rows(query, () if status is None else (status,)):
             yield self._read(data)
 
     def _read(self, data: str) -> Record:
@@ -153,7 +151,7 @@ class Journal:
     def record(self, sample: str, variant: int) -> Record:
         """Return the record of one task; raises KeyError where there is none."""
         query = "SELECT data FROM records WHERE sample = ? AND variant = ?"
-        row = self._db.execute(query, (sample, variant)).fetchone()
+        row = next(self._rows(query, (sample, variant)), None)
         if row is None:
             raise KeyError((sample, variant))
         return self._read(row[0])
@@ -161,13 +159,13 @@ class Journal:
     def statuses(self) -> Iterator[tuple[str, int, Status]]:
         """Yield (sample, variant, status) of every record, without reading more of it."""
         query = "SELECT sample, variant, status FROM records ORDER BY status, sample, variant"
-        yield from self._db.execute(query)
+        yield from self._rows(query)
 
     def keep_problems(self, records: Sequence[Record]) -> bool:
         """Keep these records in place of the problems kept before; return whether any differs."""
         texts = {(r.sample, r.variant): to_json(r) for r in records}
         query = "SELECT sample, variant, data FROM records WHERE status = 'failed'"
-        before = {(sample, variant): data for sample, variant, data in self._db.execute(query)}
+        before = {(sample, variant): data for sample, variant, data in self._rows(query)}
         gone = [key for key in before if key[1] < 0 and key not in texts]
         fresh = [r for r in records if before.get((r.sample, r.variant)) != to_json(r)]
         for key in gone:
@@ -183,6 +181,17 @@ class Journal:
         self._write("DELETE FROM meta", ())
         self.commit()
 
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        """Yield what a query finds.
+
+        Raises:
+            ConfigError: the journal is damaged there.
+        """
+        try:
+            yield from self._db.execute(query, values)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from None
+
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         try:
             if statement != "COMMIT" and not self._db.in_transaction:
@@ -191,6 +200,8 @@ class Journal:
         except sqlite3.OperationalError as error:
             fix = "free some space, then run the same command again"
             raise Sv2rError(f"{self._path}: {error}; {fix}") from None
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from None
 
 
 _FIX = "sv2r verify --fix rebuilds it"

@@ -19,7 +19,7 @@ def to_json(record: Record) -> str:
 
 
 def _text(data: Any) -> str:
-    """Return data as JSON; half of a UTF-16 pair, which is no text elsewhere, as an escape."""
+    """Return data as JSON; half of a UTF-16 pair, which is not a text elsewhere, as an escape."""
     text = json.dumps(data, sort_keys=True, ensure_ascii=False)
     try:
         text.encode()
@@ -37,7 +37,7 @@ def from_json(text: str) -> Record:
     """Return the record that `to_json` made the text of; keys of a newer version are left out.
 
     Raises:
-        ValueError: it is no record.
+        ValueError: it is not a record.
     """
     if not isinstance(text, str):
         raise ValueError("not text")
@@ -58,7 +58,7 @@ def record_of(data: Any) -> Record:
     """Return the record that a line holds; keys that this version does not know are left out.
 
     Raises:
-        ValueError: it is no record.
+        ValueError: it is not a record.
     """
     if not isinstance(data, Mapping):
         raise ValueError("not a mapping")
@@ -69,19 +69,19 @@ def record_of(data: Any) -> Record:
         raise ValueError(f"status is {data['status']!r}")
     for key in ("scores", "settings", "drawn"):
         if not isinstance(data.get(key, {}), Mapping):
-            raise ValueError(f"{key} is no mapping")
+            raise ValueError(f"{key} is not a mapping")
     for key in ("output", "output_sha256", "input_sha256", "prompt", "negative_prompt", "error"):
         if not isinstance(data.get(key, ""), str):
-            raise ValueError(f"{key} is no text")
+            raise ValueError(f"{key} is not a text")
     for key in ("normalised", "repairs", "labels", "small"):
         if not isinstance(data.get(key, []), list):
-            raise ValueError(f"{key} is no list")
+            raise ValueError(f"{key} is not a list")
     instances = data.get("instances", {})
     if not isinstance(instances, Mapping) or not all(
         isinstance(ids, list) and all(isinstance(id_, int) for id_ in ids)
         for ids in instances.values()
     ):
-        raise ValueError("instances is no mapping of categories to ids")
+        raise ValueError("instances is not a mapping of categories to ids")
     known = {f.name for f in fields(Record)}
     lists = {key: tuple(map(str, data.get(key) or ())) for key in ("normalised", "repairs")}
     return Record(**{**{k: v for k, v in data.items() if k in known}, **lists})

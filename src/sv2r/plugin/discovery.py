@@ -54,11 +54,32 @@ class InstalledPlugin:
 
         match = _TARGET.fullmatch(self.target)
         if match is None:
-            raise ValueError(f"entry point {self.target!r} is no module, nor module:attribute")
+            raise ValueError(
+                f"entry point {self.target!r} is neither a module nor module:attribute"
+            )
         loaded = import_module(match["module"])
         for name in (match["attribute"] or "").split(".") if match["attribute"] else ():
             loaded = getattr(loaded, name)
         return loaded
+
+    def may_implement(self, hooks: Iterable[str]) -> bool:
+        """Return whether it seems to implement one of these hooks; none of it is run."""
+        text = self.text()
+        return text is None or any(hook.encode() in text for hook in hooks)
+
+    def text(self) -> bytes | None:
+        """Return the text of its module, None where it cannot be told without running any."""
+        from importlib.util import find_spec
+
+        top, *rest = self.target.partition(":")[0].strip().split(".")
+        try:
+            spec = find_spec(top)  # of a package this runs nothing
+            file = Path(spec.origin) if spec and spec.origin else None
+            if file and rest:
+                file = file.parent.joinpath(*rest).with_suffix(".py")
+            return file.read_bytes() if file else None
+        except (OSError, ValueError, ImportError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -123,7 +144,7 @@ def _points(text: str) -> Iterator[tuple[str, str]]:
         elif section == GROUP and line and not line.startswith(("#", ";")):
             name, equals, target = (part.strip() for part in line.partition("="))
             if not equals or not name or not line.isprintable():
-                raise ValueError(f"the line {line!a} is no entry point (name = module)")
+                raise ValueError(f"the line {line!a} is not an entry point (name = module)")
             yield name, target
 
 

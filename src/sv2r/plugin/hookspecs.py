@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from sv2r.plugin.specs import (
-    CheckSpec,
-    ConditionerSpec,
-    ExecutorSpec,
-    LoaderSpec,
-    TranslatorSpec,
-    WriterSpec,
-)
-
 if TYPE_CHECKING:
     import click
+
+    from sv2r.plugin.specs import (
+        CheckSpec,
+        ConditionerSpec,
+        ExecutorSpec,
+        LoaderSpec,
+        TranslatorSpec,
+        WriterSpec,
+    )
 
 hookspec = pluggy.HookspecMarker("sv2r")
 hookimpl = pluggy.HookimplMarker("sv2r")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
+from sv2r.plugin.words import nearest
 from sv2r.storage.paths import usable
 
 
@@ -34,7 +34,7 @@ def whole(path: Path) -> Path:
     try:
         return usable(path.expanduser().absolute())
     except RuntimeError:
-        raise ValueError(f"{path}: nobody here has such a home folder") from None
+        raise ValueError(f"{path}: there is no such user here") from None
 
 
 # A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.
@@ -45,7 +45,11 @@ class Options(BaseModel):
     """The options of one plugin: a frozen pydantic model in which every field has a description."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        defer_build=True,  # a command that lists plugins validates nothing
     )
 
     @field_validator("*", mode="before")
@@ -142,18 +146,26 @@ def read_texts(
     known = _option_field(name, info) if info else None
     if known is None or not known.repeatable:
         return texts[-1]
-    if not known.mapping or not any("=" in text for text in texts):
+    pairs = [_key_and_value(text, known.type) for text in texts] if known.mapping else []
+    if not any(pairs):
         return list(texts)
-    if not all("=" in text for text in texts):
-        plain = next(text for text in texts if "=" not in text)
+    if not all(pairs):
+        plain = texts[pairs.index(None)]
         raise ConfigError(f"{where}.{name}: write {plain} as KEY=VALUE, like the others")
-    return {key: value for key, _, value in (text.partition("=") for text in texts)}
+    return dict(pair for pair in pairs if pair)
 
 
-def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """Return the known word most like the given one, or "" where none is near."""
-    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
-    return found[0] if found else ""
+def _key_and_value(text: str, type_: str) -> tuple[str, str] | None:
+    """Return what a KEY=VALUE says, None where the text is none.
+
+    A key may have a "=" in it where the value is a number: runs/lr=0.1/lora is a path alone.
+    """
+    if type_ not in ("name=number", "name=int"):
+        key, equals, value = text.partition("=")
+        return (key, value) if equals else None
+    key, equals, value = text.rpartition("=")
+    is_path = "/" in value or "\\" in value
+    return (key, value) if equals and not is_path else None
 
 
 # What pydantic calls a wrong type, in a user's words; the rest of its messages need little.

@@ -50,7 +50,7 @@ def write_report(
     say: is told each thing that the page does without, such as a picture that vanished.
 
     Raises:
-        ConfigError: the folder is no output of sv2r, or its samples.jsonl is missing or damaged.
+        ConfigError: this is not an output of sv2r, or its samples.jsonl is missing or damaged.
         StorageError: the page cannot be written.
     """
     finished = open_finished(output)

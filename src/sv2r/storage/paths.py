@@ -53,7 +53,11 @@ def inside(root: Path, name: str) -> Path:
         SampleError: as `safe_relative`, or a link on the way leads out of root.
     """
     path = root / safe_relative(name)
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError):
+        raise SampleError(f"{name}: a link leads to itself; put the file itself there") from None
+    if not place.is_relative_to(root.resolve()):
         raise SampleError(
             f"{name}: a link leads out of the input folder; put the file itself there"
         )

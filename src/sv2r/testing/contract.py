@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 
 from sv2r.errors import ConfigError, PluginError
+from sv2r.plugin.collect import NAME
 from sv2r.plugin.options import Options, validate_options
-from sv2r.plugin.registry import NAME
 from sv2r.plugin.specs import Describes, PluginSpec, Runtime
 
 Given = Options | Mapping[str, Any] | None

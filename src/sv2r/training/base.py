@@ -42,7 +42,7 @@ def check_base(options: BaseOptions) -> Mapping[str, Any]:
 
 
 def _check_unet(options: BaseOptions, unet: str, vae: Mapping[str, Any]) -> None:
-    """Raise ConfigError where a UNet is no fit, or is not what other options say of it."""
+    """Raise ConfigError where a UNet does not fit, or differs from what other options say."""
     found = find_network(unet, option="--unet")
     if found.class_name != "UNet2DConditionModel":
         raise ConfigError(f"--unet {found.asked} is a {found.class_name}, not a UNet")

@@ -279,7 +279,7 @@ class _Keeper:
         value = float(mean)
         if not math.isfinite(value):
             raise ConfigError(
-                f"the loss of the {self._name} is no number at step {step:,}; begin anew with a "
+                f"the loss of the {self._name} is not a number at step {step:,}; begin anew with a "
                 f"smaller learning rate, or with --precision float32 or bfloat16"
             )
         self._add({"step": step, "loss": value, "learning_rate": rate})

@@ -1,4 +1,4 @@
-"""Opens somebody's model to train with: its parts on the CPU, refused where it is no fit."""
+"""Opens a model to train with: its parts on the CPU; refuses one that does not fit."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class TrainOptions(Options):
     )
     learning_rate: float = Field(1e-4, gt=0, description="AdamW's step size.")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="How the learning rate goes on after its warm-up."
+        "constant", description="The learning rate after its warm-up."
     )
     warmup: int = Field(100, ge=0, description="Steps in which the learning rate rises from 0.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay of the weights.")
@@ -120,13 +120,13 @@ class TrainOptions(Options):
     save_every: int = Field(
         500,
         ge=1,
-        description="Steps between two saves of the state that a killed run goes on from.",
+        description="Steps between two saves of the state, from which a killed run continues.",
     )
     max_time: Seconds | None = Field(
         None,
         gt=0,
         description="Stop after this long (90s, 45m, 1.5h) with the result so far; the same "
-        "command goes on.",
+        "command continues.",
     )
     tensorboard: bool = Field(
         False, description="Write curves for TensorBoard as well: pip install 'sv2r[tensorboard]'."
@@ -217,7 +217,7 @@ class BaseOptions(TrainOptions):
     batch_size: int = Field(8, ge=1, description="Pictures of the UNet's steps, on each device.")
     learning_rate: float = Field(5e-4, gt=0, description="AdamW's step size for the UNet.")
     schedule: Literal["constant", "cosine"] = Field(
-        "cosine", description="How the learning rate goes on after its warm-up."
+        "cosine", description="The learning rate after its warm-up."
     )
     vae: Checkpoint | None = Field(
         None, description="A VAE to take as it is (a folder with config.json) and train none."
@@ -266,7 +266,7 @@ class BaseOptions(TrainOptions):
     )
     unet: Checkpoint | None = Field(
         None,
-        description="A UNet to go on from (a folder with config.json), in place of random weights; "
+        description="A UNet to start from (a folder with config.json), in place of random weights; "
         "its own sizes count. Give --vae, --seed and captions as they were.",
     )
     unet_channels: Channels = Field(
@@ -302,7 +302,9 @@ class BaseOptions(TrainOptions):
             raise ValueError(f"--text-width {self.text_width} is odd; take an even one")
         for width in self.unet_channels:
             if width % self.heads:
-                raise ValueError(f"--unet-channels {width} is no multiple of --heads {self.heads}")
+                raise ValueError(
+                    f"--unet-channels {width} is not a multiple of --heads {self.heads}"
+                )
         return self
 
     def check_factor(self, factor: int) -> None:
@@ -311,4 +313,4 @@ class BaseOptions(TrainOptions):
         for name in ("resolution", *cut):
             if getattr(self, name) % factor:
                 option = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{option} {getattr(self, name)} is no multiple of {factor}")
+                raise ValueError(f"{option} {getattr(self, name)} is not a multiple of {factor}")

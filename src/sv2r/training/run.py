@@ -275,7 +275,7 @@ def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
 def _sharpen(run: Run, options: BaseOptions, vae: Any) -> Ending:
     from sv2r.training.adversarial import Sharpening, interpolate_weights
 
-    vae.to(run.accelerator.device)  # its encoder, too, which is no part of what is trained
+    vae.to(run.accelerator.device)  # its encoder, too, which is not a part of what is trained
     vae.decoder.requires_grad_(requires_grad=True)
     vae.post_quant_conv.requires_grad_(requires_grad=True)
     before = {name: value.clone() for name, value in vae.state_dict().items()}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from sv2r.diffusion.families import family_of
-from sv2r.diffusion.open_model import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
-from sv2r.diffusion.pipelines import call_parameters, own_class
-from sv2r.diffusion.preflight import check_diffusion_options, check_model, find_model, refuse_unused
-from sv2r.diffusion.source import FoundModel
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
+
+if TYPE_CHECKING:
+    from sv2r.diffusion.source import FoundModel
 
 
 class CheckpointOptions(DiffusionOptions):
@@ -39,6 +38,9 @@ def preflight(options: CheckpointOptions, sizes: Sequence[tuple[int, int]]) -> N
 
 def build(options: CheckpointOptions, runtime: Runtime) -> Translator:
     """Return the translator, its model loaded: by latents where the family allows it."""
+    from sv2r.diffusion.families import family_of
+    from sv2r.diffusion.open_model import open_latents, open_pipeline
+
     source, pipeline = _find(options, ())
     family = family_of(pipeline)
     if family is not None:
@@ -50,6 +52,15 @@ def build(options: CheckpointOptions, runtime: Runtime) -> Translator:
 
 def _find(options: CheckpointOptions, sizes: Sequence[tuple[int, int]]) -> tuple[FoundModel, str]:
     """Return the model's source and the pipeline class that runs it, checked."""
+    from sv2r.diffusion.families import family_of
+    from sv2r.diffusion.pipelines import call_parameters, own_class
+    from sv2r.diffusion.preflight import (
+        check_diffusion_options,
+        check_model,
+        find_model,
+        refuse_unused,
+    )
+
     source = find_model(options)
     pipeline = own_class(options.pipeline or source.class_name)
     takes = call_parameters(pipeline)

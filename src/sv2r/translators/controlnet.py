@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from sv2r.diffusion.families import Family, family_of
-from sv2r.diffusion.open_model import Control, open_latents
 from sv2r.diffusion.options import DiffusionOptions
-from sv2r.diffusion.preflight import check_image_to_image
-from sv2r.diffusion.source import FoundModel, find_network
 from sv2r.errors import ConfigError
 from sv2r.hub import Checkpoint
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
+
+if TYPE_CHECKING:
+    from sv2r.diffusion.families import Family
+    from sv2r.diffusion.open_model import Control
+    from sv2r.diffusion.source import FoundModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=10)]
@@ -74,6 +75,8 @@ def preflight(options: ControlnetOptions, sizes: Sequence[tuple[int, int]]) -> N
 
 def build(options: ControlnetOptions, runtime: Runtime) -> Translator:
     """Return the translator, its models loaded."""
+    from sv2r.diffusion.open_model import open_latents
+
     base, family, nets = _find(options, ())
     return open_latents(options, runtime, base, family, nets)
 
@@ -82,6 +85,9 @@ def _find(
     options: ControlnetOptions, sizes: Sequence[tuple[int, int]]
 ) -> tuple[FoundModel, Family, tuple[Control, ...]]:
     """Return the model's source and family and its ControlNets, checked against one another."""
+    from sv2r.diffusion.families import family_of
+    from sv2r.diffusion.preflight import check_image_to_image
+
     if not options.controlnet:
         raise ConfigError(
             "no ControlNet given: --translator.controlnet takes NAME=MODEL, the name of a control "
@@ -98,6 +104,9 @@ def _find(
 
 
 def _control(options: ControlnetOptions, name: str, base: FoundModel) -> Control:
+    from sv2r.diffusion.open_model import Control
+    from sv2r.diffusion.source import find_network
+
     option = f"--translator.controlnet {name}"
     source = find_network(options.controlnet[name], option=option, variant=options.variant)
     if source.class_name != "ControlNetModel":

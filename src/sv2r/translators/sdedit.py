@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sv2r.diffusion.families import family_of
-from sv2r.diffusion.open_model import open_latents, open_pipeline
 from sv2r.diffusion.options import DiffusionOptions
-from sv2r.diffusion.preflight import check_image_to_image
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Translator, TranslatorSpec
 
@@ -18,6 +15,10 @@ class SdeditOptions(DiffusionOptions):
 
 def build(options: SdeditOptions, runtime: Runtime) -> Translator:
     """Return the translator, its model loaded."""
+    from sv2r.diffusion.families import family_of
+    from sv2r.diffusion.open_model import open_latents, open_pipeline
+    from sv2r.diffusion.preflight import check_image_to_image
+
     source, pipeline = check_image_to_image(options, ())
     family = family_of(pipeline)
     if family is None:
@@ -27,6 +28,8 @@ def build(options: SdeditOptions, runtime: Runtime) -> Translator:
 
 def preflight(options: SdeditOptions, sizes: Sequence[tuple[int, int]]) -> None:
     """Raise ConfigError for what cannot work, before any weight is read."""
+    from sv2r.diffusion.preflight import check_image_to_image
+
     check_image_to_image(options, sizes)
 
 

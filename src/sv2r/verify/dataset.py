@@ -93,7 +93,7 @@ def verify(
     watch: called now and then with the records looked at, and how many there are.
 
     Raises:
-        ConfigError: the folder is no output of sv2r, a run writes to it, it has no records, or
+        ConfigError: the folder is not an output of sv2r, a run writes to it, it has no records, or
             source cannot be opened.
     """
     part, registry = read_part(sample), registry or load_registry()

@@ -20,7 +20,7 @@ from sv2r.output.records import from_json, line_of
 from sv2r.types import Record
 from sv2r.verify.findings import Fault
 
-_FINISH = "run the same command again: it goes on where it stopped"
+_FINISH = "run the same command again: it continues where it stopped"
 _WRITES = "the same sv2r convert writes it anew"
 
 
@@ -84,7 +84,7 @@ def _lines(finished: Finished) -> Iterator[Record | str]:
             try:
                 record = from_json(line.decode())
             except ValueError as error:
-                yield f"line {number} is no record ({error})"
+                yield f"line {number} is not a record ({error})"
                 continue
             key = (record.sample, record.variant)
             yield f"line {number} is a second record of {key[0]}" if key in seen else record
@@ -187,7 +187,7 @@ def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     if not isinstance(meta.get("verified") or {}, Mapping):
-        raise ValueError("what it notes of label files is no mapping")
+        raise ValueError("what it notes of label files is not a mapping")
     return meta
 
 

@@ -206,7 +206,7 @@ class Batcher:
         key = self._bucket_of(batch[0].draw)
         waiting = self._buckets.pop(key, ())
         self._buckets = {key: deque([*batch, *waiting]), **self._buckets}
-        self._say(f"out of memory: going on with batches of {self.batch_size}, nothing is lost")
+        self._say(f"out of memory: continuing with batches of {self.batch_size}, nothing is lost")
         return True
 
     def _collect(self, limit: int) -> Iterator[Record]:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from sv2r.config.sections import PROMPT_FIELDS, PromptOptions
 from sv2r.errors import ConfigError, SampleError
-from sv2r.plugin.options import nearest
+from sv2r.plugin.words import nearest
 from sv2r.types import Instances, Sample
 from sv2r.worker.seeds import draw
 

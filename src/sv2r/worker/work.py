@@ -140,6 +140,8 @@ def find_devices(asked: tuple[str, ...]) -> tuple[str, ...]:
     there = _devices_here()
     if names == ["auto"]:
         return (there[0],)
+    if "auto" in names:
+        raise ConfigError("--device: auto chooses by itself; say auto alone, or name all devices")
     for name in names:
         if name not in there:
             near = f"there are: {', '.join(sorted(there))}"
@@ -167,4 +169,4 @@ def choose_dtype(asked: str, device: str) -> str:
 def _require_model(before: str | None, now: object) -> None:
     if before and now and before != now:
         fix = "choose another --output, the old weights, or --overwrite"
-        raise ConfigError(f"the model's weights are others than when this run began; {fix}")
+        raise ConfigError(f"the model's weights have changed since this run began; {fix}")

@@ -245,7 +245,7 @@ def test_missing_and_empty_segmentations_are_counted(tmp_path):
         ),
         (
             {"images": [image(1, "a")], "categories": {"1": "car"}},
-            "coco.json: 'categories' is no list of objects with id and name",
+            "coco.json: 'categories' is not a list of objects with id and name",
         ),
         (
             {"images": [image(1, "a")], "categories": [*CAR, {"id": 1, "name": "bus"}]},

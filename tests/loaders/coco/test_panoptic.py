@@ -94,7 +94,7 @@ def test_a_picture_without_segments_has_no_instances(tmp_path):
             [annotation([{"id": 7, "category_id": 4}])],
             "segment 7: category_id 4 is not in 'categories'; add it there",
         ),
-        ([annotation(7)], "segments_info is no list of segments"),
+        ([annotation(7)], "segments_info is not a list of segments"),
         ([annotation(), annotation()], "2 panoptic annotations; a picture has one"),
         (
             [annotation(file_name=None)],

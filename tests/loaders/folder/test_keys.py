@@ -39,7 +39,7 @@ def test_a_range_holds_its_ends(first, second, value):
     "text", ["", "red", "1,2", "1,2,3,4,5", "256,0,0", "1,2,x", "#12345", "5-2", "1.5", "-", "1,,2"]
 )
 def test_what_is_no_key_is_refused(text):
-    with pytest.raises(ValueError, match=r"is no id|ends before"):
+    with pytest.raises(ValueError, match=r"is not an id|ends before"):
         read_key(text)
 
 

@@ -45,8 +45,8 @@ def test_omniverse_names_its_colours_in_json(tmp_path):
     ("names", "message"),
     [
         ({"(255, 0, 0, 255)": "crate"}, "holds (0, 255, 0), which labels/"),
-        ({"red": "crate"}, "'red' is no id (7), range of ids"),
-        ({"(255, 0, 0, 255)": {"class": 7}}, "7 is no class name"),
+        ({"red": "crate"}, "'red' is not an id (7), range of ids"),
+        ({"(255, 0, 0, 255)": {"class": 7}}, "7 is not a class name"),
         ([], "must be a JSON object from colours or ids to classes"),
         ("{", "no valid JSON"),
         ("", "is empty"),

@@ -166,9 +166,9 @@ def test_a_missing_input_is_told(tmp_path):
         ({"mask_pattern": "masks/{stem}.png"}, "--loader.mask_pattern must be a file name"),
         ({"image_pattern": "{name}.png"}, "--loader.image_pattern: can hold {stem} once"),
         ({"encoding": "colours"}, "--loader.encoding must be 'auto', 'ids', 'palette', 'colour', "),
-        ({"background": "red"}, "--loader.background: 'red' is no id (7), range of ids"),
+        ({"background": "red"}, "--loader.background: 'red' is not an id (7), range of ids"),
         ({"categories": {"9-5": "car"}}, "--loader.categories: '9-5' ends before it begins"),
-        ({"categories": {"300,0,0": "car"}}, "--loader.categories: '300,0,0' is no id"),
+        ({"categories": {"300,0,0": "car"}}, "--loader.categories: '300,0,0' is not an id"),
         ({"depth": "/d/{stem}.exr"}, "--loader.depth: the pattern starts in the picture's folder"),
     ],
 )

@@ -77,7 +77,7 @@ def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key
     """Return the instance that an annotation or segment describes.
 
     Raises:
-        SampleError: its category is not known, or iscrowd is no truth value.
+        SampleError: its category is not known, or iscrowd is not a truth value.
     """
     key = find_key(as_key(annotation.get("category_id")), categories)
     if key is None:

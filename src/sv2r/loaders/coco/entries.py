@@ -111,7 +111,7 @@ class Reader(Generic[StructT]):
         text, place = part.text[start:end], part.offset + start
         if index and part.text[int(part.ends[index - 1]) : start].strip() != b",":
             raise ConfigError(
-                f"{self._name}: '{part.key}' is no list of objects before byte {place:,}"
+                f"{self._name}: '{part.key}' is not a list of objects before byte {place:,}"
             )
         try:
             return self._one.decode(text)
@@ -209,7 +209,7 @@ def read_categories(text: bytes, name: str) -> Categories:
         raise ConfigError(f"{name}: {why.replace('byte ', 'in categories, byte ')}")
     entries = found["categories"] if found else None
     if not isinstance(entries, list):
-        raise ConfigError(f"{name}: 'categories' is no list of objects with id and name")
+        raise ConfigError(f"{name}: 'categories' is not a list of objects with id and name")
     names: dict[Key, str] = {}
     stuff: set[Key] = set()
     details: dict[Key, dict[str, Any]] = {}

@@ -12,7 +12,7 @@ from typing import Literal
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.coco.charset import marked_charset
 from sv2r.loaders.tree import AnyCase
-from sv2r.plugin.options import nearest
+from sv2r.plugin.words import nearest
 from sv2r.storage.paths import inside
 
 Kind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]

@@ -56,7 +56,7 @@ def scan(
     name: how errors call the file.
 
     Raises:
-        ConfigError: it is no JSON object, ends too early, or a named array is no array.
+        ConfigError: it is no JSON object, ends too early, or a named array is not an array.
     """
     window = _Window(stream, name)
     seen = set()
@@ -111,7 +111,7 @@ class _Window:
     def elements(self, key: str) -> Iterator[Elements]:
         """Yield the elements of the array that begins here."""
         if self._text[self._done : self._done + 1] != b"[":
-            self.refuse(f"'{key}' is no list")
+            self.refuse(f"'{key}' is not a list")
         self._advance(self._done + 1, self._index + 1, 2)
         separator = b""
         while True:
@@ -184,7 +184,7 @@ class _Window:
         starts = at[opens & (depth == 3)][: len(ends)]
         first, behind = int(starts[0]), int(ends[-1])
         if self._text[self._done : first].strip() != separator:
-            self.refuse(f"'{key}' is no list of objects")
+            self.refuse(f"'{key}' is not a list of objects")
         text, offset = self._text[first:behind], self._base + first
         self._advance(behind, self._index + int(last[-1]) + 1, 2)
         return Elements(key, text, offset, starts - first, ends - first)
@@ -197,7 +197,7 @@ class _Window:
         try:
             return str(list(json.loads(b"{" + members + b"}"))[-1])
         except (ValueError, IndexError, RecursionError):
-            self.refuse("this is no member of an object")
+            self.refuse("this is not a member of an object")
 
     def _advance(self, done: int, index: int, depth: int) -> None:
         self._done, self._index, self._depth = done, index, depth

@@ -75,7 +75,7 @@ def draw_panoptic(
 def _segments(annotation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     segments = annotation.get("segments_info")
     if not isinstance(segments, list) or not all(isinstance(s, Mapping) for s in segments):
-        raise SampleError("segments_info is no list of segments")
+        raise SampleError("segments_info is not a list of segments")
     return segments
 
 

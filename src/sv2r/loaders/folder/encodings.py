@@ -143,7 +143,7 @@ def _class_name(entry: Any) -> str:
     if isinstance(entry, Mapping):
         entry = entry.get("class", next(iter(entry.values()), None))
     if not isinstance(entry, str) or not entry:
-        raise ValueError(f"{entry!r} is no class name")
+        raise ValueError(f"{entry!r} is not a class name")
     return entry
 
 

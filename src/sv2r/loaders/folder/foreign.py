@@ -62,7 +62,7 @@ _FORMATS = (
     Format(
         "KITTI",
         _folder("image_2", "image_02", "IMAGE_00"),
-        "its masks hold class × 256 + n, where n = 0 is no instance; " + _EXPORT,
+        "its masks hold class × 256 + n, where n = 0 is not an instance; " + _EXPORT,
     ),
     Format(
         "Pascal VOC",

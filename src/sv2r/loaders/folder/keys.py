@@ -51,7 +51,7 @@ def read_key(text: str) -> Key:
     channels = [part.strip() for part in found[1].split(",")] if found else []
     if len(channels) not in (3, 4) or not all(map(_is_channel, channels)):
         raise ValueError(
-            f"{text!r} is no id (7), range of ids (26000-26999) or colour (255,0,0 or 14,*,*)"
+            f"{text!r} is not an id (7), range of ids (26000-26999) or colour (255,0,0 or 14,*,*)"
         )
     value = mask = 0
     for channel in channels[:3]:

@@ -13,10 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
-from sv2r.loaders.folder.foreign import foreign_format
 from sv2r.loaders.folder.keys import named, read_key
-from sv2r.loaders.folder.layout import Asked, NothingFound, find_places
-from sv2r.loaders.folder.pairs import Pair, Pairs, pair_up
 from sv2r.loaders.folder.table import (
     ABOUT,
     NO_ROWS,
@@ -37,6 +34,8 @@ from sv2r.types import Dataset, Instances, Match, Sample
 
 if TYPE_CHECKING:
     from sv2r.loaders.folder.encodings import Reading
+    from sv2r.loaders.folder.layout import Asked
+    from sv2r.loaders.folder.pairs import Pair, Pairs
 
 
 def _inner(folder: str) -> str:
@@ -243,6 +242,9 @@ def load(options: FolderOptions, root: Path) -> Dataset:
 
 
 def _pairs(options: FolderOptions, tree: Tree) -> Pairs:
+    from sv2r.loaders.folder.layout import find_places
+    from sv2r.loaders.folder.pairs import pair_up
+
     if options.masks and not (tree.root / options.masks).is_dir():
         raise ConfigError(f"--loader.masks {options.masks}: no such folder in {tree.root}")
     if options.encoding == "per-instance" and options.mask_pattern:
@@ -268,6 +270,8 @@ def _refuse_useless(options: FolderOptions, pairs: Pairs) -> None:
 
 def _asked(options: FolderOptions) -> Asked:
     one_file = None if options.encoding == "auto" else options.encoding == "per-instance"
+    from sv2r.loaders.folder.layout import Asked
+
     return Asked(
         images=options.images,
         masks=options.masks,
@@ -279,6 +283,9 @@ def _asked(options: FolderOptions) -> Asked:
 
 def detect(root: Path) -> Match:
     """Return how sure it is that a folder holds pictures and masks, by names alone."""
+    from sv2r.loaders.folder.foreign import foreign_format
+    from sv2r.loaders.folder.layout import Asked, NothingFound, find_places
+
     try:
         tree = read_tree(root)
         if why := foreign_format(tree):
