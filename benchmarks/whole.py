@@ -188,7 +188,8 @@ def highlighted(rng: np.random.Generator, picture: Picture) -> Pixels:
         mask = picture.labels == one
         at = np.argwhere(mask)
         middle, size = at[rng.integers(len(at))].astype(float), np.sqrt(len(at) / 3)
-        spot = outline(rng, *mask.shape, middle, float(rng.uniform(0.15, 0.5) * size)) & mask
+        height, width = mask.shape
+        spot = outline(rng, height, width, middle, float(rng.uniform(0.15, 0.5) * size)) & mask
         alpha = smooth(spot[..., None].astype(np.float32), 0.8) * rng.uniform(0.5, 1)
         image += alpha * (rng.uniform(200, 255) - image)
     return to_uint8(image)
