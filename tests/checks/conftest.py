@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sv2r.types import Frame, Instance, Instances, Sample
 
 
 @pytest.fixture
-def make_frame():
+def make_frame() -> Callable[..., Frame]:
     def make(
         image: np.ndarray, labels: np.ndarray | None = None, crowds: tuple[int, ...] = ()
     ) -> Frame:
@@ -31,8 +32,10 @@ def make_frame():
 
 
 @pytest.fixture(scope="session")
-def scene():
-    def make(offset: tuple[float, float] = (0.0, 0.0), without: tuple[int, ...] = ()):
+def scene() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    def make(
+        offset: tuple[float, float] = (0.0, 0.0), without: tuple[int, ...] = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Two discs and a box on a shaded floor, (160, 200, 3), moved by (dy, dx); its labels."""
         y, x = np.mgrid[:160, :200].astype(np.float32)
         y, x = y - offset[0], x - offset[1]
@@ -55,7 +58,7 @@ def scene():
 
 
 @pytest.fixture(scope="session")
-def tensor():
+def tensor() -> Callable[[np.ndarray], torch.Tensor]:
     def make(image: np.ndarray) -> torch.Tensor:
         """An (H, W, 3) picture as a translator gives it."""
         return torch.from_numpy(image).permute(2, 0, 1).contiguous()
@@ -64,7 +67,7 @@ def tensor():
 
 
 @pytest.fixture(scope="session")
-def striped(scene):
+def striped(scene: Callable[..., tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """The scene's picture with a ground of strong slanted stripes, its objects as they were."""
     image, labels = scene()
     y, x = np.mgrid[:160, :200]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from sv2r.types import Frame, Instance, Instances, Sample
 
 
 @pytest.fixture
-def make_frame():
+def make_frame() -> Callable[..., Frame]:
     def make(
         image: np.ndarray | torch.Tensor,
         labels: np.ndarray | None = None,

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from sv2r.report.write import write_report
+from sv2r.types import Record
 from tests.toys.outputs import make_output, scores
 
 NAMES = ("a/0.png", "a/1.png", "b/0.png", "b/1.png", "c.png")
 
 
-def mixed(record):
+def mixed(record: Record) -> Record:
     """Return the record with a status, scores and repairs that differ from picture to picture."""
     first = NAMES.index(record.sample) * 10 + 1
     gone = {"output": None, "output_sha256": None}
@@ -33,7 +34,7 @@ def mixed(record):
 
 
 @pytest.fixture
-def out(tmp_path) -> Path:
+def out(tmp_path: Path) -> Path:
     """An output of five pictures: three done, one rejected, one failed."""
     return make_output(tmp_path, NAMES, mixed)
 
@@ -67,7 +68,7 @@ class Opened:
 
 
 @pytest.fixture
-def open_page(browser) -> Iterator[Callable[..., Opened]]:
+def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
     """Open an HTML file, which may not complain of anything or load from a network."""
     opened: list[Opened] = []
 
@@ -91,5 +92,5 @@ def open_page(browser) -> Iterator[Callable[..., Opened]]:
 
 
 @pytest.fixture
-def report(out) -> Path:
+def report(out: Path) -> Path:
     return write_report(out)

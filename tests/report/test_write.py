@@ -126,7 +126,7 @@ def test_a_damaged_line_is_refused_by_its_number(out, line, why):
 def test_lines_that_are_missing_or_binary_are_refused(out):
     path = out / "sv2r" / "samples.jsonl"
     path.write_bytes(b"\xff\xfe\x00" * 40)
-    with pytest.raises(ConfigError, match=r"samples.jsonl line 1 is no record"):
+    with pytest.raises(ConfigError, match=r"samples.jsonl line 1 is not a record"):
         write_report(out)
     path.unlink()
     with pytest.raises(ConfigError, match=r"samples.jsonl is missing; sv2r verify --fix"):
