@@ -202,7 +202,7 @@ def test_a_whole_pixel_shift_is_undone_exactly_inside():
     ("steps", "told"),
     [
         ("keep,reject", "must name one of reject and keep, not both"),
-        ([], "must name one step at least"),
+        ([], "must name at least one step"),
         ("fix", "must be some of undo, retry, redo, restore, reject, keep, not 'fix'"),
     ],
 )
