@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS = Path(__file__).with_name("weights") / "survival.safetensors"
-SHA256 = "a984604f9cbd4745f6545e8a808a6de0a1596ac546c6125c83fda77b93e52603"
+SHA256 = "f452aaa13b2aad19339d4bf31f3da43de64e689cf46fe0185e99e4a73be7f11f"
 LOST = 0.5  # probability from which a stretch of an outline counts as lost
 UNSURE = 0.05, 0.95  # between these the network is not sure
 
