@@ -124,8 +124,8 @@ class Mirror:
         renames = self._options.format != "same"
         if renames and dataset.annotation_files and not dataset.renamed:
             first = dataset.annotation_files[0].name
-            mend = "leave --writer.format out, or choose --writer coco"
-            raise ConfigError(f"{first}: its names of pictures cannot be changed; {mend}")
+            fix = "leave --writer.format out, or choose --writer coco"
+            raise ConfigError(f"{first}: its names of pictures cannot be changed; {fix}")
         others = find_others(dataset)
         if others.files:
             yield from self._told(others, renames=renames)
