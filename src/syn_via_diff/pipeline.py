@@ -19,7 +19,7 @@ import click
 
 from sv2r.cli.job import JobCommand, section_options
 from sv2r.cli.main import run_command
-from sv2r.cli.options import Asked
+from sv2r.cli.options import CommandLine
 from sv2r.cli.progress import watcher
 from sv2r.conversion import convert
 from sv2r.errors import ConfigError
@@ -32,7 +32,7 @@ class _PipelineCommand(JobCommand):
     def own_options(self) -> Sequence[click.Option]:
         return [option for option in section_options() if not option.typed]
 
-    def merged(self, asked: Asked) -> dict[str, Any]:
+    def merged(self, asked: CommandLine) -> dict[str, Any]:
         return {**super().merged(asked), "loader": {"name": "folder"}, "writer": {"name": "mirror"}}
 
 

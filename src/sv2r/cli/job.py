@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
+from sv2r.cli.options import CommandLine, ModelCommand, ModelOption, component_options, own_options
 
 if TYPE_CHECKING:
     from sv2r.config.layers import Layer
@@ -53,7 +53,7 @@ class JobCommand(ModelCommand):
         short = [option for option in sections if option.typed]
         return [*job[:2], *_choosing(), *short, *job[2:], *(o for o in sections if not o.typed)]
 
-    def plugin_options(self, asked: Asked) -> Iterable[ModelOption]:
+    def plugin_options(self, asked: CommandLine) -> Iterable[ModelOption]:
         """Yield the options of the components that the preset, the config and the options name."""
         from sv2r.config.sections import ONE, SEVERAL
 
@@ -68,7 +68,7 @@ class JobCommand(ModelCommand):
             for name in merged.get(section, {}):
                 yield from component_options(asked.registry, kind, name, (kind, name))
 
-    def merged(self, asked: Asked) -> dict[str, Any]:
+    def merged(self, asked: CommandLine) -> dict[str, Any]:
         """Return what preset, config file and command line choose, in one mapping."""
         from sv2r.config.layers import COMMAND_LINE, Layer, merge
         from sv2r.config.resolve import DEFAULTS, detect_loader
@@ -83,7 +83,7 @@ class JobCommand(ModelCommand):
                 merged.setdefault(kind, {}).setdefault("name", name)
         return merged
 
-    def layers(self, asked: Asked) -> Sequence[Layer]:
+    def layers(self, asked: CommandLine) -> Sequence[Layer]:
         """Return the preset and the config files below the command line; files are read once."""
         from sv2r.config.layers import read_layers
 
@@ -123,7 +123,7 @@ class JobCommand(ModelCommand):
         from sv2r.config.layers import COMMAND_LINE, Layer
         from sv2r.config.resolve import TypedOption
 
-        asked: Asked = ctx.obj
+        asked: CommandLine = ctx.obj
         given: dict[str, Any] = dict(own or {})
         texts = []
         for option, words in asked.typed(values):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sv2r.cli.lines import plain
-from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
+from sv2r.cli.options import CommandLine, ModelCommand, ModelOption, component_options, own_options
 from sv2r.errors import ConfigError
 from sv2r.plugin.hookspecs import hookimpl
 
@@ -31,7 +31,7 @@ class _LintCommand(ModelCommand):
 
         return own_options(LintOptions)
 
-    def plugin_options(self, asked: Asked) -> Iterable[ModelOption]:
+    def plugin_options(self, asked: CommandLine) -> Iterable[ModelOption]:
         name = _loader_named(asked)
         return component_options(asked.registry, "loader", name, ("loader",)) if name else ()
 
@@ -106,7 +106,7 @@ def lint(
     return report.exit_code
 
 
-def _loader_named(asked: Asked) -> str | None:
+def _loader_named(asked: CommandLine) -> str | None:
     """Return the loader that is named, or found in the folder, where that is known so far."""
     from sv2r.config.resolve import detect_loader
 

@@ -77,7 +77,7 @@ class ModelOption(click.Option):
 
 
 @dataclass
-class Asked:
+class CommandLine:
     """What a command line asks for, while it is read.
 
     named: the values of the command's own options, as texts. rest: the words that are none of
@@ -174,14 +174,14 @@ class ModelCommand(OnceCommand):
         parser.ignore_unknown_options = True
         named, rest, _ = parser.parse_args(list(args))
         helping = ctx.resilient_parsing or bool(set(args) & set(ctx.help_option_names))
-        ctx.obj = asked = Asked(named, rest, helping, self.own_options)
+        ctx.obj = asked = CommandLine(named, rest, helping, self.own_options)
         if asked.dotted or helping:
             asked.options = [*self.own_options, *self._plugin_options(asked, ctx)]
         return super().parse_args(ctx, self._with_switches(ctx, args))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's options and arguments, with those of the plugins in use."""
-        if isinstance(ctx.obj, Asked):
+        if isinstance(ctx.obj, CommandLine):
             return [*ctx.obj.options, *super().get_params(ctx)]
         params = [*self.own_options, *super().get_params(ctx)]
         # What is no option may as well be the value of one that is not known yet.
@@ -203,11 +203,11 @@ class ModelCommand(OnceCommand):
         """Return the options from models that the command has whatever plugins it uses."""
         return ()
 
-    def plugin_options(self, asked: Asked) -> Iterable[ModelOption]:
+    def plugin_options(self, asked: CommandLine) -> Iterable[ModelOption]:
         """Return the options of the plugins that a command line uses."""
         return ()
 
-    def _plugin_options(self, asked: Asked, ctx: click.Context) -> list[ModelOption]:
+    def _plugin_options(self, asked: CommandLine, ctx: click.Context) -> list[ModelOption]:
         try:
             return list(self.plugin_options(asked))
         except ConfigError:

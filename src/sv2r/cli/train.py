@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sv2r.cli.options import Asked, ModelCommand, ModelOption, component_options, own_options
+from sv2r.cli.options import CommandLine, ModelCommand, ModelOption, component_options, own_options
 from sv2r.plugin.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _TrainCommand(ModelCommand):
         }
         return models[str(self.name)]
 
-    def plugin_options(self, asked: Asked) -> Iterable[ModelOption]:
+    def plugin_options(self, asked: CommandLine) -> Iterable[ModelOption]:
         if self.name != "controlnet":
             return ()
         name = _conditioner(asked)
@@ -64,7 +64,7 @@ class _TrainCommand(ModelCommand):
         return super().unknown(ctx, name)
 
 
-def _conditioner(asked: Asked) -> str:
+def _conditioner(asked: CommandLine) -> str:
     """Return the conditioner that is named here, in the train.yaml, or by default."""
     from sv2r.training.folder import read_train_file
     from sv2r.training.options import ControlnetTraining

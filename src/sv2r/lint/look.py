@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from sv2r.errors import SampleError
 from sv2r.images.decode import Picture
 from sv2r.lint.findings import Finding, FindingKind, LintOptions, Severity
-from sv2r.lint.shapes import InstanceShape, Pair, measure_shapes, share_of, sharing, touching
+from sv2r.lint.shapes import (
+    InstancePair,
+    InstanceShape,
+    measure_shapes,
+    share_of,
+    sharing,
+    touching,
+)
 from sv2r.types import Box, Dataset, Instance, Instances, Sample
 from sv2r.worker.frames import UPRIGHT, name_sample, read_sample
 
@@ -136,7 +143,7 @@ class _View:
     ) -> Finding:
         return Finding(kind, severity, self._sample, _name(instance), what)
 
-    def _shared(self, pair: Pair) -> Finding | None:
+    def _shared(self, pair: InstancePair) -> Finding | None:
         """Return what is to say of two instances that share pixels."""
         table = self._instances.table
         lower, upper = table[pair.lower], table[pair.upper]

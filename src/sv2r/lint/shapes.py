@@ -30,7 +30,7 @@ class InstanceShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class InstancePair:
     """Two instances that share pixels. upper: the one that the label map shows there."""
 
     lower: int
@@ -78,14 +78,14 @@ def _as_box(box: Ints) -> Box:
     return left, top, right, bottom
 
 
-def sharing(instances: Instances) -> Iterator[Pair]:
+def sharing(instances: Instances) -> Iterator[InstancePair]:
     """Yield the pairs of instances that share pixels, of which the label map shows one."""
     flat = instances.labels.reshape(-1)
     for lower, hidden in instances.overlaps.items():
         above, counts = np.unique(flat[hidden], return_counts=True)
         for upper, count in zip(above.tolist(), counts.tolist(), strict=True):
             both_hidden = _common(hidden, instances.overlaps.get(upper))
-            yield Pair(lower, upper, count + both_hidden)
+            yield InstancePair(lower, upper, count + both_hidden)
 
 
 def _common(one: Ints, other: Ints | None) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
+HOOK_KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "sv2r_loaders": "loader",
         "sv2r_conditioners": "conditioner",
@@ -31,7 +31,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "sv2r_executors": "executor",
     }
 )
-HOOKS = (*KINDS, "sv2r_presets", "sv2r_commands")
+HOOKS = (*HOOK_KINDS, "sv2r_presets", "sv2r_commands")
 
 
 class Refused(Exception):
@@ -100,7 +100,7 @@ def _component_entry(owner: Owner, hook: str, item: Any) -> Entry:
     from sv2r.plugin.guarded import guard_spec
     from sv2r.plugin.options import Options
 
-    kind = KINDS[hook]
+    kind = HOOK_KINDS[hook]
     wanted = getattr(specs, f"{kind.capitalize()}Spec")
     if not isinstance(item, wanted):
         raise Refused("type", f"{hook} returned {type(item).__name__}, not {wanted.__name__}")

@@ -14,7 +14,7 @@ from sv2r.loaders.coco import build_index as coco_build
 from sv2r.loaders.coco import cache as coco_cache
 from sv2r.loaders.coco.build_index import build_index
 from sv2r.loaders.coco.cache import cache_file, open_index
-from sv2r.loaders.coco.index import Tally
+from sv2r.loaders.coco.index import CocoTally
 
 CAR = [{"id": 1, "name": "car"}]
 BOX = [[0, 0, 2, 0, 2, 1]]
@@ -55,7 +55,7 @@ def test_each_picture_finds_its_annotations_in_their_order(tmp_path):
     assert index.image(1) == images[1]
     assert index.sizes.tolist() == [[1, 5]] * 3
     assert index.categories == {1: "car"}
-    assert index.tally == Tally(5, 0, 0, ("id", "image_id", "category_id", "segmentation"))
+    assert index.tally == CocoTally(5, 0, 0, ("id", "image_id", "category_id", "segmentation"))
     assert told(index) == []
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import SampleError
 from sv2r.images.rasterise import rasterise
-from sv2r.loaders.coco.index import Key, as_key, find_key
-from sv2r.loaders.coco.segmentation import Shape, Size, rle_size, segmentation_shape
+from sv2r.loaders.coco.index import CocoId, as_key, find_key
+from sv2r.loaders.coco.segmentation import MaskSize, Shape, rle_size, segmentation_shape
 from sv2r.types import Box, Drawing, Instance, Instances, Told, Undrawn
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _OWN = frozenset({"id", "image_id", "category_id", "segmentation", "iscrowd"})
 
 
 def draw_annotations(
-    annotations: Sequence[Mapping[str, Any]], size: Size, categories: Mapping[Key, str]
+    annotations: Sequence[Mapping[str, Any]], size: MaskSize, categories: Mapping[CocoId, str]
 ) -> Instances:
     """Return the instances of one picture, to be drawn on (height, width) = size.
 
@@ -60,7 +60,7 @@ def label_ids(annotations: Sequence[Mapping[str, Any]]) -> list[int]:
     return list(range(1, len(annotations) + 1))
 
 
-def mask_size(annotations: Sequence[Mapping[str, Any]]) -> Size | None:
+def mask_size(annotations: Sequence[Mapping[str, Any]]) -> MaskSize | None:
     """Return (height, width) of the first mask that has its own, or None.
 
     Raises:
@@ -73,7 +73,9 @@ def mask_size(annotations: Sequence[Mapping[str, Any]]) -> Size | None:
     return None
 
 
-def instance_of(id_: int, annotation: Mapping[str, Any], categories: Mapping[Key, str]) -> Instance:
+def instance_of(
+    id_: int, annotation: Mapping[str, Any], categories: Mapping[CocoId, str]
+) -> Instance:
     """Return the instance that an annotation or segment describes.
 
     Raises:
@@ -142,7 +144,7 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def _shape(annotation: Mapping[str, Any], size: Size) -> Shape:
+def _shape(annotation: Mapping[str, Any], size: MaskSize) -> Shape:
     segmentation = annotation.get("segmentation")
     if segmentation is None:
         boxed = "a box but no segmentation" if "bbox" in annotation else "no segmentation"

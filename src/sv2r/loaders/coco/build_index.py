@@ -24,7 +24,7 @@ from sv2r.loaders.coco.entries import (
     read_categories,
     safe_name,
 )
-from sv2r.loaders.coco.index import CocoIndex, Entry, Names, Tally, parse_leniently
+from sv2r.loaders.coco.index import CocoIndex, CocoNames, CocoTally, IndexEntry, parse_leniently
 from sv2r.loaders.coco.json_scan import Elements, scan
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class _Pictures:
     keys: the numbers of their ids. others: the numbers of the ids of the others.
     """
 
-    names: Names
+    names: CocoNames
     sizes: NDArray[np.int32]
     at: NDArray[np.int64]
     length: NDArray[np.uint32]
     keys: NDArray[np.int64]
     others: NDArray[np.int64]
-    unusable: tuple[Entry, ...]
+    unusable: tuple[IndexEntry, ...]
 
     def without(self, unusable: Mapping[int, str]) -> _Pictures:
         """Return them without those at some positions, for which a message says why."""
@@ -114,9 +114,11 @@ class _Pictures:
         keep[list(unusable)] = False
         kept = [self.names[i].encode() for i in np.flatnonzero(keep).tolist()]
         ends = np.cumsum(np.array([len(name) for name in kept], np.int64))
-        entries = [Entry(self.names[i], "", f"{self.names[i]} {unusable[i]}") for i in unusable]
+        entries = [
+            IndexEntry(self.names[i], "", f"{self.names[i]} {unusable[i]}") for i in unusable
+        ]
         return _Pictures(
-            Names(b"".join(kept), ends),
+            CocoNames(b"".join(kept), ends),
             self.sizes[keep],
             self.at[keep],
             self.length[keep],
@@ -136,7 +138,7 @@ class _Images:
         self._keys, self._others = array("q"), array("q")
         self._at, self._length, self._sizes = array("q"), array("I"), array("i")
         self._names, self._ends = bytearray(), array("q")
-        self._unusable: list[Entry] = []
+        self._unusable: list[IndexEntry] = []
         self.seen = 0
 
     def add(self, part: Elements) -> None:
@@ -156,7 +158,7 @@ class _Images:
         except SampleError as error:
             given = image.file_name or ""
             given = given if given.isprintable() else ascii(given)
-            self._unusable.append(Entry(name, given, f"images[{self.seen}]: {error}"))
+            self._unusable.append(IndexEntry(name, given, f"images[{self.seen}]: {error}"))
             self._others.append(self._number(image.id))
             return
         self._keys.append(self._number(image.id))
@@ -169,7 +171,7 @@ class _Images:
     def finish(self) -> _Pictures:
         """Return the pictures; of those listed twice, only what is beyond doubt."""
         pictures = _Pictures(
-            Names(bytes(self._names), np.array(self._ends, np.int64)),
+            CocoNames(bytes(self._names), np.array(self._ends, np.int64)),
             np.array(self._sizes, np.int32).reshape(-1, 2),
             np.array(self._at, np.int64),
             np.array(self._length, np.uint32),
@@ -190,7 +192,7 @@ class _Places:
     first: NDArray[np.int64]
     at: NDArray[np.int64]
     length: NDArray[np.uint32]
-    unusable: tuple[Entry, ...]
+    unusable: tuple[IndexEntry, ...]
 
 
 class _Annotations:
@@ -220,10 +222,10 @@ class _Annotations:
             self._fields = tuple(parse_leniently(part.text[: int(part.ends[0])]) or ())
         self.seen += len(read)
 
-    def tally(self) -> Tally:
+    def tally(self) -> CocoTally:
         """Return what has been counted."""
         seen, fields = self.seen, self._fields
-        return Tally(seen, self._unmasked, self._empty, fields, self._boxed, self._retyped)
+        return CocoTally(seen, self._unmasked, self._empty, fields, self._boxed, self._retyped)
 
     def finish(self, pictures: _Pictures, stream: BinaryIO) -> _Places:
         """Return the places, sorted by picture, and forget what was collected."""
@@ -287,7 +289,7 @@ def _positions(keys: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.
 
 def _unlisted(
     keys: NDArray[np.int64], at: NDArray[np.int64], length: NDArray[np.uint32], stream: BinaryIO
-) -> Iterator[Entry]:
+) -> Iterator[IndexEntry]:
     """Yield what is wrong, one entry for all annotations of one picture that is not listed."""
     groups, firsts, counts = np.unique(keys, return_index=True, return_counts=True)
     for index in np.argsort(firsts)[:MOST_UNLISTED].tolist():
@@ -299,10 +301,12 @@ def _unlisted(
         reason = f"for picture {picture!r}, which 'images' does not list; add it to 'images'"
         if groups[index] == NO_KEY:
             reason = f"without a picture: image_id is {picture!r}; give a picture's id"
-        yield Entry("", "", f"{what}: {reason}")
+        yield IndexEntry("", "", f"{what}: {reason}")
     if len(groups) > MOST_UNLISTED:
         more = f"{len(groups) - MOST_UNLISTED:,}"
-        yield Entry("", "", f"annotations for {more} more pictures that 'images' does not list")
+        yield IndexEntry(
+            "", "", f"annotations for {more} more pictures that 'images' does not list"
+        )
 
 
 def repeated_names(names: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -20,7 +20,7 @@ import numpy as np
 from sv2r.errors import ConfigError, Sv2rError
 from sv2r.loaders.coco.build_index import build_index
 from sv2r.loaders.coco.charset import write_as_utf8
-from sv2r.loaders.coco.index import CocoIndex, Entry, Key, Names, Tally
+from sv2r.loaders.coco.index import CocoId, CocoIndex, CocoNames, CocoTally, IndexEntry
 from sv2r.storage.files import replacing
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class _Rest(msgspec.Struct, frozen=True):
 
     stamp: _Stamp
     folders: tuple[str, ...]
-    categories: tuple[tuple[Key, str], ...]
-    stuff: frozenset[Key]
-    unusable: tuple[Entry, ...]
-    tally: Tally
-    details: tuple[tuple[Key, dict[str, Any]], ...]
+    categories: tuple[tuple[CocoId, str], ...]
+    stuff: frozenset[CocoId]
+    unusable: tuple[IndexEntry, ...]
+    tally: CocoTally
+    details: tuple[tuple[CocoId, dict[str, Any]], ...]
     extra: dict[str, Any]
 
 
@@ -113,7 +113,7 @@ def _load(file: Path, path: Path, stamp: _Stamp) -> CocoIndex | None:
             if rest.stamp != stamp:
                 return None
             arrays = {name: kept[name] for name in _ARRAYS}
-            names = Names(kept["names"].tobytes(), kept["ends"])
+            names = CocoNames(kept["names"].tobytes(), kept["ends"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError):
         return None
     return CocoIndex(

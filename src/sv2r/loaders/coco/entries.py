@@ -15,7 +15,7 @@ import numpy as np
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.coco.charset import not_utf8
-from sv2r.loaders.coco.index import Key, as_key, as_number, parse_leniently
+from sv2r.loaders.coco.index import CocoId, as_key, as_number, parse_leniently
 from sv2r.loaders.coco.json_scan import Elements
 from sv2r.storage.paths import safe_relative
 
@@ -37,7 +37,7 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 class ImageEntry(msgspec.Struct, gc=False):
     """What the index takes from an element of 'images'; None where it is missing or wrong."""
 
-    id: Key | None = None
+    id: CocoId | None = None
     file_name: str | None = None
     height: int | None = None
     width: int | None = None
@@ -46,7 +46,7 @@ class ImageEntry(msgspec.Struct, gc=False):
 class AnnotationEntry(msgspec.Struct, gc=False):
     """What the index takes from an element of 'annotations'; None where it is missing or wrong."""
 
-    image_id: Key | None = None
+    image_id: CocoId | None = None
     # The parts stay undecoded: this tells only empty and missing ones from the others.
     segmentation: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
 
@@ -55,9 +55,9 @@ class Keys:
     """Numbers for ids: a number stands for itself, anything else for one that no id has."""
 
     def __init__(self) -> None:
-        self._others: dict[Key, int] = {}
+        self._others: dict[CocoId, int] = {}
 
-    def number(self, key: Key | None) -> int:
+    def number(self, key: CocoId | None) -> int:
         """Return the number of one id, NO_KEY for none."""
         if key is None:
             return NO_KEY
@@ -71,7 +71,7 @@ class Keys:
         found = ((number, as_number(key)) for key, number in texts.items())
         return {number: value for number, value in found if value is not None}
 
-    def numbers(self, keys: Sequence[Key | None]) -> NDArray[np.int64]:
+    def numbers(self, keys: Sequence[CocoId | None]) -> NDArray[np.int64]:
         """Return the numbers of many ids."""
         if set(map(type, keys)) == {int}:
             with suppress(OverflowError):
@@ -193,9 +193,9 @@ class Categories:
     details: all that is said of each beside id and name.
     """
 
-    names: dict[Key, str]
-    stuff: frozenset[Key]
-    details: dict[Key, dict[str, Any]]
+    names: dict[CocoId, str]
+    stuff: frozenset[CocoId]
+    details: dict[CocoId, dict[str, Any]]
 
 
 def read_categories(text: bytes, name: str) -> Categories:
@@ -210,9 +210,9 @@ def read_categories(text: bytes, name: str) -> Categories:
     entries = found["categories"] if found else None
     if not isinstance(entries, list):
         raise ConfigError(f"{name}: 'categories' is not a list of objects with id and name")
-    names: dict[Key, str] = {}
-    stuff: set[Key] = set()
-    details: dict[Key, dict[str, Any]] = {}
+    names: dict[CocoId, str] = {}
+    stuff: set[CocoId] = set()
+    details: dict[CocoId, dict[str, Any]] = {}
     for number, entry in enumerate(entries):
         key = as_key(entry.get("id")) if isinstance(entry, dict) else None
         own = _category_name(entry) if isinstance(entry, dict) else ""

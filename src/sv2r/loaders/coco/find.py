@@ -15,7 +15,7 @@ from sv2r.loaders.tree import AnyCase
 from sv2r.plugin.words import nearest
 from sv2r.storage.paths import inside
 
-Kind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
+CandidateKind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
 
 # How much of each end of a JSON file is looked at, how deep it may lie, how many are looked at.
 GLANCE = 1 << 16
@@ -35,7 +35,7 @@ class Candidate:
     """A COCO file. name: relative to the input folder. keys: those of COCO's that were seen."""
 
     name: str
-    kind: Kind
+    kind: CandidateKind
     keys: tuple[str, ...]
 
 
@@ -76,7 +76,7 @@ def choose(root: Path, candidates: Sequence[Candidate]) -> str:
 
 def describe(candidate: Candidate) -> str:
     """Return in words what kind of COCO file it is."""
-    words: dict[Kind, str] = {
+    words: dict[CandidateKind, str] = {
         "instances": f"has {', '.join(candidate.keys)}",
         "no annotations": "lists pictures without annotations",
         "panoptic": "is COCO panoptic (segments_info)",
@@ -137,7 +137,7 @@ def look_at(root: Path, name: str) -> Candidate | None:
     return Candidate(name, _kind(keys), tuple(key for key in _SHOWN if key in keys))
 
 
-def _kind(keys: set[str]) -> Kind:
+def _kind(keys: set[str]) -> CandidateKind:
     if "segments_info" in keys:
         return "panoptic"
     if "segmentation" in keys:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Key = int | str
+CocoId = int | str
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """A picture or annotation that cannot be used.
 
     name: the picture's safe path where it has one, else "". given: what the file calls it.
@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Tally:
+class CocoTally:
     """What a COCO file holds, counted in passing.
 
     annotations: all of them. unmasked: those without a segmentation. empty: those whose
@@ -51,7 +51,7 @@ class Tally:
     retyped: int = 0
 
 
-class Names(Sequence[str]):
+class CocoNames(Sequence[str]):
     """Many short texts in one block of bytes: a text is made when it is asked for."""
 
     def __init__(self, text: bytes, ends: NDArray[np.int64]) -> None:
@@ -92,7 +92,7 @@ class CocoIndex:
     """
 
     path: Path
-    names: Names
+    names: CocoNames
     folders: tuple[str, ...]
     sizes: NDArray[np.int32]
     image_at: NDArray[np.int64]
@@ -100,11 +100,11 @@ class CocoIndex:
     first: NDArray[np.int64]
     annotation_at: NDArray[np.int64]
     annotation_length: NDArray[np.uint32]
-    categories: Mapping[Key, str]
-    stuff: frozenset[Key]
-    unusable: tuple[Entry, ...]
-    tally: Tally
-    details: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    categories: Mapping[CocoId, str]
+    stuff: frozenset[CocoId]
+    unusable: tuple[IndexEntry, ...]
+    tally: CocoTally
+    details: Mapping[CocoId, Mapping[str, Any]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -175,7 +175,7 @@ def parse_leniently(text: bytes) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def as_key(value: Any) -> Key | None:
+def as_key(value: Any) -> CocoId | None:
     """Return an id as it is compared: 5 and 5.0 are one, 5 and "5" two; None where it is none."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -185,14 +185,14 @@ def as_key(value: Any) -> Key | None:
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def as_number(key: Key) -> int | None:
+def as_number(key: CocoId) -> int | None:
     """Return the whole number that an id is or spells ("5", "0005"), or None."""
     if isinstance(key, int):
         return key
     return int(key) if _NUMBER.fullmatch(key.strip()) else None
 
 
-def find_key(key: Key | None, known: Mapping[Key, Any]) -> Key | None:
+def find_key(key: CocoId | None, known: Mapping[CocoId, Any]) -> CocoId | None:
     """Return the known id that is meant: the same, or the only one that spells the same number."""
     if key is None or key in known:
         return key

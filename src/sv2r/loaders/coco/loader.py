@@ -19,7 +19,7 @@ from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Match
 
 if TYPE_CHECKING:
-    from sv2r.loaders.coco.index import CocoIndex, Tally
+    from sv2r.loaders.coco.index import CocoIndex, CocoTally
     from sv2r.loaders.coco.samples import Part
 
 # Pictures of which one must have what a channel's pattern asks for.
@@ -191,7 +191,7 @@ def _relative(folder: PurePath) -> str:
     return folder.as_posix() if folder.parts else ""
 
 
-def _require_masks(tally: Tally, name: str) -> None:
+def _require_masks(tally: CocoTally, name: str) -> None:
     if not tally.annotations or tally.unmasked < tally.annotations:
         return
     captions = "caption" in tally.fields
@@ -199,7 +199,7 @@ def _require_masks(tally: Tally, name: str) -> None:
     raise ConfigError(f"{name}: {reason}; give a COCO file with instance masks")
 
 
-def _remarks(tally: Tally) -> Iterator[str]:
+def _remarks(tally: CocoTally) -> Iterator[str]:
     """Yield what a user should know of the annotations before GPU hours are spent."""
     if tally.unmasked:
         yield f"annotations without a segmentation: {tally.unmasked:,}; their pictures will fail"

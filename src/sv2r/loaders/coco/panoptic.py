@@ -11,7 +11,7 @@ import numpy as np
 from sv2r.errors import SampleError
 from sv2r.images.label_image import read_label_image
 from sv2r.loaders.coco.annotations import instance_of
-from sv2r.loaders.coco.index import Key, as_key, find_key
+from sv2r.loaders.coco.index import CocoId, as_key, find_key
 from sv2r.storage.paths import inside
 from sv2r.types import Instance, Instances
 
@@ -40,8 +40,8 @@ def draw_panoptic(
     annotation: Mapping[str, Any],
     path: Path,
     name: str,
-    categories: Mapping[Key, str],
-    stuff: frozenset[Key],
+    categories: Mapping[CocoId, str],
+    stuff: frozenset[CocoId],
 ) -> Instances:
     """Return the things of one picture; stuff (sky, road) has no instances and is background.
 

@@ -21,7 +21,7 @@ from sv2r.loaders.coco.annotations import draw_annotations, mask_size
 from sv2r.loaders.coco.build_index import repeated_names
 from sv2r.loaders.coco.index import CocoIndex
 from sv2r.loaders.coco.panoptic import draw_panoptic, panoptic_file
-from sv2r.loaders.coco.segmentation import Size
+from sv2r.loaders.coco.segmentation import MaskSize
 from sv2r.loaders.tree import AnyCase
 from sv2r.storage.paths import inside
 from sv2r.types import Instances, Problem, Sample
@@ -204,12 +204,12 @@ class Labels:
         index = self.part.index
         return draw_panoptic(annotations[0], path, name, index.categories, index.stuff)
 
-    def indexed_size(self) -> Size | None:
+    def indexed_size(self) -> MaskSize | None:
         """Return (height, width) as the index has it, or None."""
         height, width = self.part.index.sizes[self.position].tolist()
         return (height, width) if height else None
 
-    def _size(self, annotations: Sequence[Mapping[str, Any]]) -> Size:
+    def _size(self, annotations: Sequence[Mapping[str, Any]]) -> MaskSize:
         size = self.indexed_size() or entry_size(self.part.index.image(self.position))
         size = size or mask_size(annotations) or picture_size(self.image, self.id)
         if size[0] * size[1] > MAX_PIXELS:
@@ -219,7 +219,7 @@ class Labels:
         return size
 
 
-def entry_size(entry: Mapping[str, Any]) -> Size | None:
+def entry_size(entry: Mapping[str, Any]) -> MaskSize | None:
     """Return (height, width) of a picture's entry, or None where it has neither.
 
     Raises:

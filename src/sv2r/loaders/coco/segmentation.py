@@ -15,7 +15,7 @@ from sv2r.images.rasterise import runs_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Size = tuple[int, int]
+MaskSize = tuple[int, int]
 
 # pycocotools walks an outline in fifths of a pixel and keeps every step in memory.
 LONGEST_OUTLINE = 2_000_000
@@ -37,7 +37,7 @@ class Shape:
     runs: Callable[[], NDArray[np.int64]]
 
 
-def segmentation_shape(segmentation: Any, size: Size) -> Shape:
+def segmentation_shape(segmentation: Any, size: MaskSize) -> Shape:
     """Return what an annotation's segmentation covers.
 
     Its runs are what pycocotools' ``annToMask`` sets, bit for bit. What lies outside the frame is
@@ -60,7 +60,7 @@ def segmentation_shape(segmentation: Any, size: Size) -> Shape:
     raise SampleError(f"segmentation is of type {kind}; COCO has a list of polygons or an RLE")
 
 
-def rle_size(rle: Mapping[str, Any]) -> Size:
+def rle_size(rle: Mapping[str, Any]) -> MaskSize:
     """Return an RLE's own (height, width).
 
     Raises:
@@ -72,7 +72,7 @@ def rle_size(rle: Mapping[str, Any]) -> Size:
     return size[0], size[1]
 
 
-def _rle_counts(rle: Mapping[str, Any], size: Size) -> NDArray[np.int64]:
+def _rle_counts(rle: Mapping[str, Any], size: MaskSize) -> NDArray[np.int64]:
     height, width = size
     if (own := rle_size(rle)) != size:
         raise SampleError(
@@ -140,7 +140,7 @@ def _undo_differences(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return counts
 
 
-def _polygon_shape(polygons: Sequence[Any], size: Size) -> Shape:
+def _polygon_shape(polygons: Sequence[Any], size: MaskSize) -> Shape:
     from pycocotools import mask
 
     checked = [_polygon(value, f"polygon {n}", size) for n, value in enumerate(polygons, start=1)]
@@ -153,7 +153,7 @@ def _polygon_shape(polygons: Sequence[Any], size: Size) -> Shape:
     return Shape(int(mask.area(merged)), lambda: runs_of(decode_counts(merged["counts"])))
 
 
-def _polygon(value: Any, name: str, size: Size) -> list[float]:
+def _polygon(value: Any, name: str, size: MaskSize) -> list[float]:
     if not isinstance(value, list) or not set(map(type, value)) <= {int, float}:
         raise SampleError(f"{name} is not a flat list of numbers; COCO has [x, y, x, y, ...]")
     if len(value) % 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sv2r.loaders.folder.encodings import Encoding, spell
-from sv2r.loaders.folder.evidence import Evidence, Value
+from sv2r.loaders.folder.evidence import MaskEvidence, MaskValue
 from sv2r.loaders.folder.keys import Key, Named
 
 # From which shares on evidence counts.
@@ -24,7 +24,7 @@ _BASES = ((1000, 125), (256, 32))
 _LARGEST_CLASS = 64
 
 
-def is_smoothed(seen: Sequence[Evidence]) -> bool:
+def is_smoothed(seen: Sequence[MaskEvidence]) -> bool:
     """Return whether masks have edges that were smoothed: anti-aliased, resized, or once JPEG."""
     specks = [value for one in seen for value in one.specks]
     areas = [value for one in seen for value in one.values.values() if value.fills]
@@ -35,14 +35,14 @@ def is_smoothed(seen: Sequence[Evidence]) -> bool:
     return countless or _blended(seen) >= _BLENDED or scattered >= _SCATTERED
 
 
-def is_black_and_white(seen: Sequence[Evidence]) -> bool:
+def is_black_and_white(seen: Sequence[MaskEvidence]) -> bool:
     """Return whether all that fills an area is black or white."""
     areas = {value.number for one in seen for value in one.values.values() if value.fills}
     return areas <= {0, 255} and 255 in areas
 
 
 def doubts(
-    seen: Sequence[Evidence],
+    seen: Sequence[MaskEvidence],
     encoding: Encoding,
     *,
     bits: int,
@@ -74,13 +74,13 @@ def doubts(
         yield from _classes(seen, along)
 
 
-def _blended(seen: Sequence[Evidence]) -> float:
+def _blended(seen: Sequence[MaskEvidence]) -> float:
     """Return the share of all pixels in specks that lie between the areas around them."""
     pixels = [sum(value.pixels for value in one.specks) for one in seen]
     return sum(n * one.blended for n, one in zip(pixels, seen, strict=True)) / max(1, sum(pixels))
 
 
-def _smoothed(seen: Sequence[Evidence], encoding: Encoding) -> str:
+def _smoothed(seen: Sequence[MaskEvidence], encoding: Encoding) -> str:
     worst = max(seen, key=lambda one: len(one.specks))
     told = (
         f"{worst.name}: {len(worst.specks):,} of {len(worst.values):,} values lie in specks along "
@@ -95,7 +95,7 @@ def _smoothed(seen: Sequence[Evidence], encoding: Encoding) -> str:
     )
 
 
-def _thin(seen: Sequence[Evidence]) -> list[int]:
+def _thin(seen: Sequence[MaskEvidence]) -> list[int]:
     """Return the values that lie along the borders of all others, as VOC's void does."""
     counts: dict[int, list[int]] = {}
     for one in seen:
@@ -108,7 +108,7 @@ def _thin(seen: Sequence[Evidence]) -> list[int]:
     return [n for n, areas in counts.items() if len(areas) >= enough and sum(areas) >= 2]
 
 
-def _along(seen: Sequence[Evidence], number: int, colour: bool) -> str:
+def _along(seen: Sequence[MaskEvidence], number: int, colour: bool) -> str:
     shares = [one.borders[number] for one in seen if number in one.values]
     value = spell(number, colour)
     return (
@@ -119,7 +119,7 @@ def _along(seen: Sequence[Evidence], number: int, colour: bool) -> str:
     )
 
 
-def _ignored(seen: Sequence[Evidence], top: int) -> Iterator[str]:
+def _ignored(seen: Sequence[MaskEvidence], top: int) -> Iterator[str]:
     """Yield what is said of the largest value that fits, next to small ids."""
     held = [one for one in seen if top in one.values]
     others = {value.number for one in seen for value in one.objects} - {top}
@@ -130,7 +130,7 @@ def _ignored(seen: Sequence[Evidence], top: int) -> Iterator[str]:
         )
 
 
-def _ground(seen: Sequence[Evidence]) -> int | None:
+def _ground(seen: Sequence[MaskEvidence]) -> int | None:
     """Return the value that surrounds everything where 0 does not, or None."""
     masks = [one for one in seen if one.objects]
     if not masks:
@@ -142,13 +142,13 @@ def _ground(seen: Sequence[Evidence]) -> int | None:
     return None
 
 
-def _surrounds(one: Evidence, value: Value) -> bool:
+def _surrounds(one: MaskEvidence, value: MaskValue) -> bool:
     zero = one.values.get(0)
     framed = value.sides == 4 and (zero is None or not zero.sides)
     return framed and len(one.values) > 1 and value.pixels >= _GROUND * one.pixels
 
 
-def _of_ground(seen: Sequence[Evidence], number: int, colour: bool) -> str:
+def _of_ground(seen: Sequence[MaskEvidence], number: int, colour: bool) -> str:
     masks = [one for one in seen if one.objects]
     share = sum(one.values[number].pixels / one.pixels for one in masks) / len(masks)
     value, black = spell(number, colour), spell(0, colour)
@@ -158,7 +158,7 @@ def _of_ground(seen: Sequence[Evidence], number: int, colour: bool) -> str:
     )
 
 
-def _packed(seen: Sequence[Evidence]) -> Iterator[str]:
+def _packed(seen: Sequence[MaskEvidence]) -> Iterator[str]:
     """Yield what is said of numbers that hold a class and an instance each."""
     numbers = sorted({value.number for one in seen for value in one.objects})
     for base, most in _BASES:
@@ -177,7 +177,7 @@ def _packed(seen: Sequence[Evidence]) -> Iterator[str]:
             return
 
 
-def _classes(seen: Sequence[Evidence], along: int | None) -> Iterator[str]:
+def _classes(seen: Sequence[MaskEvidence], along: int | None) -> Iterator[str]:
     """Yield what is said of values that are classes: each in several pieces, the same in all."""
     areas = [[v for v in one.objects if v.pixels >= _LEAST and v.number != along] for one in seen]
     values = [value for several in areas for value in several]
@@ -198,14 +198,14 @@ def _classes(seen: Sequence[Evidence], along: int | None) -> Iterator[str]:
     )
 
 
-def _alike(areas: Sequence[Sequence[Value]]) -> bool:
+def _alike(areas: Sequence[Sequence[MaskValue]]) -> bool:
     """Return whether masks hold mostly the same values."""
     sets = [{value.number for value in several} for several in areas if several]
     union = set.union(*sets)
     return sum(len(one) for one in sets) >= len(union) * len(sets) / 2
 
 
-def _of(count: int, seen: Sequence[Evidence]) -> str:
+def _of(count: int, seen: Sequence[MaskEvidence]) -> str:
     return f"{count} of {len(seen)} mask{'' if len(seen) == 1 else 's'}"
 
 

@@ -33,7 +33,7 @@ _FAR = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class MaskValue:
     """How one value of a mask lies in it.
 
     pixels: how many have it. inside: how many of these have it all around; deep: how many have it
@@ -65,7 +65,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class MaskEvidence:
     """What one mask shows.
 
     values: by number. pixels: of the part that was looked at. blended: of the pixels in specks,
@@ -74,24 +74,24 @@ class Evidence:
     """
 
     name: str
-    values: Mapping[int, Value]
+    values: Mapping[int, MaskValue]
     pixels: int
     blended: float
     borders: Mapping[int, float]
     neighbours: Mapping[int, frozenset[int]]
 
     @property
-    def objects(self) -> list[Value]:
+    def objects(self) -> list[MaskValue]:
         """Return the values that are not 0."""
         return [value for value in self.values.values() if value.number]
 
     @property
-    def specks(self) -> list[Value]:
+    def specks(self) -> list[MaskValue]:
         """Return the values that are scattered in specks."""
         return [value for value in self.values.values() if value.specks]
 
 
-def weigh(name: str, label: LabelImage) -> Evidence:
+def weigh(name: str, label: LabelImage) -> MaskEvidence:
     """Return what a mask shows; of a large one, its middle."""
     values, numbers = _indexed(_middle(_plain(label)))
     right, down = values[:, 1:] == values[:, :-1], values[1:] == values[:-1]
@@ -105,14 +105,14 @@ def weigh(name: str, label: LabelImage) -> Evidence:
     deep = _count(values[_eroded(_eroded(around))], count)
     sides = np.sum([_count(np.unique(side), count) for side in _frame(values)], axis=0)
     found = {
-        number: Value(number, *map(int, counts))
+        number: MaskValue(number, *map(int, counts))
         for number, *counts in zip(
             numbers.tolist(), pixels, inside, deep, np.maximum(pieces, 1), sides, strict=True
         )
     }
     borders, neighbours = _borders(values, numbers)
     blended = _blended(values, numbers, found, colour=_is_colour(label))
-    return Evidence(name, found, values.size, blended, borders, neighbours)
+    return MaskEvidence(name, found, values.size, blended, borders, neighbours)
 
 
 def _is_colour(label: LabelImage) -> bool:
@@ -183,7 +183,11 @@ def _borders(
 
 
 def _blended(
-    values: NDArray[np.int32], numbers: NDArray[Any], found: Mapping[int, Value], *, colour: bool
+    values: NDArray[np.int32],
+    numbers: NDArray[Any],
+    found: Mapping[int, MaskValue],
+    *,
+    colour: bool,
 ) -> float:
     """Return the share of the pixels in specks whose value lies between the areas around them."""
     fills = np.array([found[number].fills for number in numbers.tolist()])[values]
@@ -223,7 +227,7 @@ def _spread(values: NDArray[np.int64], better: Any) -> NDArray[np.int64]:
     return values
 
 
-def numbers_line(seen: Sequence[Evidence]) -> str:
+def numbers_line(seen: Sequence[MaskEvidence]) -> str:
     """Return in one line what was counted."""
     held = [len(one.values) for one in seen]
     objects = [value for one in seen for value in one.objects]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sv2r.loaders.tree import Tree
 
 
-class Format(NamedTuple):
+class ForeignFormat(NamedTuple):
     """A format: its name, what tells it, and what `folder` can still do with it."""
 
     name: str
@@ -43,13 +43,15 @@ def _yolo(tree: Tree) -> bool:
 _EXPORT = "export it to COCO first"
 
 _FORMATS = (
-    Format("Cityscapes", lambda tree: "leftImg8bit" in tree.folders, "take --loader cityscapes"),
-    Format(
+    ForeignFormat(
+        "Cityscapes", lambda tree: "leftImg8bit" in tree.folders, "take --loader cityscapes"
+    ),
+    ForeignFormat(
         "Unity's SOLO",
         _file(".frame_data.json"),
         "take --loader solo",
     ),
-    Format(
+    ForeignFormat(
         "Infinigen",
         lambda tree: (
             _folder("ObjectSegmentation", "InstanceSegmentation")(tree) and _folder("Image")(tree)
@@ -59,26 +61,26 @@ _FORMATS = (
         "--loader.image_pattern 'Image_{stem}.png' --loader.mask_pattern "
         "'ObjectSegmentation_{stem}.npy'",
     ),
-    Format(
+    ForeignFormat(
         "KITTI",
         _folder("image_2", "image_02", "IMAGE_00"),
         "its masks hold class × 256 + n, where n = 0 is not an instance; " + _EXPORT,
     ),
-    Format(
+    ForeignFormat(
         "Pascal VOC",
         _folder("JPEGImages", "SegmentationObject"),
         "take --loader voc",
     ),
-    Format(
+    ForeignFormat(
         "MOTS",
         _file("instances/labels.txt"),
         "its masks hold class × 1000 + n, 10000 to ignore; take --loader folder"
         " --loader.background 0 --loader.background 10000 --loader.categories 1000-1999=...",
     ),
-    Format("Mapillary Vistas", _folder("v1.2", "v2.0"), _EXPORT),
-    Format("ADE20K", _file("_atr.txt"), "its masks hold parts and classes; " + _EXPORT),
-    Format("LabelMe", _labelme, "its masks are drawn in their alpha; " + _EXPORT),
-    Format(
+    ForeignFormat("Mapillary Vistas", _folder("v1.2", "v2.0"), _EXPORT),
+    ForeignFormat("ADE20K", _file("_atr.txt"), "its masks hold parts and classes; " + _EXPORT),
+    ForeignFormat("LabelMe", _labelme, "its masks are drawn in their alpha; " + _EXPORT),
+    ForeignFormat(
         "YOLO", _yolo, "its labels are text; take --loader yolo where a data.yaml names classes"
     ),
 )

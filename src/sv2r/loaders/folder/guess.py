@@ -39,7 +39,7 @@ _SHOWN = 4
 _SMALLEST = 16
 
 
-class Look(NamedTuple):
+class MaskLook(NamedTuple):
     """A mask that was looked at. guess: None where it is all background."""
 
     name: str
@@ -102,12 +102,12 @@ def choose_encoding(
     return Choice(taken, notes, tuple(found), strict=asked == "auto" and not smoothed)
 
 
-def _tells(look: Look) -> bool:
+def _tells(look: MaskLook) -> bool:
     """Return whether a mask is large enough, and holds enough, to tell how it was made."""
     return look.guess is not None and min(look.label.values.shape) >= _SMALLEST
 
 
-def _look(pairs: Sequence[Pair]) -> tuple[list[Look], str]:
+def _look(pairs: Sequence[Pair]) -> tuple[list[MaskLook], str]:
     """Return what some masks look like, and the first fault of those that cannot be read."""
     looks, faults = [], [""]
     last = len(pairs) - 1
@@ -119,11 +119,11 @@ def _look(pairs: Sequence[Pair]) -> tuple[list[Look], str]:
         except SampleError as error:
             faults.append(str(error))
         else:
-            looks.append(Look(name, label, guess_encoding(label)))
+            looks.append(MaskLook(name, label, guess_encoding(label)))
     return looks, faults[min(1, len(faults) - 1)]
 
 
-def _agreed(looks: Sequence[Look]) -> Encoding:
+def _agreed(looks: Sequence[MaskLook]) -> Encoding:
     guesses = {look.guess for look in looks if look.guess}
     if "colour" in guesses:
         grey = next((look for look in looks if look.label.kind != "colour"), None)
@@ -148,7 +148,7 @@ def _words(label: LabelImage, encoding: Encoding) -> str:
     return f"{label.bits}-bit ids{grey}{alpha}"
 
 
-def _holds(look: Look) -> str:
+def _holds(look: MaskLook) -> str:
     values = distinct(look.label.values)
     colour = look.label.kind == "colour"
     shown = [spell(value, colour) for value in values[:_SHOWN]]
