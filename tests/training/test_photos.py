@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sv2r.errors import ConfigError
-from sv2r.images.references import read_photos as find_references
+from sv2r.images.references import find_photos as find_references
 from sv2r.training.draws import Draws
 from sv2r.training.options import LoraOptions, seconds
 from sv2r.training.photos import SquarePlace, cut_square, fingerprint, read_photos, split
