@@ -131,7 +131,7 @@ def load_instances(root: Path, classes: Classes, shot: Shot) -> Instances:
     table = {}
     for number in numbers.values():
         under, counts = np.unique(kinds.values[labels == number], return_counts=True)
-        name = _named(int(under[counts.argmax()]), kinds, classes, shot.classes)
+        name = _named(int(under[np.argmax(counts)]), kinds, classes, shot.classes)
         table[number] = Instance(number, name)
     return Instances(labels, table)
 
