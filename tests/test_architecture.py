@@ -16,7 +16,16 @@ PLUGINS_OWN = {"build", "detect", "load", "load_instances", "preflight", "Shot",
 # A command is called as the function that it runs.
 COMMANDS = {"convert", "lint", "report", "train", "verify"}
 # To be told apart; the list only shrinks.
-STILL_ALIKE = {"ANNOTATIONS", "APART", "BLOCK", "Entry", "FAINT", "REACH", "Reading", "STEPS"}
+STILL_ALIKE = {
+    "ANNOTATIONS",
+    "APART",
+    "BLOCK",
+    "Entry",
+    "FAINT",
+    "REACH",
+    "Reading",
+    "STEPS",
+}
 
 
 def public_names(path: Path) -> Iterator[str]:
