@@ -181,7 +181,7 @@ def turned(
     rows = rows + torch.from_numpy(rng.standard_normal(rows.shape, np.float32)) * rough.float()
     truth = truth | {key: truth[key].roll(by, 1) for key in ("lost", "away")}
     inside = facts.inside[:, :, torch.cat([order + 3 * part for part in range(4)])]
-    laid = facts.laid.unflatten(1, (3, STEPS, STEPS))
+    laid = facts.laid.reshape(-1, 3, STEPS, STEPS)
     laid = laid.flip([axis for axis in (2, 3) if rng.random() < 0.5])
     laid = laid.transpose(2, 3) if rng.random() < 0.5 else laid
     if rng.random() < 0.5:

@@ -160,16 +160,24 @@ def _hurt_rows(
 ) -> Iterator[Line]:
     if not hurt:
         return
-    told = [[o for o in group if o.now is not None] for group in (hurt, quiet)]
-    old = [[o for o in group if o.before is not None] for group in (hurt, quiet)]
+    told = [[(-o.now, o.picture) for o in group if o.now is not None] for group in (hurt, quiet)]
+    old = [
+        [(-o.before, o.picture) for o in group if o.before is not None] for group in (hurt, quiet)
+    ]
     if not all(told) or not all(old):
         return
-    now = area(*(np.array([-o.now for o in group]) for group in told), _pictures(told[0] + told[1]))  # type: ignore[operator]
-    was = area(*(np.array([-o.before for o in group]) for group in old), _pictures(old[0] + old[1]))  # type: ignore[operator]
+    now, was = (_area(groups[0], groups[1]) for groups in (told, old))
     yield Line(f"{name}: AUC", *_spread(now), was[0], cases=len(told[0]))
     found = share(np.array([o.now is not None and o.now < limit for o in hurt]), _pictures(hurt))
     before = np.mean([o.before is not None and o.before < 0.5 for o in hurt])
     yield Line(f"{name}: recall", *_spread(found), float(before), cases=len(hurt))
+
+
+def _area(
+    hurt: Sequence[tuple[float, int]], quiet: Sequence[tuple[float, int]]
+) -> tuple[float, float, float]:
+    bad, good = (np.array([value for value, _ in group]) for group in (hurt, quiet))
+    return area(bad, good, np.array([at for _, at in (*hurt, *quiet)]))
 
 
 def _pictures(found: Sequence[Judged]) -> NDArray[np.integer]:

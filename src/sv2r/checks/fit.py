@@ -108,8 +108,16 @@ def joined(seen: Sequence[Seen]) -> Seen:
 
     counts = torch.tensor([len(part.group) for part in seen])
     group = torch.repeat_interleave(counts).to(seen[0].group.device)
-    names = ("known", "normal", "neighbour", "size", "hints")
-    return Seen(reading("source"), reading("picture"), *(one(name) for name in names), group=group)
+    return Seen(
+        source=reading("source"),
+        picture=reading("picture"),
+        known=one("known"),
+        normal=one("normal"),
+        neighbour=one("neighbour"),
+        size=one("size"),
+        hints=one("hints"),
+        group=group,
+    )
 
 
 def _told(

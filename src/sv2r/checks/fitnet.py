@@ -29,6 +29,7 @@ _FAINT = 3.0  # levels of 255: contrast below this is noise
 PLANES = 12  # colours, edges and unevenness of both pictures, and what is known
 TOLD = 14 + HINTS
 _TOKEN, _CONTEXT = 64, 24
+_ALONG = 1, 2  # rows to either side that a layer along the outline sees
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def of_one_picture(source: Reading, picture: Reading, band: Band, hints: Tensor)
 def facts_of(seen: Seen) -> Facts:
     """Return what the layers are given; differentiable, and without a weight."""
     source, picture = (_Even(reading, seen.known) for reading in (seen.source, seen.picture))
-    known = seen.known.unflatten(1, (-1, 2)).mean(2)
-    neighbour = seen.neighbour.unflatten(1, (-1, 2)).mean(2)[..., None].expand_as(known)
+    known = _by_two(seen.known, 1).mean(2)
+    neighbour = _by_two(seen.neighbour, 1).mean(2)[..., None].expand_as(known)
     planes = [
         *(plane for one in (source, picture) for plane in one.levels.unbind(1)),
         *(plane for one in (source, picture) for plane in (one.slope, one.spread)),
@@ -110,7 +111,7 @@ class FitNet(nn.Module):
         super().__init__()
         self.across = nn.Linear(PLANES * COLUMNS, 96)
         self.token = nn.Linear(96, _TOKEN)
-        self.along = nn.ModuleList(nn.Conv1d(_TOKEN, _TOKEN, wide) for wide in (3, 5))
+        self.along = nn.ModuleList(nn.Conv1d(_TOKEN, _TOKEN, 2 * by + 1) for by in _ALONG)
         self.laid = nn.Linear(3 * STEPS**2, 32)
         self.inner = nn.Linear(12, 24)
         self.facts = nn.Linear(TOLD, 48)
@@ -130,8 +131,8 @@ class FitNet(nn.Module):
         """Return what became of each instance, from what was worked out already."""
         across = dropout(relu(self.across(facts.rows.flatten(2))), DROPPED, self.training)
         tokens = relu(self.token(across)).transpose(1, 2)
-        for layer in self.along:
-            tokens = tokens + relu(layer(_circular(tokens, layer.kernel_size[0] // 2)))
+        for layer, by in zip(self.along, _ALONG, strict=True):
+            tokens = tokens + relu(layer(_circular(tokens, by)))
         inside = relu(self.inner(facts.inside))
         parts = [
             tokens.mean(2),
@@ -194,11 +195,17 @@ class _Even:
 
 def _two_by_two(reading: Reading, known: Tensor) -> tuple[Reading, Tensor]:
     """Return a reading of half the rows, and how much of each is known."""
-    pairs = known.unflatten(1, (-1, 2))
+    pairs = _by_two(known, 1)
     share = pairs / pairs.sum(2, keepdim=True).clamp(min=1e-3)
-    levels = (reading.levels.unflatten(2, (-1, 2)) * share[:, None]).sum(3)
-    spread = (reading.spread.unflatten(1, (-1, 2)) * share).sum(2)
+    levels = (_by_two(reading.levels, 2) * share[:, None]).sum(3)
+    spread = (_by_two(reading.spread, 1) * share).sum(2)
     return Reading(levels, spread, reading.inside), pairs.mean(2)
+
+
+def _by_two(rows: Tensor, axis: int) -> Tensor:
+    """Return rows with an axis of pairs after that of the rows."""
+    shape = list(rows.shape)
+    return rows.reshape(*shape[:axis], -1, 2, *shape[axis + 1 :])
 
 
 def _side(known: Tensor, side: int) -> Tensor:
@@ -231,7 +238,7 @@ def _laid(source: _Even, picture: _Even, seen: Seen) -> Tensor:
     """
     steps = (torch.arange(STEPS, device=seen.known.device) - STEPS // 2) * STEP
     tried = torch.cartesian_prod(steps, steps)
-    normal = seen.normal.unflatten(1, (-1, 2)).mean(2)
+    normal = _by_two(seen.normal, 1).mean(2)
     column = REACH + normal @ tried.T.to(seen.normal.dtype)
     within = (column >= 0) & (column <= COLUMNS - 1)
     column = column.clamp(0, COLUMNS - 1.001)

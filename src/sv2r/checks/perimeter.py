@@ -6,6 +6,7 @@ in their outline is found by doubling steps (list ranking, Wyllie 1979), without
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,19 +111,20 @@ def _smoothed(
     led = following != number
     preceding[following[led]] = number[led]
     lead = np.array(_LEADS, np.float32)[direction]
-    corners = np.stack(np.divmod(corner, width), -1).astype(np.float32)
-    middle: Floats = corners - np.float32(1.5) + lead / 2
+    corners = np.stack(np.divmod(corner, width), -1)
+    middle: Floats = (corners - 1.5 + lead / 2).astype(np.float32)
     place, along = middle.copy(), lead.copy()
     total, ahead, behind = 1.0, number, number
     for step in range(1, _RADIUS + 1):
-        weight = float(np.exp(-0.5 * (step / SMOOTHING) ** 2))
+        weight = math.exp(-0.5 * (step / SMOOTHING) ** 2)
         ahead, behind = following[ahead], preceding[behind]
         place += weight * (middle[ahead] + middle[behind])
         along += weight * (lead[ahead] + lead[behind])
         total += 2 * weight
     place /= np.float32(total)
-    norm = np.maximum(np.hypot(along[:, 0], along[:, 1]), np.float32(1e-6))
-    return place[:, 0], place[:, 1], -along[:, 1] / norm, along[:, 0] / norm
+    norm = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
+    normal: Floats = (along / norm[:, None]).astype(np.float32)
+    return place[:, 0], place[:, 1], -normal[:, 1], normal[:, 0]
 
 
 def _in_order(owner: Ints, following: Ints) -> Ints:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 # Of the scores: a record has it, and `verify` tells where another one scored a picture.
 VERSION = 2
 # px beyond where a lost boundary was found that its edge, and what it left behind, take up; and px
-# around an instance of which so much of the outline is lost that it may have run into all of them.
-_RIM, _GONE, _AROUND = 3.0, 0.5, 9.0
+# around an instance of which so much of the outline is lost, or so little contrast left, that it
+# may have run into all of them.
+_RIM, _AROUND = 3.0, 9.0
+_GONE, _FADED = 0.5, 0.3
 
 
 class SurvivalOptions(Options):
@@ -109,8 +111,8 @@ def build(options: SurvivalOptions, runtime: Runtime) -> Check:
 
 
 def _reach(found: Survival) -> float:
-    farthest = max(abs(float(px)) for px in found.stretches.displacement)
-    return max(farthest + _RIM, _AROUND) if found.lost > _GONE else farthest + _RIM
+    reach = _RIM + max(found.moved, *(abs(float(px)) for px in found.stretches.displacement))
+    return max(reach, _AROUND) if found.lost > _GONE or found.contrast < _FADED else reach
 
 
 def survival_scores(found: Survival) -> dict[str, float]:
