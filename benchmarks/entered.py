@@ -74,7 +74,7 @@ def watch_conversion(folder: Path) -> set[tuple[str, str]]:
         _convert(folder / "in", folder / "second", registry)
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return entered
 
 

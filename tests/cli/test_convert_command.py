@@ -70,7 +70,7 @@ def test_the_last_lines_are_the_counts_the_labels_and_where_to_look(sv2r, asked,
     seconds, *rest = out.splitlines()
     assert re.fullmatch(
         r"done 6 · rejected 0 · failed 0 · [\d.]+ s · "
-        r"labels verified: 1 file, 12 instances, bytes equal",
+        r"labels verified: 1 file, 12 instances \(0 checked\), bytes equal",
         seconds,
     )
     assert rest == [
@@ -146,6 +146,9 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
         "left": 0,
         "equal": 1,
         "instances": 10,
+        "checked": 0,
+        "faults": [],
+        "reread": True,
         "notes": [],
         "interrupted": False,
         "exit_code": 1,

@@ -31,6 +31,11 @@ def asked(tmp_path, toy_sd15):
     return ["convert", *folders, *translator, *slow, "--check", "sanity"]
 
 
+def with_steps(asked, steps: int):
+    place = asked.index("--translator.steps") + 1
+    return [*asked[:place], steps, *asked[place + 1 :]]
+
+
 def started(asked, tmp_path, error=None):
     files = tmp_path / "out.txt", error or tmp_path / "error.txt"
     return processes.start(processes.typed, "sv2r.cli.main", asked, *files)
@@ -61,6 +66,7 @@ def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(as
     process.join(120)
     assert process.exitcode == 130
     lines = (tmp_path / "error.txt").read_text().splitlines()
+    lines = [line for line in lines if not line.startswith("converting ")]  # on a slow machine
     assert lines[-1] == "stopping: finishing what is begun; Ctrl-C again stops at once"
     records = records_of(tmp_path / "out")
     assert 1 <= len(records) < 8
@@ -83,7 +89,7 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_nothing_half_written(asked, 
     # All but the first are so large that the second is not done, however late a busy disk shows
     # the first.
     enlarge(tmp_path / "renders", NAMES[1:])
-    words = [*asked, "--translator.steps", 600]
+    words = with_steps(asked, 600)
     process = started(words, tmp_path)
     wait_for(tmp_path / "out" / NAMES[0], process)  # the second one has been begun
     os.kill(process.pid, signal.SIGINT)
@@ -106,7 +112,7 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_nothing_half_written(asked, 
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(asked, tmp_path):
-    shown = on_terminal([*asked, "--limit", 4, "--translator.steps", 20], tmp_path)
+    shown = on_terminal([*with_steps(asked, 20), "--limit", 4], tmp_path)
     assert "\x1b[" in shown
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "loader      coco · 8 pictures · 2 categories" in plain
@@ -117,7 +123,7 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(asked, tmp_path):
 
 def test_a_terminal_is_told_of_failures_above_the_bar(asked, tmp_path):
     (tmp_path / "renders" / "01.png").write_bytes(b"")
-    shown = on_terminal([*asked, "--limit", 3, "--translator.steps", 4], tmp_path)
+    shown = on_terminal([*with_steps(asked, 4), "--limit", 3], tmp_path)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "failed      01.png: is empty" in plain
     assert "1 failed or rejected" in plain
@@ -148,7 +154,7 @@ def on_terminal(asked, tmp_path) -> str:
 
 
 def test_elsewhere_there_are_plain_lines(asked, tmp_path):
-    words = [*asked, "--limit", 2, "--translator.steps", 4]
+    words = [*with_steps(asked, 4), "--limit", 2]
     files = tmp_path / "out.txt", tmp_path / "error.txt"
     assert processes.run(processes.typed, "sv2r.cli.main", words, *files) == 0
     text = files[1].read_text()

@@ -157,7 +157,7 @@ FORMATS = {
     "carla": ["data/carla_instance"],
     "coco": ["data/blenderproc_coco", "data/coco_panoptic_api", "data/tiny_formats/coco_dataset"],
     "cityscapes": ["data/tiny_formats/cityscapes_dataset/train_dataset"],
-    "folder": ["data/per_instance_shapes", "data/kubric_helloworld", "cases/infinigen_frames"],
+    "folder": ["data/per_instance_shapes", "data/kubric_helloworld"],
     "replicator": ["data/robot_semantic_rgba"],
     "solo": ["data/solo_keypoints", "data/solo_custom_type"],
     "voc": ["data/tiny_formats/voc_dataset/voc_dataset1"],

@@ -150,10 +150,9 @@ def test_cityscapes_ids_from_1000_on_are_instances():
     }
 
 
-def test_cityscapes_with_regions_alone_has_no_instances():
-    data = load("cityscapes", "tiny_formats/cityscapes_dataset/dataset")
-    assert counted(data) == (4, 0, {})
-    assert data.problems == ()
+def test_cityscapes_with_8_bit_ids_is_refused():
+    with pytest.raises(ConfigError, match=r"has 8 bits, which cannot hold class \* 1000 \+ n"):
+        load("cityscapes", "tiny_formats/cityscapes_dataset/dataset")
 
 
 def test_mots_is_refused_by_itself_and_read_if_told_how():

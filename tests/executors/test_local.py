@@ -138,7 +138,7 @@ def test_where_all_workers_are_killed_one_line_says_so_and_the_job_can_be_resume
         for worker in workers():
             os.kill(worker.pid, signal.SIGKILL)
 
-    with pytest.raises(Sv2rError, match=r"^every worker process has died; the same command goes"):
+    with pytest.raises(Sv2rError, match=r"^every worker process has died; run the same command"):
         sv2r.convert(config, watch=AtFirstRecord(kill_all))
     assert not [name for name in files_of(tmp_path / "out") if TEMPORARY in name]
     summary = sv2r.convert(config)

@@ -450,7 +450,7 @@ def test_labels_that_a_writer_makes_are_made_again_and_compared(tmp_path, toy_sd
     sv2r.convert(config_of(tmp_path / "renders", out, toy_sd15, **more))
     result = verify(out, sample="100%")
     assert (result.findings, result.pictures, result.scored) == ((), 4, 4)
-    assert result.labels_how == "equal to what the input's labels give"
+    assert result.labels_how == "holding what the input's labels hold"
     for name in labels:
         before = (out / name).read_bytes()
         flip_byte(out / name)

@@ -29,7 +29,13 @@ def refuses(frame, image):
 def parts(check=passes):
     settings = {"steps": 4}
     return Parts(
-        (), lambda batch: (), lambda *size: size, lambda: settings, (("c", check),), publish
+        (),
+        lambda batch: (),
+        lambda *size: size,
+        lambda: settings,
+        (("c", check),),
+        publish,
+        lambda: None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 
 # Control characters, escape sequences among them, and those that turn the direction of writing.
@@ -19,4 +20,5 @@ def write_any_text() -> None:
     """Let stdout and stderr write out what their encoding has not, instead of failing on it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # it is a terminal or pipe of which more was written than read
+                stream.reconfigure(errors="backslashreplace")
