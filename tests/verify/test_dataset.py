@@ -454,10 +454,11 @@ def test_labels_that_a_writer_makes_are_made_again_and_compared(tmp_path, toy_sd
     for name in labels:
         before = (out / name).read_bytes()
         flip_byte(out / name)
-        assert found(out) == {("labels", name)}
+        # Other labels may hang on this file: what cannot be read any more is named as well.
+        assert ("labels", name) in found(out)
         (out / name).write_bytes(before)
         (out / name).rename(out / "elsewhere")
-        assert found(out) == {("missing", name), ("extra", "elsewhere")}
+        assert {("missing", name), ("extra", "elsewhere")} <= found(out)
         (out / "elsewhere").rename(out / name)
     assert found(out) == set()
 
