@@ -91,7 +91,7 @@ def test_replicator_reads_robot_masks_as_their_json_names_them() -> None:
     root = folder("data/robot_semantic_rgba")
     data = load("replicator", root)
     assert sum(categories(data).values()) == 484
-    for sample in data.samples:
+    for sample in data.samples[:2]:
         mask, told = sample.annotation_files[:2]
         values = np.array(Image.open(mask))
         names = json.loads(told.read_text())
