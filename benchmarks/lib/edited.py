@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Labels = NDArray[np.int32]
 
+RUN_TOGETHER = 0.15  # share of an outline that is too much to lose
 UNLABELLED = 255  # in a truth map: a thing that was added
 
 
@@ -63,23 +64,45 @@ class Edited:
         return frozenset(str(edit["kind"]) for edit in chosen if edit["damage"])
 
     def base(self) -> Base:
-        """Return it as a base to learn from: the photograph with its labels after the edits."""
+        """Return it as a base to learn from: the photograph, and the render as it is.
+
+        The photograph has its labels after the edits.
+        """
         middle = slice(self.scale // 2, None, self.scale)
         now = self.after[middle, middle].copy()
         now[now == UNLABELLED] = 0
         gone = frozenset(n for n, one in self.instances.items() if one["iou"] == 0)
-        hurt = frozenset(n for n in self.instances if self.hurt(n))
+        hurt = frozenset(n for n in self.instances if self.hurt(n) or self.run_together(n))
         doubtful = frozenset(n for n in self.instances if self.doubtful(n) and n not in hurt)
         doubtful -= {n for n, one in self.instances.items() if one["iou"] < LEAST_IOU}
         changed = Changed(self.photo, now, gone, doubtful, hurt)
         fine = {"photo": (self.before, self.after, self.scale)}
-        return Base(self.name, self.source, {"photo": changed}, fine)
+        render = Changed(self.source.image, self.source.labels)
+        return Base(self.name, self.source, {"photo": changed, "render": render}, fine)
+
+    def as_source(self) -> Base:
+        """Return a base whose source is the photograph, of what is seen in it."""
+        now = self.base().pictures["photo"].after
+        seen = Picture(f"{self.name}-photo", self.photo, now)
+        return Base(seen.name, seen, {"": Changed(self.photo, now)}, {})
 
     def hurt(self, number: int) -> bool:
         """Return whether an instance is visibly without a part, however well its masks agree."""
         one = self.instances[number]
         kinds = self.damaged_by(number) & {"part", "half"}
         return bool(kinds) and (one["iou"] < 0.97 or one["outline_lost"] > 0.05)
+
+    def run_together(self, number: int) -> bool:
+        """Return whether a merge left an instance without much of its outline to a neighbour."""
+        return any(
+            _shared(self.after, number, other) >= RUN_TOGETHER
+            for edit in self.edits
+            if edit["kind"] == "merge" and edit.get("into")
+            for pair in [(edit["instance"], edit["into"])]
+            if number in pair
+            for other in pair
+            if other != number
+        )
 
     def doubtful(self, number: int) -> bool:
         """Return whether an instance is run into its neighbour, whatever its masks say."""
@@ -111,6 +134,21 @@ def edited(folder: Path) -> Iterator[Edited]:
             tuple(one["edits"]),
             {int(i["number"]): i for i in one["instances"]},
         )
+
+
+def _shared(labels: Labels, one: int, other: int) -> float:
+    """Return the share of an instance's outline that borders on another."""
+    total = common = 0
+    for near, far in (
+        (labels[1:], labels[:-1]),
+        (labels[:-1], labels[1:]),
+        (labels[:, 1:], labels[:, :-1]),
+        (labels[:, :-1], labels[:, 1:]),
+    ):
+        across = far[near == one]
+        total += int((across != one).sum())
+        common += int((across == other).sum())
+    return common / max(total, 1)
 
 
 def _map(path: Path) -> Labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def _item(arrays: Mapping[str, NDArray[Any]], place: int, name: str) -> Item:
     truth["hurt"] = own("hurt") if "hurt" in arrays else torch.zeros(len(truth["iou"]))
     enough = (truth["iou"] >= LEAST_IOU) & (truth["lost"].mean(1) < MOST_LOST)
     truth["fits"] = enough * (1 - truth["hurt"])
-    truth["weight"] = (seen.size[:, 0] >= LEAST_SIZE) * (1 - own("doubtful"))
+    truth["weight"] = (seen.size[:, 0] >= LEAST_SIZE) * (1 - own("doubtful") * enough)
     kept = {key: getattr(facts, key).half() for key in ("rows", "laid", "inside", "told")}
     return Item(name, str(arrays["kind"][place]), str(arrays["look"][place]), kept, truth)
 
@@ -95,10 +96,17 @@ def joined(batch: Sequence[Item]) -> tuple[Facts, dict[str, Tensor]]:
 
 
 def weights_of(found: Sequence[Item]) -> NDArray[np.float64]:
-    """Return how often each picture is drawn: renders more than drawn scenes, as they are most."""
+    """Return how often each picture is drawn.
+
+    Those that nothing was pasted into more, those that were looked at most, and those of many
+    instances less.
+    """
     drawn = np.array(["-drawn-" in item.name for item in found])
     untouched = np.array([item.untouched for item in found])
-    weights = np.where(drawn, 1.0, 1.5) * np.where(untouched & ~drawn, 2.0, 1.0)
+    seen = np.array(["-whole-" in item.name for item in found])
+    many = np.array([max(1.0, (item.count / 8) ** 0.5) for item in found])
+    weights = np.where(drawn, 1.0, 1.5) * np.where(untouched & ~drawn, 2.0, 1.0) / many
+    weights *= np.where(seen, 3.0, 1.0)
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 
@@ -117,7 +125,8 @@ def step_on(
     AdamW (Loshchilov & Hutter 2019), its rate 0.002 after 60 steps and falling as a cosine.
     """
     for group in optimiser.param_groups:
-        group["lr"] = RATE * min(1, (step + 1) / 60) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        falling = 0.5 * (1 + math.cos(math.pi * step / steps))
+        group["lr"] = RATE * min(1, (step + 1) / 60) * falling
     loss = loss_of(net, *turned(*joined(batch), rng))
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
