@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-KINDS = {"lora": "LoraOptions", "controlnet": "ControlnetTraining", "base": "BaseOptions"}
+KINDS = {
+    "lora": "LoraOptions",
+    "controlnet": "ControlnetTraining",
+    "base": "BaseOptions",
+    "bridge": "BridgeOptions",
+}
 
 
 class Silent:
@@ -30,6 +35,10 @@ def train(kind: str, values: Mapping[str, Any]) -> Any:
     checked = getattr(options, KINDS[kind]).model_validate(dict(values))
     if kind == "controlnet":
         return run.train_controlnet(checked, load_registry(), Silent())
+    if kind == "bridge":
+        from sv2r.training.train_bridge import train_bridge
+
+        return train_bridge(checked, load_registry(), Silent())
     return getattr(run, f"train_{kind}")(checked, Silent())
 
 

@@ -1,4 +1,4 @@
-"""`sv2r train`: train a LoRA, a ControlNet or a small model on real photos."""
+"""`sv2r train`: train a LoRA, a ControlNet, a small model or a bridge on real photos."""
 
 from __future__ import annotations
 
@@ -43,12 +43,18 @@ class _TrainCommand(ModelCommand):
     @property
     def model(self) -> type[TrainOptions]:
         """Return the model of the command's options."""
-        from sv2r.training.options import BaseOptions, ControlnetTraining, LoraOptions
+        from sv2r.training.options import (
+            BaseOptions,
+            BridgeOptions,
+            ControlnetTraining,
+            LoraOptions,
+        )
 
         models: dict[str, type[TrainOptions]] = {
             "lora": LoraOptions,
             "controlnet": ControlnetTraining,
             "base": BaseOptions,
+            "bridge": BridgeOptions,
         }
         return models[str(self.name)]
 
@@ -120,6 +126,23 @@ def base(ctx: click.Context, /, **values: Any) -> int:
     options = _read("base", ctx, values)
     with TrainProgress() as progress:
         return _told(train_base(options, progress))
+
+
+@train.command(cls=_TrainCommand, no_args_is_help=True)
+@click.pass_context
+def bridge(ctx: click.Context, /, **values: Any) -> int:
+    """Train a model that makes photos of renders in one evaluation of its denoiser.
+
+    It learns from renders and from photos of other scenes, unpaired: judges tell its pictures from
+    photos, and the renders' labels must still fit. The result is an ordinary diffusers folder.
+    Exit code: 0 there is a result (or --max-time is up), 2 a mistake, 130 Ctrl-C.
+    """
+    from sv2r.cli.progress import TrainProgress
+    from sv2r.training.train_bridge import train_bridge
+
+    options = _read("bridge", ctx, values)
+    with TrainProgress() as progress:
+        return _told(train_bridge(options, ctx.obj.registry, progress))
 
 
 def _read(kind: NetworkKind, ctx: click.Context, values: dict[str, Any]) -> Any:

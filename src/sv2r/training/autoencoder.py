@@ -25,6 +25,8 @@ _CONSTANT = 4.0
 # Log variance of the latents at first; at 0, noise as large as they are would hide all but the
 # light and dark for thousands of steps.
 _LOG_VARIANCE = -6.0
+# The constant and the log variance where nothing is to be learnt.
+_LARGE, _CERTAIN = 64.0, -30.0
 
 
 def make_vae(options: BaseOptions) -> Any:
@@ -56,6 +58,36 @@ def make_vae(options: BaseOptions) -> Any:
     if min(channels) >= len(_CARRIERS):
         begin_as_thumbnail(vae)
     return vae
+
+
+def make_pixels() -> Any:
+    """Return an AutoencoderKL whose latents are the pixels, to 1e-3 of their range, and a zero.
+
+    With one resolution, residual blocks that add nothing, and a constant next to the colours that
+    outweighs them in every norm, all of it is linear.
+    """
+    import torch
+    from diffusers import AutoencoderKL
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vae = AutoencoderKL(
+            block_out_channels=(len(_CARRIERS),),
+            layers_per_block=1,
+            norm_num_groups=1,
+            # A pipeline takes a picture with as many channels as the latents for latents.
+            latent_channels=4,
+            mid_block_add_attention=False,
+            scaling_factor=1.0,
+            force_upcast=False,
+        )
+    begin_as_thumbnail(vae, constant=_LARGE)
+    with torch.no_grad():
+        count = vae.config.latent_channels
+        vae.encoder.conv_out.weight[3:], vae.encoder.conv_out.bias[3:] = 0, 0
+        vae.quant_conv.bias[count:] = _CERTAIN
+        vae.decoder.conv_in.weight[:, 3:] = 0
+    return vae.requires_grad_(requires_grad=False)
 
 
 class Autoencoding:
@@ -146,7 +178,7 @@ def _reconstructor(vae: Any) -> Any:
     return Reconstructor()
 
 
-def begin_as_thumbnail(vae: Any) -> None:
+def begin_as_thumbnail(vae: Any, constant: float = _CONSTANT) -> None:
     """Change a new VAE's weights so that it makes a picture smaller and larger again, in colour.
 
     Its first three latents are then the picture's mean colours, and residual blocks add nothing.
@@ -175,10 +207,10 @@ def begin_as_thumbnail(vae: Any) -> None:
             _carry(half.conv_in, torch.zeros(3, 3))
             for place, sign in enumerate(_CARRIERS[: count - 2]):
                 half.conv_in.weight[place, place % 3, 1, 1] = sign
-            half.conv_in.bias[count - 2 : count] = torch.tensor([_CONSTANT, -_CONSTANT])
+            half.conv_in.bias[count - 2 : count] = torch.tensor([constant, -constant])
             last = half.conv_out
             last.weight[:3], last.bias[:3] = 0, 0
-            spread = _CONSTANT * math.sqrt(2 / last.in_channels)
+            spread = constant * math.sqrt(2 / last.in_channels)
             for place, sign in enumerate(_CARRIERS[: count - 2]):
                 last.weight[place % 3, place, 1, 1] = sign * spread
         for layer in (vae.quant_conv, vae.post_quant_conv):

@@ -13,7 +13,7 @@ from sv2r.diffusion.families import latent_factor
 from sv2r.diffusion.loading import fetch, load_network
 from sv2r.diffusion.source import find_network
 from sv2r.errors import ConfigError
-from sv2r.training.autoencoder import make_vae
+from sv2r.training.autoencoder import make_pixels, make_vae
 from sv2r.training.options import BaseOptions
 from sv2r.training.words import make_text_encoder, make_tokenizer
 
@@ -24,6 +24,8 @@ def check_base(options: BaseOptions) -> Mapping[str, Any]:
     Raises:
         ConfigError: --vae or --unet is not there, is something else, or has other sizes.
     """
+    if options.pixels:
+        return {"block_out_channels": (1,), "latent_channels": 4}
     if options.vae is None:
         return {
             "block_out_channels": options.vae_channels,
@@ -81,6 +83,8 @@ def open_vae(options: BaseOptions) -> Any:
     Raises:
         ConfigError: that one cannot be read.
     """
+    if options.pixels:
+        return make_pixels()
     if options.vae is None:
         return make_vae(options)
     import torch

@@ -15,8 +15,14 @@ _TITLES = {
     "lora": "A LoRA trained on real photos",
     "controlnet": "A ControlNet trained on real photos",
     "base": "A small diffusion model trained on real photos",
+    "bridge": "A model that makes photos of renders in few evaluations",
 }
-_TAGS = {"lora": ["lora"], "controlnet": ["controlnet"], "base": ["text-to-image"]}
+_TAGS = {
+    "lora": ["lora"],
+    "controlnet": ["controlnet"],
+    "base": ["text-to-image"],
+    "bridge": ["image-to-image"],
+}
 _LIBRARIES = ("sv2r", "torch", "diffusers", "transformers", "peft", "accelerate")
 
 

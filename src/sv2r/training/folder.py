@@ -16,13 +16,13 @@ from sv2r.training.options import RESUMABLE, TrainOptions
 from sv2r.training.state import read_step
 from sv2r.training.trouble import disk_told
 
-NetworkKind = Literal["lora", "controlnet", "base"]
+NetworkKind = Literal["lora", "controlnet", "base", "bridge"]
 
 TRAIN_FILE = "train.yaml"
 CARD = "README.md"
 STATE = "training"
 # The state that --steps counts the steps of.
-_LAST = {"lora": "lora", "controlnet": "controlnet", "base": "unet"}
+_LAST = {"lora": "lora", "controlnet": "controlnet", "base": "unet", "bridge": "bridge"}
 
 
 def state_folder(output: Path) -> Path:

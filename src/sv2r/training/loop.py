@@ -57,6 +57,8 @@ class Schedule:
     """How a task is trained.
 
     batch_size: on each device. fixed: what the run was begun with and must go on with.
+    betas: of the optimizer. keep_best: whether the weights that end it are those that did best on
+    what is held out, in place of the last ones.
     """
 
     seed: int
@@ -73,6 +75,8 @@ class Schedule:
     validate_every: int
     save_every: int
     fixed: Mapping[str, Any]
+    betas: tuple[float, float] = (0.9, 0.999)
+    keep_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def train(
     task.network.to(accelerator.device)  # before the running mean, which stays where it is made
     parameters = [p for p in task.network.parameters() if p.requires_grad]
     names = [name for name, p in task.network.named_parameters() if p.requires_grad]
-    optimizer = make_optimizer(plan.optimizer, parameters, plan.weight_decay, accelerator.device)
+    optimizer = make_optimizer(plan, parameters, accelerator.device)
     mean = _running_mean(parameters, plan.ema)
     network, optimizer = accelerator.prepare(task.network, optimizer)
     keeper = _Keeper(folder, task.name, plan, names, parameters, optimizer, mean, accelerator)
@@ -150,6 +154,8 @@ def train(
     if mean is not None:
         mean.copy_to(parameters)
     keeper.look(task, step)
+    if plan.keep_best:
+        keeper.load_best()
     seconds = time.monotonic() - start
     return Ending(step, plan.steps, seconds, step - begun, *keeper.curves())
 
@@ -228,6 +234,7 @@ class _Keeper:
         self._name, self._plan, self._names = name, plan, names
         self._parameters, self._optimizer, self._mean = parameters, optimizer, mean
         self._accelerator = accelerator
+        self._best = folder / f"{name}-best.safetensors"
 
     def restore(self) -> int:
         """Return the step that the run is at, with everything as it was after it."""
@@ -295,6 +302,8 @@ class _Keeper:
         fix = "a smaller --resolution, or --held-out 0, in another --output"
         with memory_told(f"look at photos held out with the {self._name}", fix):
             found = task.validate()
+        if found is not None and self._plan.keep_best:
+            self._keep_best(step, found[0])
         if self._mean is not None:
             self._mean.restore(self._parameters)
         if found is None:
@@ -302,6 +311,24 @@ class _Keeper:
         loss, picture = found
         self._add({"step": step, "held_out": loss})
         _write_picture(self._pictures / f"{self._name}-{step:06}.png", picture)
+
+    def _keep_best(self, step: int, loss: float) -> None:
+        """Write the weights down if nothing before did as well on what is held out."""
+        best = read_state(self._best)
+        if best is None or loss < best[1]["loss"]:
+            weights = dict(zip(self._names, self._parameters, strict=True))
+            write_state(self._best, step, weights, {}, {"state": {}}, {"loss": loss})
+
+    def load_best(self) -> None:
+        """Give the network the weights that did best, if any were looked at."""
+        import torch
+
+        best = read_state(self._best)
+        if best is None:
+            return
+        with torch.no_grad():
+            for name, parameter in zip(self._names, self._parameters, strict=True):
+                parameter.copy_(best[0]["weights"][name])
 
     def curves(self) -> tuple[tuple[tuple[int, float], ...], tuple[tuple[int, float], ...]]:
         """Return the losses by step: those learnt from, and those on photos held out."""

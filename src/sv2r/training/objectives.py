@@ -29,7 +29,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Diffusion:
-    """DDPM's loss on the noise or the velocity, as the scheduler says the model predicts it.
+    """DDPM's loss on what the scheduler says the model predicts: noise, velocity or the picture.
 
     gamma: of min-SNR weighting, 0 for none: T. Hang et al., Efficient Diffusion Training via
     Min-SNR Weighting Strategy, ICCV 2023. Velocity: T. Salimans, J. Ho, Progressive Distillation,
@@ -56,19 +56,23 @@ class Diffusion:
     def loss(self, predict: Predict, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Return the weighted mean squared error."""
         noisy = self.scheduler.add_noise(latents, noise, times)
-        velocity = self.scheduler.config.prediction_type == "v_prediction"
-        target = self.scheduler.get_velocity(latents, noise, times) if velocity else noise
+        predicts = self.scheduler.config.prediction_type
+        if predicts == "v_prediction":
+            target = self.scheduler.get_velocity(latents, noise, times)
+        else:
+            target = latents if predicts == "sample" else noise
         errors = (predict(noisy, times).float() - target).square().flatten(1).mean(1)
-        return (self._weights(times, velocity=velocity) * errors).mean()
+        return (self._weights(times, predicts) * errors).mean()
 
-    def _weights(self, times: Tensor, *, velocity: bool) -> Tensor:
+    def _weights(self, times: Tensor, predicts: str) -> Tensor:
         import torch
         from diffusers.training_utils import compute_snr
 
         if not self.gamma:
             return torch.ones_like(times, dtype=torch.float32)
         snr = compute_snr(self.scheduler, times)
-        weights: Tensor = snr.clamp(max=self.gamma) / (snr + 1 if velocity else snr)
+        part = {"epsilon": snr, "v_prediction": snr + 1, "sample": torch.ones_like(snr)}[predicts]
+        weights: Tensor = snr.clamp(max=self.gamma) / part
         return weights
 
 

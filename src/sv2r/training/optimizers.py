@@ -24,18 +24,18 @@ def check_optimizer(name: str, *, cuda: bool) -> None:
         raise ConfigError("--optimizer adamw-8bit needs bitsandbytes: pip install bitsandbytes")
 
 
-def make_optimizer(name: str, parameters: Sequence[Any], weight_decay: float, device: Any) -> Any:
+def make_optimizer(plan: Schedule, parameters: Sequence[Any], device: Any) -> Any:
     """Return AdamW over the parameters; "auto" is the fused one where torch has it.
 
     I. Loshchilov, F. Hutter, Decoupled Weight Decay Regularization, ICLR 2019.
     """
     import torch
 
+    name, more = plan.optimizer, {"weight_decay": plan.weight_decay, "betas": plan.betas}
     if name == "adamw-8bit":
-        optimizers = import_module("bitsandbytes.optim")
-        return optimizers.AdamW8bit(parameters, weight_decay=weight_decay)
+        return import_module("bitsandbytes.optim").AdamW8bit(parameters, **more)
     fused = name == "adamw-fused" or (name == "auto" and device.type in ("cuda", "cpu"))
-    return torch.optim.AdamW(parameters, weight_decay=weight_decay, fused=fused)
+    return torch.optim.AdamW(parameters, fused=fused, **more)
 
 
 def learning_rate(plan: Schedule, step: int) -> float:

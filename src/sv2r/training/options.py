@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -65,19 +65,6 @@ class TrainOptions(Options):
     skip_broken: bool = Field(
         False, description="Leave photos out that cannot be read; without it they stop the run."
     )
-    caption: str = Field(
-        "",
-        description="The caption of every photo; {stem} is the file's name, {folder} its folder's.",
-    )
-    caption_files: bool = Field(
-        False, description="Take a photo's caption from the .txt file next to it."
-    )
-    caption_dropout: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="The share of captions that is left empty, which guidance needs.",
-    )
     steps: int = Field(2000, ge=1, description="Updates of the weights.")
     batch_size: int = Field(4, ge=1, description="Pictures of a step, on each device.")
     accumulate: int = Field(
@@ -106,16 +93,8 @@ class TrainOptions(Options):
         lt=1,
         description="Decay of the running mean of the weights that is saved; 0: the last weights.",
     )
-    min_snr: float = Field(
-        5.0,
-        ge=0,
-        description="Min-SNR weighting's gamma (Hang 2023); 0 turns it off. Not for flow models.",
-    )
     validate_every: int = Field(
         500, ge=0, description="Steps between two looks at the photos held out; 0: at the end."
-    )
-    validation_strength: float = Field(
-        0.7, gt=0, le=1, description="Strength that validation translates those photos with."
     )
     save_every: int = Field(
         500,
@@ -140,7 +119,33 @@ class TrainOptions(Options):
     )
 
 
-class ModelOptions(TrainOptions):
+class DenoisingOptions(TrainOptions):
+    """What a training takes that learns to take noise off captioned photos."""
+
+    caption: str = Field(
+        "",
+        description="The caption of every photo; {stem} is the file's name, {folder} its folder's.",
+    )
+    caption_files: bool = Field(
+        False, description="Take a photo's caption from the .txt file next to it."
+    )
+    caption_dropout: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="The share of captions that is left empty, which guidance needs.",
+    )
+    min_snr: float = Field(
+        5.0,
+        ge=0,
+        description="Min-SNR weighting's gamma (Hang 2023); 0 turns it off. Not for flow models.",
+    )
+    validation_strength: float = Field(
+        0.7, gt=0, le=1, description="Strength that validation translates those photos with."
+    )
+
+
+class ModelOptions(Options):
     """What a training takes that starts from somebody's model."""
 
     model: Checkpoint = Field(
@@ -151,7 +156,7 @@ class ModelOptions(TrainOptions):
     variant: str | None = Field(None, description="Which of several sets of its weights to read.")
 
 
-class LoraOptions(ModelOptions):
+class LoraOptions(ModelOptions, DenoisingOptions):
     """Options of `sv2r train lora`."""
 
     rank: int = Field(16, ge=1, le=1024, description="Rank of the added matrices.")
@@ -178,7 +183,7 @@ class LoraOptions(ModelOptions):
         return self
 
 
-class ControlnetTraining(ModelOptions):
+class ControlnetTraining(ModelOptions, DenoisingOptions):
     """Options of `sv2r train controlnet`."""
 
     conditioner: str = Field(
@@ -205,7 +210,7 @@ class ControlnetTraining(ModelOptions):
         return self
 
 
-class BaseOptions(TrainOptions):
+class BaseOptions(DenoisingOptions):
     """Options of `sv2r train base`: sizes for 128-pixel pictures on two CPU cores."""
 
     resolution: int = Field(
@@ -218,6 +223,11 @@ class BaseOptions(TrainOptions):
     learning_rate: float = Field(5e-4, gt=0, description="AdamW's step size for the UNet.")
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="The learning rate after its warm-up."
+    )
+    pixels: bool = Field(
+        False,
+        description="Take a picture's pixels as its latents: no detail is lost, nothing of a VAE "
+        "is learnt, and a step costs more.",
     )
     vae: Checkpoint | None = Field(
         None, description="A VAE to take as it is (a folder with config.json) and train none."
@@ -278,8 +288,10 @@ class BaseOptions(TrainOptions):
     )
     heads: int = Field(4, ge=1, description="Attention heads of a layer.")
     text_width: int = Field(64, ge=8, description="Width of the small text encoder.")
-    prediction: Literal["epsilon", "v_prediction"] = Field(
-        "v_prediction", description="What the UNet predicts: the noise, or the velocity."
+    prediction: Literal["epsilon", "v_prediction", "sample"] = Field(
+        "v_prediction",
+        description="What the UNet predicts: the noise, the velocity, or the picture itself (for a "
+        "base of `sv2r train bridge`).",
     )
 
     @model_validator(mode="after")
@@ -292,9 +304,11 @@ class BaseOptions(TrainOptions):
             )
         if not self.steps and self.unet is None:
             raise ValueError("--steps 0 leaves a UNet as it is; give one by --unet")
-        if self.vae is None:
+        if self.pixels and (self.vae is not None or self.sharpen_steps):
+            raise ValueError("--pixels has no VAE to learn; leave --vae and --sharpen-steps out")
+        if self.vae is None and not self.pixels:
             self.check_factor(2 ** (len(self.vae_channels) - 1))
-        if self.vae_crop > self.resolution:
+        if not self.pixels and self.vae_crop > self.resolution:
             raise ValueError(
                 f"--vae-crop {self.vae_crop} is more than --resolution {self.resolution}"
             )
@@ -314,3 +328,70 @@ class BaseOptions(TrainOptions):
             if getattr(self, name) % factor:
                 option = f"--{name.replace('_', '-')}"
                 raise ValueError(f"{option} {getattr(self, name)} is not a multiple of {factor}")
+
+
+class BridgeOptions(ModelOptions, TrainOptions):
+    """Options of `sv2r train bridge`."""
+
+    # No caption files: the photos share the renders' prompt.
+    caption_files: ClassVar[bool] = False
+
+    renders: Folder = Field(
+        description="The dataset with renders, which convert would take as --input; their labels "
+        "are what the translations are held to."
+    )
+    loader: str = Field("", description="The renders' format.  Default: it is found out.")
+    caption: str = Field("", description="The prompt of every picture, also of later jobs.")
+    held_out: int = Field(
+        32,
+        ge=0,
+        description="Renders, and photos, never learnt from, which validation looks at; a fifth "
+        "of all at most.",
+    )
+    evaluations: Literal[1, 2, 4] = Field(
+        1, description="Evaluations of the denoiser that a picture takes."
+    )
+    start: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Where in the model's noise schedule the first one begins: the strength. Less "
+        "keeps more of a render.",
+    )
+    rank: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Learn a LoRA of this rank, which is merged into the result, in place of all "
+        "weights.  Default: 16 for denoisers of more than 100 million weights.",
+    )
+    judge: str = Field(
+        "auto",
+        description="Who tells translations from photos: patches (small networks of their own), "
+        "denoiser (heads on the model's own features), or a vision backbone that transformers "
+        "loads, by folder or id. auto: patches for denoisers of up to 100 million weights.",
+    )
+    realism: float = Field(1.0, gt=0, description="Weight of the judges' opinion.")
+    structure: float = Field(
+        1.0, ge=0, description="Weight of the comparison of features, place by place."
+    )
+    labels: float = Field(
+        0.5, ge=0, description="Weight of the labels' survival along every outline; 0: no labels."
+    )
+    identity: float = Field(
+        1.0, ge=0, description="Weight of photos staying as they are under translation."
+    )
+    augment: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of pictures that judges see moved and with other light and colour; "
+        "more for few photos.",
+    )
+    judge_smoothness: float = Field(
+        10.0, ge=0, description="Weight of the judges' calm under slight noise (R1)."
+    )
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's step size, of both sides.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of the weights.")
+    max_gradient: float = Field(10.0, gt=0, description="Gradients of a larger norm are scaled.")
+    batch_size: int = Field(2, ge=1, description="Renders, and photos, of a step on each device.")

@@ -1,4 +1,4 @@
-"""The three trainings from their options to a folder that a job takes as it is."""
+"""Trainings from their options to a folder that a job takes as it is."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """What the three trainings share once they have begun.
+    """What the trainings share once they have begun.
 
     weights: SHA-256 of those that it starts from, by option.
     """
@@ -140,7 +140,7 @@ def train_lora(options: LoraOptions, watcher: TrainingWatcher) -> Result:
 
     source, family = find_trained_model(options)
     weights = partial(started_from, source, lora=options.lora)
-    with _begun("lora", options, source.configs.get("vae", {}), watcher, weights) as run:
+    with begun("lora", options, source.configs.get("vae", {}), watcher, weights) as run:
         with quiet():
             pipe = load_model(source, family, run.dtype)
             task = _denoising(run, "lora", pipe, family, add_lora(pipe, family, options), run.dtype)
@@ -150,7 +150,7 @@ def train_lora(options: LoraOptions, watcher: TrainingWatcher) -> Result:
             from diffusers.utils import convert_state_dict_to_diffusers
 
             layers = convert_state_dict_to_diffusers(lora_weights(getattr(pipe, family.core)))
-            layers = {name: value.to(_saved(options)) for name, value in layers.items()}
+            layers = {name: value.to(saved_dtype(options)) for name, value in layers.items()}
             whole = sibling(pipe, source.class_name)
             whole.save_lora_weights(
                 folder, **{f"{family.core}_lora_layers": layers}, safe_serialization=True
@@ -160,7 +160,7 @@ def train_lora(options: LoraOptions, watcher: TrainingWatcher) -> Result:
             f"sdedit \\\n    --translator.model {shlex.quote(options.model)} "
             f"--translator.lora {shlex.quote(str(options.output))}"
         )
-        return _finish(run, endings, use, write)
+        return finish(run, endings, use, write)
 
 
 def train_controlnet(
@@ -183,7 +183,7 @@ def train_controlnet(
     source, family = find_trained_model(options)
     read_conditioner(options, registry)
     weights = partial(started_from, source, controlnet=options.controlnet)
-    with _begun("controlnet", options, source.configs.get("vae", {}), watcher, weights) as run:
+    with begun("controlnet", options, source.configs.get("vae", {}), watcher, weights) as run:
         device = str(run.accelerator.device)
         maps = make_conditions(options, registry, device, run.learnt, run.held)
         with quiet():
@@ -194,7 +194,7 @@ def train_controlnet(
         endings = {"controlnet": run.train(task, run.plan())}
 
         def write(folder: Path) -> None:
-            net.to("cpu", _saved(options)).save_pretrained(folder)
+            net.to("cpu", saved_dtype(options)).save_pretrained(folder)
 
         produces = registry.spec("conditioner", options.conditioner).produces
         use = (
@@ -206,7 +206,7 @@ def train_controlnet(
             f" --conditioner.{options.conditioner}.{name} {shlex.quote(str(value))}"
             for name, value in options.conditioner_options.items()
         )
-        return _finish(run, endings, use + given, write)
+        return finish(run, endings, use + given, write)
 
 
 def train_base(options: BaseOptions, watcher: TrainingWatcher) -> Result:
@@ -224,10 +224,10 @@ def train_base(options: BaseOptions, watcher: TrainingWatcher) -> Result:
     family = family_of("StableDiffusionPipeline")
     config = check_base(options)
     weights = partial(started_from, vae=options.vae, unet=options.unet)
-    with _begun("base", options, config, watcher, weights) as run, quiet():
+    with begun("base", options, config, watcher, weights) as run, quiet():
         vae = open_vae(options)
         endings = {}
-        if options.vae is None:
+        if options.vae is None and not options.pixels:
             endings["vae"] = _train_vae(run, options, vae)
         if options.sharpen_steps and all(ending.finished for ending in endings.values()):
             endings["decoder"] = _sharpen(run, options, vae)
@@ -240,7 +240,7 @@ def train_base(options: BaseOptions, watcher: TrainingWatcher) -> Result:
 
         def write(folder: Path) -> None:
             for part in (pipe.vae, pipe.unet, pipe.text_encoder):
-                part.to("cpu", _saved(options))
+                part.to("cpu", saved_dtype(options))
             sibling(pipe, "StableDiffusionPipeline").save_pretrained(folder)
 
         sizes = {
@@ -251,7 +251,7 @@ def train_base(options: BaseOptions, watcher: TrainingWatcher) -> Result:
             for name, part in sizes.items()
         }
         use = f"sdedit \\\n    --translator.model {shlex.quote(str(options.output))}"
-        return _finish(run, endings, use, write, figures)
+        return finish(run, endings, use, write, figures)
 
 
 def _train_vae(run: Run, options: BaseOptions, vae: Any) -> Ending:
@@ -350,23 +350,25 @@ def _denoising(
 
 
 @contextmanager
-def _begun(
+def begun(
     kind: NetworkKind,
     options: TrainOptions,
-    vae: Mapping[str, Any],
+    vae: Mapping[str, Any] | None,
     watcher: TrainingWatcher,
     weights: Callable[[], Mapping[str, str]],
 ) -> Iterator[Run]:
     """Yield the run once its photos are looked at and its folder is its own.
 
-    vae: its configuration. weights: returns `Run.weights`, which takes a while.
+    vae: its configuration, None where no latents are kept. weights: returns `Run.weights`, which
+    takes a while.
     """
     stop = Stop(options.max_time)
     check_folder(kind, options)
     accelerator = _accelerator(options)
     photos = read_photos(options, lambda n, total: watcher.counted("reading photos", n, total))
     learnt, held = split(photos, options)
-    check_memory(options, len(learnt), vae, available_memory())
+    if vae is not None:
+        check_memory(options, len(learnt), vae, available_memory())
     told = weights()
     small = sum(min(photo.size) < options.resolution for photo in photos)
     enlarged = f" · {small:,} are smaller and get enlarged" if small else ""
@@ -430,13 +432,14 @@ def check_memory(options: TrainOptions, squares: int, vae: Mapping[str, Any], fr
         )
 
 
-def _saved(options: TrainOptions) -> Any:
+def saved_dtype(options: TrainOptions) -> Any:
+    """Return what the result is saved in, as torch's own."""
     import torch
 
     return getattr(torch, options.weights)
 
 
-def _finish(
+def finish(
     run: Run,
     endings: Mapping[str, Ending],
     use: str,

@@ -1,0 +1,283 @@
+"""One step from a render to a photo: a denoiser that learns from judges of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sv2r.diffusion.families import Family
+from sv2r.diffusion.latents import shift_and_scale
+from sv2r.training.autoencoder import pyramid_l1
+from sv2r.training.draws import TrainingDraw
+from sv2r.training.judges import augmented, made_loss, real_loss, smoothness
+from sv2r.training.nearness import Nearness
+from sv2r.training.options import BridgeOptions
+from sv2r.training.outlines import outline_loss, survived
+from sv2r.training.photos import Squares
+from sv2r.training.renders import Renders
+from sv2r.training.sheets import SHEET_COLUMNS, sheet
+from sv2r.training.structure import encoder_features, make_projections, patch_contrast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Deviation, in [-1, 1], of the noise under which a judge's verdict on a photo should not change.
+_JITTER = 0.02
+
+Tensors = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """How a pipeline goes from a picture to a picture in one evaluation of its denoiser, or few.
+
+    times: the timestep of each evaluation. signals, noises: shares of latents and of noise there.
+    prediction: what the denoiser answers with. texts: the embedded prompt, one row each.
+    """
+
+    pipe: Any
+    family: Family
+    times: tuple[int, ...]
+    signals: tuple[float, ...]
+    noises: tuple[float, ...]
+    prediction: str
+    texts: Tensors
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Return the latents of (B, 3, H, W) pictures in [-1, 1], as the denoiser sees them."""
+        posterior = self.pipe.vae.encode(pictures).latent_dist
+        shift, scale = shift_and_scale(self.pipe.vae.config, self.family, posterior.mean)
+        latents: Tensor = (posterior.mode() - shift) * scale
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the (B, 3, H, W) pictures, about [-1, 1], of latents."""
+        shift, scale = shift_and_scale(self.pipe.vae.config, self.family, latents)
+        pictures: Tensor = self.pipe.vae.decode(latents / scale + shift).sample.float()
+        return pictures
+
+    def noisy(self, latents: Tensor, noise: Tensor, place: int = 0) -> Tensor:
+        """Return latents with noise, as an evaluation meets them."""
+        return self.signals[place] * latents + self.noises[place] * noise
+
+    def clean(self, network: Any, noisy: Tensor, side: int, place: int = 0) -> Tensor:
+        """Return the latents that the denoiser means. side: of the squares, in pixels."""
+        more = self.more(noisy, side)
+        answer = network(noisy, self.at(noisy, place), return_dict=False, **more)[0]
+        if self.prediction == "sample":
+            return answer
+        signal, noise = self.signals[place], self.noises[place]
+        if self.prediction == "v_prediction":
+            return signal * noisy - noise * answer
+        return (noisy - noise * answer) / signal
+
+    def before(self, network: Any, latents: Tensor, noise: Tensor, side: int, place: int) -> Tensor:
+        """Return the noisy latents that an evaluation meets, as DDIM leads to them.
+
+        J. Song et al., Denoising Diffusion Implicit Models, ICLR 2021, without new noise.
+        """
+        noisy = self.noisy(latents, noise)
+        for done in range(place):
+            clean = self.clean(network, noisy, side, done)
+            rest = (noisy - self.signals[done] * clean) / self.noises[done]
+            noisy = self.noisy(clean, rest, done + 1)
+        return noisy
+
+    def __call__(self, network: Any, latents: Tensor, noise: Tensor, side: int) -> Tensor:
+        """Return the latents of the translations."""
+        last = len(self.times) - 1
+        return self.clean(network, self.before(network, latents, noise, side, last), side, last)
+
+    def at(self, like: Tensor, place: int = 0) -> Tensor:
+        """Return an evaluation's timestep for each of a batch."""
+        import torch
+
+        return torch.full((len(like),), self.times[place], device=like.device)
+
+    def more(self, like: Tensor, side: int) -> dict[str, Any]:
+        """Return what the denoiser is given besides: the prompt, and for XL the picture's size."""
+        count = len(like)
+        texts = {
+            name: value.to(like).expand(count, *value.shape[1:])
+            for name, value in self.texts.items()
+        }
+        more: dict[str, Any] = {"encoder_hidden_states": texts["prompt_embeds"]}
+        if self.family.size_embedded:
+            sizes = like.new_tensor([side, side, 0, 0, side, side]).expand(count, -1)
+            more["added_cond_kwargs"] = {
+                "text_embeds": texts["pooled_prompt_embeds"],
+                "time_ids": sizes,
+            }
+        return more
+
+
+class Bridging:
+    """Learning to make photos of renders in one step; a `Trainee`.
+
+    network: denoiser, judges and projections together, so that one forward has all of it.
+    """
+
+    name = "bridge"
+
+    def __init__(
+        self,
+        step: OneStep,
+        judge: Any,
+        nearness: Nearness,
+        renders: Renders,
+        held_renders: Renders,
+        photos: Squares,
+        held_photos: Squares,
+        options: BridgeOptions,
+        channels: Sequence[int],
+    ) -> None:
+        self.network = _players(step, judge, channels, options)
+        self.count = len(renders)
+        self._step, self._options, self._nearness = step, options, nearness
+        self._renders, self._held_renders = renders, held_renders
+        self._photos, self._held_photos = photos, held_photos
+
+    def example(self, draw: TrainingDraw) -> Tensors:
+        """Return a render with its labels and a photo, in [-1, 1], and noise for both."""
+        import torch
+
+        pixels, labels = self._renders.square(draw.item)
+        drawn = torch.randint(2**31, (2,), generator=draw.generator).tolist()
+        photo = self._photos.picture(drawn[0] % len(self._photos))
+        shape = latent_shape(self._step.pipe.vae, self._options.resolution)
+        return {
+            "render": pixels.float() / 127.5 - 1,
+            "labels": labels,
+            "photo": photo.float() / 127.5 - 1,
+            "noise": torch.randn(2, *shape, generator=draw.generator),
+            "draw": torch.tensor(drawn[1]),
+        }
+
+    def loss(self, network: Any, batch: Tensors) -> Tensor:
+        """Return the loss of a batch, both sides'."""
+        loss: Tensor = network(batch)
+        return loss
+
+    def validate(self) -> tuple[float, Tensor] | None:
+        """Return 1 - realism * survival over renders held out, and how they come out.
+
+        realism: how far they have come from renders to photos (`Nearness`), survival: the share
+        of instances whose label fits at least as likely as not.
+        """
+        import torch
+
+        if not len(self._held_renders):
+            return None
+        made, passed, count = [], 0, 0
+        device = self._step.pipe.unet.device
+        with torch.no_grad():
+            for number in range(len(self._held_renders)):
+                pixels, labels = self._held_renders.square(number)
+                picture = self.translate(pixels[None].to(device), number)[0]
+                fits = survived(pixels.to(device).float(), 255 * picture, labels)
+                passed, count = passed + sum(fits), count + len(fits)
+                made.append(picture.cpu())
+        realism = self._nearness.share(torch.stack(made))
+        survival = passed / count if count else 1.0
+        numbers = range(min(SHEET_COLUMNS, len(made)))
+        shown = [self._held_renders.square(number)[0].float() / 255 for number in numbers]
+        rows = [torch.stack(shown), torch.stack(made[: len(shown)])]
+        some = min(len(shown), len(self._held_photos))
+        if some == len(shown):
+            photos = [self._held_photos.picture(n).float() / 255 for n in range(some)]
+            rows.append(torch.stack(photos))
+        return 1 - realism * survival, sheet(rows)
+
+    def translate(self, pixels: Tensor, seed: int) -> Tensor:
+        """Return (B, 3, R, R) pictures in [0, 1] of uint8 ones, with noise drawn by a seed."""
+        import torch
+
+        step = self._step
+        latents = step.encode(pixels.float() / 127.5 - 1)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        made = step.decode(step(step.pipe.unet, latents, noise, self._options.resolution))
+        return (made / 2 + 0.5).clamp(0, 1)
+
+
+def latent_shape(vae: Any, side: int) -> tuple[int, int, int]:
+    """Return the shape of a square's latents. side: in pixels."""
+    small = side // 2 ** (len(vae.config.block_out_channels) - 1)
+    return int(vae.config.latent_channels), small, small
+
+
+def _players(step: OneStep, judge: Any, channels: Sequence[int], options: BridgeOptions) -> Any:
+    """Return a module with denoiser, judges and projections, whose forward returns their loss."""
+    import torch
+    from torch import nn
+    from torch.func import functional_call
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        projections = make_projections(channels)
+
+    class Players(nn.Module):
+        """A denoiser and who judges it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.unet, self.judge, self.projections = step.pipe.unet, judge, projections
+
+        def forward(self, batch: Tensors) -> Tensor:
+            """Return a loss whose gradient is each player's by what that player is to do."""
+            renders, photos = batch["render"], batch["photo"]
+            generator = torch.Generator().manual_seed(int(batch["draw"][0]))
+            count, kept = len(renders), _kept(len(photos), options.identity, generator)
+            noise = torch.cat([batch["noise"][:, 0], batch["noise"][:kept, 1]])
+            place = int(torch.randint(len(step.times), (), generator=generator))
+            side = options.resolution
+            with torch.no_grad():
+                latents = step.encode(torch.cat([renders, photos[:kept]]))
+                before = self.features(step.noisy(latents, noise))
+                noisy = step.before(self.unet, latents, noise, side, place)
+            made = step.clean(self.unet, noisy, side, place)
+            pictures = step.decode(made)
+            after = self.features(step.noisy(made, noise))
+            total = options.structure * patch_contrast(self.projections, before, after, generator)
+            if kept:
+                away = pyramid_l1(pictures[count:] - photos[:kept])
+                total = total + options.identity * away
+            translated = pictures[:count]
+            if options.labels:
+                fits = outline_loss(renders, translated, batch["labels"])
+                total = total + options.labels * fits
+            still = {name: value.detach() for name, value in self.judge.named_parameters()}
+            shown = augmented(translated, options.augment, generator)
+            total = total + options.realism * real_loss(
+                functional_call(self.judge, still, (shown,))
+            )
+            return total + self.judging(photos, translated.detach(), generator)
+
+        def features(self, noisy: Tensor) -> list[Tensor]:
+            """Return what the denoiser's encoder makes of latents."""
+            more = step.more(noisy, options.resolution)
+            return encoder_features(self.unet, noisy, step.at(noisy), more)
+
+        def judging(self, photos: Tensor, made: Tensor, generator: Any) -> Tensor:
+            """Return the loss of the judges."""
+            photos = augmented(photos, options.augment, generator)
+            told = self.judge(photos)
+            loss = real_loss(told) + made_loss(
+                self.judge(augmented(made, options.augment, generator))
+            )
+            if options.judge_smoothness:
+                noise = _JITTER * torch.randn(photos.shape, generator=generator).to(photos)
+                rough = smoothness(self.judge, photos, told, noise)
+                loss = loss + options.judge_smoothness * rough
+            return loss
+
+    return Players()
+
+
+def _kept(count: int, weight: float, generator: Any) -> int:
+    """Return how many photos of a batch are translated to themselves: half, every second time."""
+    import torch
+
+    drawn = bool(torch.randint(2, (), generator=generator))
+    return (count + 1) // 2 if weight and drawn else 0
