@@ -190,7 +190,8 @@ class _Even:
             / (known * _side(known, side)).sum(2).clamp(min=1e-3)[:, None]
             for side in (-1, 1)
         )
-        return (inner - outer).square().sum(1).sqrt().mean(1)
+        # A norm whose gradient at 0 is 0, not NaN: gradients flow through here in training.
+        return torch.linalg.vector_norm(inner - outer, dim=1).mean(1)
 
 
 def _two_by_two(reading: Reading, known: Tensor) -> tuple[Reading, Tensor]:
