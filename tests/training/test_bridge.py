@@ -16,10 +16,10 @@ from sv2r.errors import ConfigError
 from sv2r.training.autoencoder import make_pixels
 from sv2r.training.nearness import Nearness
 from sv2r.training.outlines import outline_loss, survived
-from sv2r.training.renders import cut_labels
 from sv2r.training.photos import SquarePlace, cut_square
+from sv2r.training.renders import cut_labels
 from tests import toys
-from tests.toys import models, processes, trainings
+from tests.toys import jobs, processes, trainings
 from tests.toys.datasets import make_coco
 
 PIXELS = {
@@ -49,7 +49,8 @@ def bright(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def renders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_coco(tmp_path_factory.mktemp("renders"), count=12)
+    names = tuple(f"{number}.png" for number in range(12))
+    return make_coco(tmp_path_factory.mktemp("renders"), names, (36, 40))
 
 
 @pytest.fixture(scope="module")
@@ -96,27 +97,16 @@ def test_diffusers_alone_makes_the_picture_of_a_job(
     from diffusers import StableDiffusionImg2ImgPipeline
 
     model = bridge(evaluations=evaluations, start=0.2).output
-    layers = {
-        "input": str(renders),
-        "output": str(tmp_path / "real"),
-        "limit": 1,
-        "checks": {},
-        "translator": {
-            "name": "sdedit",
-            "model": str(model),
-            "strength": 1.0,
-            "steps": evaluations,
-            "guidance_scale": 1.0,
-        },
-        "prompt": {"template": ""},
-    }
-    summary = sv2r.convert(layers)
-    assert summary.done == 1
-    record = next(iter(sv2r.output.finished.open_finished(tmp_path / "real").records()))
-    made = np.asarray(Image.open(tmp_path / "real" / record.output), int)
+    how = {"strength": 1.0, "steps": evaluations, "guidance_scale": 1.0}
+    real = tmp_path / "real"
+    config = jobs.config_of(renders, real, model, limit=1, prompt={"template": ""})
+    config["translator"] |= how
+    assert sv2r.convert(config).done == 1
+    (record,) = jobs.records_of(real).values()
+    made = np.asarray(Image.open(real / record["output"]), int)
     pipe = StableDiffusionImg2ImgPipeline.from_pretrained(model)
-    render = Image.open(renders / record.output).convert("RGB")
-    generator = torch.Generator().manual_seed(record.seed)
+    render = Image.open(renders / record["sample"]).convert("RGB")
+    generator = torch.Generator().manual_seed(record["seed"])
     alone = pipe(
         prompt="",
         image=render,
@@ -127,3 +117,116 @@ def test_diffusers_alone_makes_the_picture_of_a_job(
     ).images[0]
     assert np.abs(np.asarray(alone, int) - made).max() <= 1
     assert pipe.scheduler.config.num_train_timesteps == 200
+
+
+@pytest.mark.parametrize("judge", ["patches", "denoiser"])
+def test_a_lora_is_merged_into_a_model_of_any_size(
+    judge: str, bridge: Callable[..., Any], toy_sd15: Path, toy_sdxl: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    model = toy_sdxl if judge == "denoiser" else toy_sd15
+    made = bridge(model=str(model), rank=2, judge=judge, steps=2, start=0.5).output
+    file = "unet/diffusion_pytorch_model.safetensors"
+    before, after = load_file(model / file), load_file(made / file)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name].float(), after[name])}
+    assert changed
+    assert not any("norm" in name or name.endswith("bias") for name in changed)
+
+
+def test_a_bridge_learns_what_photos_have_and_renders_lack(
+    bridge: Callable[..., Any], renders: Path, tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    def light(steps: int) -> float:
+        more = {"learning_rate": 2e-3, "ema": 0.5, "labels": 0, "structure": 0.1, "start": 0.1}
+        model = bridge(steps=steps, output=tmp_path / str(steps), **more).output
+        pipe = StableDiffusionImg2ImgPipeline.from_pretrained(model)
+        call = {"strength": 1.0, "num_inference_steps": 1, "guidance_scale": 1.0}
+        picture = Image.open(renders / "3.png").convert("RGB")
+        made = pipe("", image=picture, generator=torch.Generator().manual_seed(0), **call)
+        return float(np.asarray(made.images[0]).mean())
+
+    photos, render = 217, np.asarray(Image.open(renders / "3.png").convert("RGB")).mean()
+    assert abs(light(60) - photos) < abs(render - photos) / 2
+
+
+def test_photos_that_cannot_do_are_refused_before_a_step(
+    bridge: Callable[..., Any], photos: Path, renders: Path, tmp_path: Path
+) -> None:
+    def refused(**options: Any) -> str:
+        with pytest.raises(ConfigError) as caught:
+            bridge(**options)
+        assert not list((tmp_path / "out").rglob("*.safetensors"))
+        return str(caught.value)
+
+    assert f"{photos}: has 10 photos; a bridge needs 16 at least" in refused(photos=photos)
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(16):
+        pixels = np.asarray(Image.open(renders / f"{number % 12}.png").convert("RGB"))
+        Image.fromarray(pixels).save(many / f"{number}.png")
+    (many / "0.png").write_bytes((renders / "3.png").read_bytes())
+    assert "0.png is one of the renders of --renders" in refused(photos=many)
+    assert "no such folder; give the dataset" in refused(renders=tmp_path / "none")
+    assert "is neither patches nor denoiser" in refused(judge="eyes")
+
+
+def test_another_family_is_refused(bridge: Callable[..., Any], tmp_path: Path) -> None:
+    model = toys.save_sd3(tmp_path / "sd3")
+    with pytest.raises(ConfigError, match="a bridge is trained from Stable Diffusion"):
+        bridge(model=str(model))
+
+
+def test_labels_are_cut_as_their_picture_is() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 5, (40, 60)).astype(np.int32)
+    pixels = np.repeat(labels[..., None], 3, 2).astype(np.uint8)
+    for place in (SquarePlace(40, 0.0, 0.3), SquarePlace(40, 1.0, 1.0)):
+        assert (cut_labels(labels, place) == cut_square(pixels, place)[..., 0]).all()
+    large = np.kron(labels, np.ones((4, 4), np.int32))
+    assert (cut_labels(large, SquarePlace(40, 0.0, 0.0)) == labels[:, :40]).all()
+
+
+def scene() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a (3, 64, 64) render in [-1, 1] with one bright square, and its labels."""
+    labels = torch.zeros(64, 64, dtype=torch.int32)
+    labels[20:44, 20:44] = 1
+    return torch.where(labels > 0, 0.6, -0.4).expand(3, -1, -1).clone(), labels
+
+
+def test_labels_that_no_longer_fit_cost_more() -> None:
+    render, labels = scene()
+    moved = render.roll(8, -1)
+    kept, lost = (
+        float(outline_loss(render[None], picture[None], labels[None]))
+        for picture in (render, moved)
+    )
+    assert lost > kept + 0.3
+    levels = [127.5 * (part + 1) for part in (render, moved)]
+    assert [survived(levels[0], part, labels) for part in levels] == [[True], [False]]
+
+
+def test_the_cost_of_labels_has_a_gradient_also_where_nothing_is_seen() -> None:
+    render, labels = scene()
+    for picture in (render.roll(3, -1), torch.zeros(3, 64, 64)):
+        made = picture[None].clone().requires_grad_()
+        outline_loss(render[None], made, labels[None]).backward()
+        assert made.grad is not None
+        assert torch.isfinite(made.grad).all()
+        assert made.grad.abs().max() > 0
+    nothing = torch.zeros_like(labels)
+    assert float(outline_loss(render[None], render[None], nothing[None])) == 0
+
+
+def test_nearness_goes_from_renders_to_photos() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def pictures(level: float) -> torch.Tensor:
+        return level + 0.1 * torch.randn(40, 3, 8, 8, generator=generator)
+
+    nearness = Nearness(lambda some: some.flatten(1), pictures(0.2), pictures(0.8))
+    shares = [nearness.share(pictures(level)) for level in (0.2, 0.5, 0.8)]
+    assert shares[0] < 0.1 < shares[1] < 0.9 < shares[2]

@@ -191,7 +191,8 @@ class _Even:
             for side in (-1, 1)
         )
         # A norm whose gradient at 0 is 0, not NaN: gradients flow through here in training.
-        return torch.linalg.vector_norm(inner - outer, dim=1).mean(1)
+        steps: Tensor = torch.linalg.vector_norm(inner - outer, dim=1)
+        return steps.mean(1)
 
 
 def _two_by_two(reading: Reading, known: Tensor) -> tuple[Reading, Tensor]:

@@ -64,7 +64,7 @@ class OneStep:
     def clean(self, network: Any, noisy: Tensor, side: int, place: int = 0) -> Tensor:
         """Return the latents that the denoiser means. side: of the squares, in pixels."""
         more = self.more(noisy, side)
-        answer = network(noisy, self.at(noisy, place), return_dict=False, **more)[0]
+        answer: Tensor = network(noisy, self.at(noisy, place), return_dict=False, **more)[0]
         if self.prediction == "sample":
             return answer
         signal, noise = self.signals[place], self.noises[place]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,17 +39,19 @@ class Nearness:
         import torch
 
         with torch.no_grad():
-            return torch.cat([self._describe(part) for part in pictures.split(_BATCH)]).double()
+            parts = torch.split(pictures, _BATCH)
+            return torch.cat([self._describe(part) for part in parts]).double()
 
     def _distance(self, found: Tensor) -> float:
-        """Return the kernel distance to photos, with no bias by how many there are.
+        """Return the kernel distance to photos, its square without bias by how many there are.
 
         The polynomial kernel of M. Bińkowski et al., Demystifying MMD GANs, ICLR 2018, on
         features that have deviation 1 among photos.
         """
         photos = (self._photos - self._mean) / self._scale
         found = (found - self._mean) / self._scale
-        return float(_apart(found) + _apart(photos) - 2 * _kernel(found, photos).mean())
+        squared = float(_apart(found) + _apart(photos) - 2 * _kernel(found, photos).mean())
+        return math.sqrt(max(0.0, squared))
 
 
 def _kernel(one: Tensor, other: Tensor) -> Tensor:

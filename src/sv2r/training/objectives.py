@@ -62,7 +62,8 @@ class Diffusion:
         else:
             target = latents if predicts == "sample" else noise
         errors = (predict(noisy, times).float() - target).square().flatten(1).mean(1)
-        return (self._weights(times, predicts) * errors).mean()
+        loss: Tensor = (self._weights(times, predicts) * errors).mean()
+        return loss
 
     def _weights(self, times: Tensor, predicts: str) -> Tensor:
         import torch

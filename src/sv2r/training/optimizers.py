@@ -31,7 +31,8 @@ def make_optimizer(plan: Schedule, parameters: Sequence[Any], device: Any) -> An
     """
     import torch
 
-    name, more = plan.optimizer, {"weight_decay": plan.weight_decay, "betas": plan.betas}
+    name = plan.optimizer
+    more: dict[str, Any] = {"weight_decay": plan.weight_decay, "betas": plan.betas}
     if name == "adamw-8bit":
         return import_module("bitsandbytes.optim").AdamW8bit(parameters, **more)
     fused = name == "adamw-fused" or (name == "auto" and device.type in ("cuda", "cpu"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -118,6 +118,11 @@ class TrainOptions(Options):
         "float32", description="What the result is saved in."
     )
 
+    @property
+    def captions(self) -> tuple[str, bool]:
+        """Return the template of captions, and whether files next to the photos go before it."""
+        return "", False
+
 
 class DenoisingOptions(TrainOptions):
     """What a training takes that learns to take noise off captioned photos."""
@@ -144,8 +149,13 @@ class DenoisingOptions(TrainOptions):
         0.7, gt=0, le=1, description="Strength that validation translates those photos with."
     )
 
+    @property
+    def captions(self) -> tuple[str, bool]:
+        """Return the template of captions, and whether files next to the photos go before it."""
+        return self.caption, self.caption_files
 
-class ModelOptions(Options):
+
+class ModelOptions(TrainOptions):
     """What a training takes that starts from somebody's model."""
 
     model: Checkpoint = Field(
@@ -330,11 +340,8 @@ class BaseOptions(DenoisingOptions):
                 raise ValueError(f"{option} {getattr(self, name)} is not a multiple of {factor}")
 
 
-class BridgeOptions(ModelOptions, TrainOptions):
+class BridgeOptions(ModelOptions):
     """Options of `sv2r train bridge`."""
-
-    # No caption files: the photos share the renders' prompt.
-    caption_files: ClassVar[bool] = False
 
     renders: Folder = Field(
         description="The dataset with renders, which convert would take as --input; their labels "
@@ -395,3 +402,8 @@ class BridgeOptions(ModelOptions, TrainOptions):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decay of the weights.")
     max_gradient: float = Field(10.0, gt=0, description="Gradients of a larger norm are scaled.")
     batch_size: int = Field(2, ge=1, description="Renders, and photos, of a step on each device.")
+
+    @property
+    def captions(self) -> tuple[str, bool]:
+        """Return the prompt, which photos and renders share."""
+        return self.caption, False

@@ -127,7 +127,7 @@ def read_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
     root = options.photos
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the folder with photos by --photos")
-    _check_template(options.caption)
+    _check_template(options.captions[0])
     paths = picture_files(root)
     if not paths:
         kinds = ", ".join(sorted(PICTURE_SUFFIXES))
@@ -159,7 +159,8 @@ def _look(path: Path, options: TrainOptions) -> Photo | str:
 
 
 def _caption(path: Path, name: str, options: TrainOptions) -> str:
-    if options.caption_files:
+    template, from_files = options.captions
+    if from_files:
         file = path.with_suffix(".txt")
         try:
             return " ".join(file.read_text(encoding="utf-8").split())
@@ -170,9 +171,9 @@ def _caption(path: Path, name: str, options: TrainOptions) -> str:
             ) from None
     words = {"stem": path.stem, "folder": path.parent.name}
     try:
-        return options.caption.format(**{k: v.replace("_", " ") for k, v in words.items()})
+        return template.format(**{k: v.replace("_", " ") for k, v in words.items()})
     except (ValueError, LookupError) as error:  # of a format such as {stem:d}
-        raise ConfigError(f"--caption {options.caption!r}: {error}; write {{stem}} alone") from None
+        raise ConfigError(f"--caption {template!r}: {error}; write {{stem}} alone") from None
 
 
 def _check_template(template: str) -> None:

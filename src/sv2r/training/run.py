@@ -22,6 +22,7 @@ from sv2r.training.loop import Ending, Schedule, Trainee, train
 from sv2r.training.options import (
     BaseOptions,
     ControlnetTraining,
+    DenoisingOptions,
     LoraOptions,
     TrainOptions,
 )
@@ -311,6 +312,7 @@ def _denoising(
     from sv2r.training.objectives import objective_of
 
     options, device = run.options, run.accelerator.device
+    assert isinstance(options, DenoisingOptions)
     fix = "a smaller --resolution"
     with memory_told("encode captions", "a GPU with more, or --device cpu"):
         texts = encode_captions(pipe, family, run.learnt.captions(), run.held.captions(), device)
