@@ -234,11 +234,11 @@ def _players(step: OneStep, judge: Any, channels: Sequence[int], options: Bridge
             side = options.resolution
             with torch.no_grad():
                 latents = step.encode(torch.cat([renders, photos[:kept]]))
-                before = self.features(step.noisy(latents, noise))
+                before = self.features(latents)
                 noisy = step.before(self.unet, latents, noise, side, place)
             made = step.clean(self.unet, noisy, side, place)
             pictures = step.decode(made)
-            after = self.features(step.noisy(made, noise))
+            after = self.features(made)
             total = options.structure * patch_contrast(self.projections, before, after, generator)
             if kept:
                 away = pyramid_l1(pictures[count:] - photos[:kept])
@@ -254,10 +254,13 @@ def _players(step: OneStep, judge: Any, channels: Sequence[int], options: Bridge
             )
             return total + self.judging(photos, translated.detach(), generator)
 
-        def features(self, noisy: Tensor) -> list[Tensor]:
-            """Return what the denoiser's encoder makes of latents."""
-            more = step.more(noisy, options.resolution)
-            return encoder_features(self.unet, noisy, step.at(noisy), more)
+        def features(self, latents: Tensor) -> list[Tensor]:
+            """Return what the denoiser's encoder makes of latents.
+
+            They get no noise: the same on both sides would be what they are told by.
+            """
+            more = step.more(latents, options.resolution)
+            return encoder_features(self.unet, step.signals[0] * latents, step.at(latents), more)
 
         def judging(self, photos: Tensor, made: Tensor, generator: Any) -> Tensor:
             """Return the loss of the judges."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shlex
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ from sv2r.training.watch import TrainingWatcher
 # Fewer photos are known by heart before anything is learnt from them.
 _FEWEST_PHOTOS = 16
 _BETAS = (0.5, 0.99)
+# Photos that translations of held-out renders are compared with, at most.
+_REFERENCES = 256
 
 
 def train_bridge(options: BridgeOptions, registry: Registry, watcher: TrainingWatcher) -> Result:
@@ -127,12 +130,12 @@ def _bridging(
         pipe.unet.enable_gradient_checkpointing()
         pipe.vae.enable_gradient_checkpointing()
     describe = describe_by(step, options.resolution, frozen)
-    photos = run.held if len(run.held) else run.learnt
-    some = range(min(len(photos), max(len(held), 1)))
+    # Photos that are learnt from will do: they are what translations are to be near to.
+    some = range(0, len(run.learnt), math.ceil(len(run.learnt) / _REFERENCES))
     nearness = Nearness(
         describe,
         torch.stack([held.square(n)[0] for n in range(len(held))] or [learnt.square(0)[0]]) / 255,
-        torch.stack([photos.picture(n) for n in some]) / 255,
+        torch.stack([run.learnt.picture(n) for n in some]) / 255,
     )
     channels = feature_channels(pipe.unet)
     return Bridging(step, judge, nearness, learnt, held, run.learnt, run.held, options, channels)
