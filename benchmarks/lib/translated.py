@@ -31,7 +31,6 @@ class Translation:
 
     preset: the YAML file that says how the diffusion model is used, the one place for its settings.
     model: a diffusers folder, its ControlNets below it as `controlnet-NAME`.
-    palette: whether pictures get the colours of photographs after the model.
     """
 
     world: Path
@@ -40,14 +39,13 @@ class Translation:
     model: Path = MODEL
     device: str = "auto"
     limit: int | None = None
-    palette: bool = False
 
     def folder(self, method: str, part: str) -> Path:
         """Return where the pictures of a part of the world are once a method has made them."""
         key: dict[str, Any] = {"settings": self._settings(method), "limit": self.limit}
         if method == DIFFUSION:
             key |= {"preset": self.preset.read_text(encoding="utf-8"), "model": self._model()}
-            key |= {"palette": self._photos() if self.palette else ""}
+            key |= {"palette": self._photos()}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
         return self.work / "translated" / f"{method}-{digest}" / part
 
@@ -124,7 +122,7 @@ class Translation:
         nets = {c: str(self.model / f"controlnet-{c}") for c in conditioners}
         there: Mapping[str, str] = {c: path for c, path in nets.items() if Path(path).is_dir()}
         given = {"name": name, "model": str(self.model)}
-        if self.palette:
+        if "palette" in options:
             given["palette"] = self._photos()
         return {"translator": {**given, **({"controlnet": there} if there else {})}}
 
