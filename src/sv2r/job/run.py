@@ -31,6 +31,9 @@ from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.types import Record
 from sv2r.worker.work import LocalWork, find_devices
 
+# Intersection over union below which labels that were written are told of.
+_POOR = 0.98
+
 
 class JobWatcher(Protocol):
     """Is informed while a job runs."""
@@ -89,6 +92,7 @@ def run_job(
                 _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
             changed = True
         _finish(job, journal, changed=changed, stopped=stop.is_set())
+        notes.extend(_inexact(journal))
         seconds = time.monotonic() - job.since
         return summarise(job, plan, journal, notes, seconds, interrupted=pressed.is_set())
 
@@ -278,6 +282,17 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     journal.keep("checked", checked)
     journal.keep("faults", list(label_faults(job, journal)))
     journal.keep("complete", value=True)
+
+
+def _inexact(journal: Journal) -> Iterator[str]:
+    """Yield how many instances the labels that were written hold badly."""
+    shares = [share for record in journal.records() for share in record.label_iou.values()]
+    poor = [share for share in shares if share < _POOR]
+    if poor:
+        yield (
+            f"{len(poor):,} instances are not held to the pixel, at worst with an IoU of "
+            f"{min(poor):.2f} (label_iou in samples.jsonl); --writer coco or folder is exact"
+        )
 
 
 def _write_samples(path: Path, journal: Journal) -> tuple[int, int, int]:

@@ -44,7 +44,8 @@ class ReadBack:
             sample = self.dataset.samples[index]
             if not sample.image.is_file():
                 return f"its labels name {sample.id}, which is not there"
-            return different(instances, sample.load_instances())
+            inexact = frozenset(int(id_) for id_ in record.label_iou)
+            return different(instances, sample.load_instances(), inexact)
         except SampleError as error:
             return f"its labels cannot be read: {error}"
 
@@ -61,17 +62,22 @@ def read_back(
         return f"the {loader} loader cannot read the result: {error}"
 
 
-def different(one: Instances, other: Instances) -> str | None:
-    """Return how two pictures' instances differ, whatever their ids, or None where they do not."""
+def different(
+    one: Instances, other: Instances, inexact: frozenset[int] = frozenset()
+) -> str | None:
+    """Return how two pictures' instances differ, whatever their ids, or None where they do not.
+
+    inexact: those of one that other cannot hold to the pixel, and whose masks are not compared.
+    """
     if one.size != other.size:
         sizes = [f"{width}×{height}" for height, width in (one.size, other.size)]
         return f"its labels are {sizes[1]}, those of its source {sizes[0]}"
     if _shows_the_same(one, other):
         return None
-    mine, theirs = _masks(one), _masks(other)
-    if mine == theirs:
-        return None
+    mine, theirs = _masks(one, inexact), _masks(other)
     lost, more = (mine - theirs).total(), (theirs - mine).total()
+    if not lost and more == len(inexact):
+        return None
     return f"{lost} of {mine.total()} instances are not those of its source ({more} others)"
 
 
@@ -91,9 +97,12 @@ def _category(instances: Instances, id_: int) -> str | None:
     return instances.table[id_].category if id_ in instances.table else None
 
 
-def _masks(instances: Instances) -> Counter[tuple[str, bytes]]:
+def _masks(
+    instances: Instances, without: frozenset[int] = frozenset()
+) -> Counter[tuple[str, bytes]]:
     """Return the instances that have pixels, by category and mask."""
-    masks = ((one.category, instances.mask(id_)) for id_, one in instances.table.items())
+    wanted = ((id_, one) for id_, one in instances.table.items() if id_ not in without)
+    masks = ((one.category, instances.mask(id_)) for id_, one in wanted)
     return Counter((category, _packed(mask)) for category, mask in masks if mask.any())
 
 

@@ -67,7 +67,7 @@ def record_of(data: Any) -> Record:
             raise ValueError(f"{key} is missing or of the wrong type")
     if data["status"] not in _STATUSES:
         raise ValueError(f"status is {data['status']!r}")
-    for key in ("scores", "settings", "drawn"):
+    for key in ("scores", "settings", "drawn", "label_iou"):
         if not isinstance(data.get(key, {}), Mapping):
             raise ValueError(f"{key} is not a mapping")
     for key in ("output", "output_sha256", "input_sha256", "prompt", "negative_prompt", "error"):

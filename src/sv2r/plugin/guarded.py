@@ -28,6 +28,7 @@ _METHODS: Mapping[str, str] = {
             "bucket",
             "settings",
             "compile",
+            "prepare",
             "target",
             "claims",
             "publish",

@@ -111,7 +111,10 @@ class Claims(Protocol):
 
 @runtime_checkable
 class Prepares(Protocol):
-    """What a writer may have beside: a look at the dataset before anything is made."""
+    """What a writer may have beside: a look at the dataset before anything is made.
+
+    Every process that publishes pictures calls it first.
+    """
 
     def prepare(self, dataset: Dataset, /) -> Iterable[str]:
         """Return lines for the user: what goes along, and what cannot be held.

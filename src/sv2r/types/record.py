@@ -37,7 +37,7 @@ class Record:
     input_sha256: of the source picture's bytes. output: the published picture's path under the
         output folder. output_sha256: of its bytes.
     instances: the ids of what its labels hold, by category. checked: how many of these a check has
-        given a score of their own. labels: see Published.
+        given a score of their own. labels, label_iou: see Published.
     scores: check name -> {"picture": {...}, "instances": {"17": {...}}}.
     seconds: wall time of the batch divided by its pictures; kept in the journal alone.
     error: why it was rejected or failed, in one line that says what to do.
@@ -62,5 +62,6 @@ class Record:
     instances: Mapping[str, Sequence[int]] = field(default_factory=lambda: _NOTHING)
     checked: int = 0
     labels: Sequence[str] = ()
+    label_iou: Mapping[int, float] = field(default_factory=lambda: _NOTHING)
     seconds: float | None = None
     error: str | None = None

@@ -299,6 +299,7 @@ def _publish(
         output=published.path,
         output_sha256=published.sha256,
         labels=published.labels,
+        label_iou=published.label_iou,
     )
 
 

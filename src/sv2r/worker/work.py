@@ -13,7 +13,7 @@ from sv2r.config.selection import select
 from sv2r.devices import has_bfloat16
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Registry, load_registry
-from sv2r.plugin.specs import Runtime, Writer
+from sv2r.plugin.specs import Prepares, Runtime, Writer
 from sv2r.types import Dataset
 from sv2r.worker.batcher import Batcher
 from sv2r.worker.life import live
@@ -110,10 +110,13 @@ def open_work(
     runtime = Runtime(input=resolved.job.input, output=resolved.job.output)
     loader = registry.spec("loader", resolved.loader.name).build(resolved.loader.options, runtime)
     writer = registry.spec("writer", resolved.writer.name).build(resolved.writer.options, runtime)
+    dataset = loader(resolved.job.input)
+    if isinstance(writer, Prepares):
+        tuple(writer.prepare(dataset))  # the driver has told what it says
     return LocalWork(
         resolved,
         registry,
-        loader(resolved.job.input),
+        dataset,
         writer,
         devices=devices,
         batch_size=batch_size,
