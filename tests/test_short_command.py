@@ -104,7 +104,7 @@ def test_a_second_run_does_what_is_missing(short, dataset, tmp_path, toy_sd15):
     write_mask(dataset / "masks/late.png", 27, 35)
     code, out, error = short(*asked(dataset, output, toy_sd15))
     assert (code, out[:6]) == (0, "done 4")
-    assert "1 of 4 to do · 3 restored from an earlier run" in error
+    assert "1 of 4 to do · 3 done earlier" in error
     made = files_of(output)
     assert {"late.png", "masks/late.png"} <= made.keys()
     kept = {name for name in before if not name.startswith("sv2r/")}

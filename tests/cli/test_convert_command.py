@@ -87,7 +87,7 @@ def test_limit_and_only_choose_and_the_rest_can_follow(sv2r, asked, tmp_path):
     assert set(records_of(tmp_path / "out")) == {"a/0.png", "b/0.png", "b/1.jpg", "b/2.png"}
     code, out, error = sv2r("convert", *asked)
     assert (code, out[:6]) == (0, "done 6")
-    assert "plan        2 of 6 to do · 4 restored from an earlier run · " in error
+    assert "plan        2 of 6 to do · 4 done earlier · " in error
     assert sv2r("convert", *asked, "--only", "z*") == (
         2,
         "",
@@ -147,6 +147,9 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
         "equal": 1,
         "instances": 10,
         "checked": 0,
+        "retried": 0,
+        "repaired": 0,
+        "rendered": 0.0,
         "faults": [],
         "reread": True,
         "notes": [],

@@ -81,7 +81,7 @@ def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(as
     files = tmp_path / "out again.txt", tmp_path / "error again.txt"
     assert processes.run(processes.typed, "sv2r.cli.main", asked, *files) == 0
     told = files[1].read_text()
-    assert f"{left} of 8 to do · {len(records)} restored from an earlier run" in told
+    assert f"{left} of 8 to do · {len(records)} done earlier" in told
     assert records_of(tmp_path / "out").keys() == set(NAMES)
 
 

@@ -87,6 +87,11 @@ def test_the_damaged_picture_alone_is_restored_and_says_so(tmp_path, registry):
         "d.png": 0,
     }
     assert records["b.png"]["repairs"][0].startswith("restore: instance ")
+    share = records["b.png"]["rendered"]
+    assert 0 < share < 0.5
+    assert (summary.retried, summary.repaired, summary.rendered) == (0, 1, round(share / 4, 6))
+    told = f"repairs     1 picture holds pixels of the render: {share / 4:.1%} of all that is done"
+    assert told in list(summary_lines(summary))
     red = np.asarray(Image.open(tmp_path / "out" / "b.png"))[10:16, 6:12]
     assert red[..., 0].mean() > red[..., 2].mean() + 80
 
@@ -106,6 +111,8 @@ def test_a_retry_gets_another_seed_and_more_care_and_is_published(tmp_path, regi
     assert factors == [1.0, 0.8]
     assert len({seed for seed, _ in seen}) == 3
     assert records["b.png"]["repairs"] == ["retry: made 3 times"]
+    assert (summary.retried, summary.repaired, summary.rendered) == (1, 0, 0.0)
+    assert "repairs     1 picture made again" in list(summary_lines(summary))
     assert records["b.png"]["seed"] == seen[-1][0]
 
 

@@ -152,7 +152,7 @@ class Screen(Progress):
             self._bar.update(self._task, advance=1, rate=pace, notes=self._notes())
 
     def _notes(self) -> str:
-        counts = ((self._restored, "restored"), (self._troubled, "failed or rejected"))
+        counts = ((self._restored, "done earlier"), (self._troubled, "failed or rejected"))
         return "  ".join(f"{count:,} {what}" for count, what in counts if count)
 
     def __exit__(

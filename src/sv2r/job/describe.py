@@ -37,7 +37,7 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
     for failure in job.registry.failures:
         yield _titled("warning", str(failure))
     todo = f"{len(plan.tasks):,} of {plan.inputs:,} to do"
-    restored = f" · {plan.restored:,} restored from an earlier run" if plan.restored else ""
+    restored = f" · {plan.restored:,} done earlier" if plan.restored else ""
     yield _titled("plan", f"{todo}{restored} · output {config.job.output}")
 
 
@@ -60,6 +60,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     counts = f"done {summary.done:,} · rejected {summary.rejected:,} · failed {summary.failed:,}"
     left = f" · not begun {summary.left:,}" if summary.left else ""
     yield f"{counts}{left} · {_duration(summary.seconds)}{_verified(summary)}"
+    if summary.retried or summary.repaired:
+        yield _titled("repairs", _repairs(summary))
     for fault in summary.faults:
         yield _titled("labels", fault)
     for note in summary.notes:
@@ -96,6 +98,15 @@ def _verified(summary: Summary) -> str:
     if summary.faults:
         return f" · labels NOT right: {what}"
     return f" · labels {'verified' if end else 'written'}: {what}"
+
+
+def _repairs(summary: Summary) -> str:
+    """Return how many pictures are not as the model first made them."""
+    parts = [f"{_count(summary.retried, 'picture')} made again"] if summary.retried else []
+    if summary.repaired:
+        held = f"{_count(summary.repaired, 'picture')} hold" + ("s" * (summary.repaired == 1))
+        parts.append(f"{held} pixels of the render: {summary.rendered:.1%} of all that is done")
+    return " · ".join(parts)
 
 
 def _count(number: int, one: str, many: str = "") -> str:

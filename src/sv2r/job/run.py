@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ from sv2r.worker.work import LocalWork, find_devices
 
 # Intersection over union below which labels that were written are told of.
 _POOR = 0.98
+_COUNTED = ("copied", "instances", "checked", "retried", "repaired")
 
 
 class JobWatcher(Protocol):
@@ -271,15 +273,15 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     if not changed and written and journal.get("complete"):
         return
     journal.commit()
-    copied, instances, checked = _write_samples(output / FOLDER / SAMPLES, journal)
+    counts = _write_samples(output / FOLDER / SAMPLES, journal)
     if stopped:
         return
     verified = job.writer.finish(job.dataset, journal.records())
     write_contact_sheet(job.dataset, _spread(journal), output, output / FOLDER / CONTACT_SHEET)
     journal.keep("verified", dict(verified))
-    journal.keep("equal", copied + _equal(job.dataset.annotation_files, verified))
-    journal.keep("instances", instances)
-    journal.keep("checked", checked)
+    journal.keep("equal", counts["copied"] + _equal(job.dataset.annotation_files, verified))
+    for name in ("instances", "checked", "retried", "repaired", "rendered"):
+        journal.keep(name, counts[name])
     journal.keep("faults", list(label_faults(job, journal)))
     journal.keep("complete", value=True)
 
@@ -295,20 +297,27 @@ def _inexact(journal: Journal) -> Iterator[str]:
         )
 
 
-def _write_samples(path: Path, journal: Journal) -> tuple[int, int, int]:
-    """Write all records; return how many label files were copied, instances there are, and checked.
+def _write_samples(path: Path, journal: Journal) -> Mapping[str, float]:
+    """Write all records; return what is counted of those that are done.
 
-    The label files are those next to the pictures.
+    copied: label files, next to the pictures. instances, checked: as a record has them. retried,
+    repaired: pictures that another attempt was made for, and that hold pixels of their render.
+    rendered: share of all published pictures that is the renders', each picture counting alike.
     """
-    copied = instances = checked = 0
+    counts: Counter[str] = Counter()
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():
             stream.write(line_of(record))
             if record.status == "done":
-                copied += len(record.labels)
-                instances += sum(map(len, record.instances.values()))
-                checked += record.checked
-    return copied, instances, checked
+                counts["done"] += 1
+                counts["copied"] += len(record.labels)
+                counts["instances"] += sum(map(len, record.instances.values()))
+                counts["checked"] += record.checked
+                counts["retried"] += any(one.startswith("retry") for one in record.repairs)
+                counts["repaired"] += bool(record.rendered)
+                counts["share"] += round(1e6 * (record.rendered or 0))
+    share = counts["share"] / 1e6 / counts["done"] if counts["done"] else 0.0
+    return {**{name: counts[name] for name in _COUNTED}, "rendered": round(share, 6)}
 
 
 def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sv2r.output.records import from_json, to_json
-from sv2r.plugin.specs import Claims, Runtime, Writer, WriterSpec
+from sv2r.plugin.specs import Claims, Prepares, Runtime, Writer, WriterSpec
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.hashes import sha256_file
 from sv2r.testing.contract import Given, Subject, built, check_options, subject_of
@@ -78,7 +78,11 @@ class _Writing:
     def writer(self) -> Writer:
         """Return a writer made afresh, as each worker and the driver have their own."""
         runtime = Runtime(input=self.dataset.root, output=self.output)
-        return built(self.spec, self.options, runtime)
+        writer: Writer = built(self.spec, self.options, runtime)
+        if isinstance(writer, Prepares):
+            with self.subject.managing_to("prepare for a dataset"):
+                tuple(writer.prepare(self.dataset))
+        return writer
 
     def publish(self, jobs: Sequence[tuple[Sample, int]]) -> list[Record]:
         writer = self.writer
@@ -106,6 +110,7 @@ class _Writing:
             output=published.path,
             output_sha256=published.sha256,
             labels=published.labels,
+            label_iou=published.label_iou,
         )
         with self.subject.managing_to("return a Published that fits into a record"):
             from_json(to_json(record))
