@@ -126,7 +126,7 @@ class YoloWriter:
             if overlap < _EXACT:
                 inexact[id_] = round(overlap, 4)
             # The middle of a pixel, so that every reader's rounding finds it.
-            shares = (corners + 0.5) / np.array([width, height], float)
+            shares = (corners.astype(float) + 0.5) / np.array([width, height], float)
             words = " ".join(f"{share:.7g}" for share in shares.ravel().tolist())
             lines.append(f"{self._number(name, instance.category)} {words}\n")
         return "".join(lines), inexact
