@@ -122,7 +122,7 @@ class YoloWriter:
                 continue
             corners = polygon_of(mask)
             drawn = fill_polygon(corners, (height, width))
-            overlap = float((drawn & mask).sum() / (drawn | mask).sum())
+            overlap = int((drawn & mask).sum()) / int((drawn | mask).sum())
             if overlap < _EXACT:
                 inexact[id_] = round(overlap, 4)
             # The middle of a pixel, so that every reader's rounding finds it.
