@@ -67,7 +67,7 @@ def main() -> None:
     make_features(asked.renders, asked.diffused, asked.work / "bands", asked.drawn)
     train, tune = (items(asked.work / "bands", (name,)) for name in ("train-", "tune-"))
     kept = trained(train, tune, asked.work / "checkpoint.pt", asked.steps)
-    net = calibrated(kept.mean, [item for item in tune if item.untouched])
+    net = calibrated(kept.mean, [item for item in tune if item.rendered])
     data = save({name: value.contiguous() for name, value in net.state_dict().items()})
     WEIGHTS.parent.mkdir(exist_ok=True)
     WEIGHTS.write_bytes(data)

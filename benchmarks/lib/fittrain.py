@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LEAST_SIZE = 24.0  # px around an instance below which its truth is too coarse to learn from
 RATE = 2e-3
+PARTS = ("thin part gone", "half of an instance erased", "merged", "another object's texture")
 HINTS_DROPPED = 0.3  # share of the pictures whose hints are hidden in training
 
 
@@ -29,10 +30,12 @@ HINTS_DROPPED = 0.3  # share of the pictures whose hints are hidden in training
 class Item:
     """One picture: what the network is given of its instances, and their truth, as float16.
 
+    name: of the base, of: of the picture of it (photo, render, diffused, or "").
     kind: of the damage, look: of the benign changes made to it, "" for none.
     """
 
     name: str
+    of: str
     kind: str
     look: str
     facts: Mapping[str, Tensor]
@@ -42,6 +45,11 @@ class Item:
     def count(self) -> int:
         """Return the number of instances."""
         return len(self.truth["iou"])
+
+    @property
+    def rendered(self) -> bool:
+        """Return whether a renderer or a model made all of it, and it is not the source itself."""
+        return self.untouched and self.of in {"photo", "diffused"}
 
     @property
     def untouched(self) -> bool:
@@ -83,8 +91,9 @@ def _item(arrays: Mapping[str, NDArray[Any]], place: int, name: str) -> Item:
     enough = (truth["iou"] >= LEAST_IOU) & (truth["lost"].mean(1) < MOST_LOST)
     truth["fits"] = enough * (1 - truth["hurt"])
     truth["weight"] = (seen.size[:, 0] >= LEAST_SIZE) * (1 - own("doubtful") * enough)
-    kept = {key: getattr(facts, key).half() for key in ("rows", "laid", "inside", "told")}
-    return Item(name, str(arrays["kind"][place]), str(arrays["look"][place]), kept, truth)
+    kept = {key: getattr(facts, key).half() for key in ("rows", "kin", "laid", "inside", "told")}
+    of = str(arrays["name"][place])
+    return Item(name, of, str(arrays["kind"][place]), str(arrays["look"][place]), kept, truth)
 
 
 def joined(batch: Sequence[Item]) -> tuple[Facts, dict[str, Tensor]]:
@@ -98,15 +107,16 @@ def joined(batch: Sequence[Item]) -> tuple[Facts, dict[str, Tensor]]:
 def weights_of(found: Sequence[Item]) -> NDArray[np.float64]:
     """Return how often each picture is drawn.
 
-    Those that nothing was pasted into more, those that were looked at most, and those of many
-    instances less.
+    Those that nothing was pasted into and those that lack a part more, those that were looked at
+    most, and those of many instances less.
     """
     drawn = np.array(["-drawn-" in item.name for item in found])
     untouched = np.array([item.untouched for item in found])
     seen = np.array(["-whole-" in item.name for item in found])
     many = np.array([max(1.0, (item.count / 8) ** 0.5) for item in found])
     weights = np.where(drawn, 1.0, 1.5) * np.where(untouched & ~drawn, 2.0, 1.0) / many
-    weights *= np.where(seen, 3.0, 1.0)
+    part = np.array([item.kind in PARTS for item in found])
+    weights *= np.where(seen, 4.0, 1.0) * np.where(part, 2.0, 1.0)
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 
@@ -188,17 +198,19 @@ def turned(
     rows = facts.rows[:, :, planes].roll(by, 1)
     rough = torch.from_numpy(rng.choice([0.0, 0.05, 0.15], (len(rows), 1, 1, 1)))
     rows = rows + torch.from_numpy(rng.standard_normal(rows.shape, np.float32)) * rough.float()
+    kin = facts.kin.roll(by, 1)
     truth = truth | {key: truth[key].roll(by, 1) for key in ("lost", "away")}
     inside = facts.inside[:, :, torch.cat([order + 3 * part for part in range(4)])]
     laid = facts.laid.reshape(-1, 3, STEPS, STEPS)
     laid = laid.flip([axis for axis in (2, 3) if rng.random() < 0.5])
     laid = laid.transpose(2, 3) if rng.random() < 0.5 else laid
     if rng.random() < 0.5:
-        rows, truth = rows.flip(1), truth | {k: truth[k].flip(1) for k in ("lost", "away")}
+        rows, kin = rows.flip(1), kin.flip(1)
+        truth = truth | {k: truth[k].flip(1) for k in ("lost", "away")}
     shown = torch.from_numpy(rng.random(int(facts.group.max()) + 1) >= HINTS_DROPPED)
     told = facts.told.clone()
     told[:, -HINTS:] *= shown[facts.group][:, None]
-    return Facts(rows, laid.flatten(1), inside, told, facts.group), truth
+    return Facts(rows, kin, laid.flatten(1), inside, told, facts.group), truth
 
 
 def predicted(net: FitNet, found: Sequence[Item]) -> dict[str, NDArray[Any]]:

@@ -117,7 +117,7 @@ def test_an_invented_object_is_pointed_at(scene):
     invented = image.copy()
     invented[20:44, 90:118] = (230, 220, 40)
     found = score(image, invented, labels).structure
-    assert found.invention > 4.5
+    assert found.invention > 6
     assert 14 <= found.place[0] <= 50
     assert 84 <= found.place[1] <= 124
     assert found.map.shape == labels.shape
@@ -130,7 +130,7 @@ def test_an_object_on_a_soft_edge_of_the_source_is_new():
     invented = image.copy()
     invented[56:74, 72:88] = (145, 45, 50)
     labels = np.zeros((128, 160), np.int32)
-    assert score(image, invented, labels).structure.invention > 4.5
+    assert score(image, invented, labels).structure.invention > 6
 
 
 def test_a_cast_shadow_and_a_print_inside_a_label_are_nothing_new(scene):

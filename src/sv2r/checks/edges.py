@@ -6,9 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -53,8 +55,26 @@ def gradients(planes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pooled(planes: Tensor, factor: int) -> Tensor:
-    """Return (C, H, W) planes averaged over squares of factor px."""
-    return avg_pool2d(planes[None], factor)[0] if factor > 1 else planes
+    """Return (C, H, W) planes averaged over squares of factor px.
+
+    Sums of every n-th row and column: on a CPU a third of what avg_pool2d takes.
+    """
+    if factor == 1:
+        return planes
+    total = planes
+    for axis in (1, 2):
+        length = total.shape[axis] // factor
+        parts = total.narrow(axis, 0, length * factor).unflatten(axis, (length, factor))
+        total = sum_of(parts.unbind(axis + 1))
+    return total.div_(factor * factor)
+
+
+def sum_of(planes: Sequence[Tensor]) -> Tensor:
+    """Return the sum of planes of one shape, two or more."""
+    total = planes[0] + planes[1]
+    for plane in planes[2:]:
+        total.add_(plane)
+    return total
 
 
 def dilated(plane: Tensor, radius: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 
 from sv2r.checks.bands import Band, Reading, bands, read
 from sv2r.checks.boundaries import Boundary, boundaries
-from sv2r.checks.fitnet import HINTS, Fit, FitNet, Seen, of_one_picture
+from sv2r.checks.fitnet import HINTS, Fit, FitNet, Seen, contrast_of, facts_of, of_one_picture
 from sv2r.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS = Path(__file__).with_name("weights") / "survival.safetensors"
-SHA256 = "f452aaa13b2aad19339d4bf31f3da43de64e689cf46fe0185e99e4a73be7f11f"
+SHA256 = "b0e4673b37543045cbfa93c58a6ec62ed8a4196ecb834ea526b1cb48c73e6d10"
 LOST = 0.5  # probability from which a stretch of an outline counts as lost
 UNSURE = 0.05, 0.95  # between these the network is not sure
+MIN_LENGTH, MIN_VISIBLE = 20.0, 0.05  # px, and share of an outline that the source must show
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Survival:
     survival: probability that the label still fits (IoU of 0.9 or more, and no eighth of the
         outline lost); None where the source itself does not show enough of the outline to say.
     offset: px that the outline moved along its outward normal on the whole: positive where it grew.
-    moved: px that it moved either way. Both are measured by the analytic method, which is nearer.
+    moved: px that it moved either way. Both are measured by the analytic method, which is nearer,
+        where it sees enough of the outline, and else by the network.
     lost: share of the outline that is gone, or more than 2.5 px away.
     contrast: the difference between inside and outside against the source's, at most 1.
     visible: share of the outline that could be seen in the source.
@@ -69,14 +71,16 @@ def survivals(
     picture: Tensor,
     labels: NDArray[np.integer],
     *,
-    min_length: float = 20.0,
-    min_visible: float = 0.2,
+    min_length: float = MIN_LENGTH,
+    min_visible: float = MIN_VISIBLE,
 ) -> dict[int, Survival]:
     """Return what became of every instance that has an outline inside the picture.
 
     source, picture: (3, H, W) float32 levels under a Gaussian of 1 px (`edges.smoothed`), on one
         device. labels: (H, W), 0 = background.
-    min_length, min_visible: px and share of an outline that must be visible in the source.
+    min_length, min_visible: px that an outline must have, and share of it that must be visible in
+        the source, for an instance to be scored; where less is visible, but not nothing, it is if
+        the network is sure.
 
     Raises:
         ConfigError: the network's weights are missing or altered.
@@ -85,11 +89,21 @@ def survivals(
     band = bands(labels, str(source.device))
     if not len(band.ids):
         return {}
-    found = boundaries(source, picture, labels, min_length=min_length, min_visible=min_visible)
+    found = boundaries(source, picture, labels)
     hints = hints_of(found, band.ids).to(source.device)
     with torch.inference_mode():
-        fit = net(of_one_picture(read(source, band), read(picture, band), band, hints))
-    return _told(fit, band, found, min_length)
+        facts = facts_of(of_one_picture(read(source, band), read(picture, band), band, hints))
+        fit, contrast = net.judge(facts), contrast_of(facts).tolist()
+    told = {}
+    for place, stretches, fits in _stretches(fit, band):
+        one = int(band.ids[place])
+        if one not in found:
+            continue
+        visible, sure = found[one].visible, not UNSURE[0] < fits < UNSURE[1]
+        shown = visible >= min_visible or (visible > 0 and sure)
+        seen = shown and float(band.size[place, 0]) >= min_length
+        told[one] = _survival(fits if seen else None, stretches, found[one], contrast[place])
+    return told
 
 
 def joined(seen: Sequence[Seen]) -> Seen:
@@ -120,33 +134,31 @@ def joined(seen: Sequence[Seen]) -> Seen:
     )
 
 
-def _told(
-    fit: Fit, band: Band, found: Mapping[int, Boundary], min_length: float
-) -> dict[int, Survival]:
+def _stretches(fit: Fit, band: Band) -> Iterator[tuple[int, Stretches, float]]:
+    """Yield the place of each instance, what became of its outline, and whether its label fits."""
     fits, lost, moved = (
         part.double().cpu().numpy()
         for part in (fit.fits.sigmoid(), fit.lost.sigmoid(), fit.displacement)
     )
-    at, size = band.start.cpu().numpy(), band.size.cpu().numpy()
-    told = {}
-    for place, one in enumerate(band.ids.tolist()):
-        boundary = found.get(one)
-        if boundary is None:
-            continue
-        stretches = Stretches(at[place, :, 0], at[place, :, 1], lost[place], moved[place])
-        sure = size[place, 0] >= 2 * min_length and not UNSURE[0] < fits[place] < UNSURE[1]
-        seen = boundary.survival is not None or sure
-        told[one] = _survival(float(fits[place]) if seen else None, stretches, boundary)
-    return told
+    at = band.start.cpu().numpy()
+    for place, chance in enumerate(fits.tolist()):
+        rows = at[place, :, 0], at[place, :, 1], lost[place], moved[place]
+        yield place, Stretches(*rows), chance
 
 
-def _survival(fits: float | None, stretches: Stretches, boundary: Boundary) -> Survival:
+def _survival(
+    fits: float | None, stretches: Stretches, boundary: Boundary, contrast: float
+) -> Survival:
+    offset, moved = boundary.offset, boundary.moved
+    if boundary.survival is None:
+        here = stretches.displacement[stretches.lost <= LOST]
+        offset, moved = (float(np.mean(px)) if len(here) else 0.0 for px in (here, abs(here)))
     return Survival(
         survival=fits,
-        offset=boundary.offset,
-        moved=boundary.moved,
+        offset=offset,
+        moved=moved,
         lost=float((stretches.lost > LOST).mean()),
-        contrast=boundary.contrast,
+        contrast=min(1.0, contrast) if boundary.survival is None else boundary.contrast,
         visible=boundary.visible,
         stretches=stretches,
     )

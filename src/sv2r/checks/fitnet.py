@@ -28,6 +28,7 @@ DROPPED = 0.15  # share of values that are hidden from a layer in training
 _FAINT = 3.0  # levels of 255: contrast below this is noise
 PLANES = 12  # colours, edges and unevenness of both pictures, and what is known
 TOLD = 14 + HINTS
+KIN = 6  # distances of a row's two sides from what is inside, of both pictures
 _TOKEN, _CONTEXT = 64, 24
 _ALONG = 1, 2  # rows to either side that a layer along the outline sees
 
@@ -56,9 +57,11 @@ class Facts:
 
     rows: (I, R / 2, PLANES, C), two rows of the band in one. laid: (I, 3 * STEPS²). inside:
     (I, PLACES, 12). told: (I, TOLD), numbers of the whole instance. group: as `Seen` has it.
+    kin: (I, R / 2, KIN), how near the two sides of a row are to each other and to any place inside.
     """
 
     rows: Tensor
+    kin: Tensor
     laid: Tensor
     inside: Tensor
     told: Tensor
@@ -101,7 +104,14 @@ def facts_of(seen: Seen) -> Facts:
     ends = [source.faint, picture.faint, source.drop(), picture.drop()]
     told = torch.cat([torch.stack(ends, 1), _told(source, picture, seen)], 1)
     laid = _laid(source, picture, seen)
-    return Facts(torch.stack(planes, 2), laid, torch.cat(inside, 2), told, seen.group)
+    kin = torch.cat([one.kin(known) for one in (source, picture)], 2)
+    return Facts(torch.stack(planes, 2), kin, laid, torch.cat(inside, 2), told, seen.group)
+
+
+def contrast_of(facts: Facts) -> Tensor:
+    """Return (I,): the step from inside to outside against the source's."""
+    ratio, before, after = (facts.told[:, place] for place in (6, 9, 10))
+    return ratio.exp() * after / before.clamp(min=1e-3)
 
 
 class FitNet(nn.Module):
@@ -110,6 +120,7 @@ class FitNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.across = nn.Linear(PLANES * COLUMNS, 96)
+        self.kin = nn.Linear(KIN, 96, bias=False)
         self.token = nn.Linear(96, _TOKEN)
         self.along = nn.ModuleList(nn.Conv1d(_TOKEN, _TOKEN, 2 * by + 1) for by in _ALONG)
         self.laid = nn.Linear(3 * STEPS**2, 32)
@@ -129,7 +140,8 @@ class FitNet(nn.Module):
 
     def judge(self, facts: Facts) -> Fit:
         """Return what became of each instance, from what was worked out already."""
-        across = dropout(relu(self.across(facts.rows.flatten(2))), DROPPED, self.training)
+        seen = self.across(facts.rows.flatten(2)) + self.kin(facts.kin)
+        across = dropout(relu(seen), DROPPED, self.training)
         tokens = relu(self.token(across)).transpose(1, 2)
         for layer, by in zip(self.along, _ALONG, strict=True):
             tokens = tokens + relu(layer(_circular(tokens, by)))
@@ -177,6 +189,27 @@ class _Even:
         """Return (I,): the edge at the outline against the edges around it, as a logarithm."""
         near = self.slope[:, :, REACH - 1 : REACH + 2].amax(2).mean(1)
         return ((near + 0.02) / (self.slope.mean((1, 2)) + 0.02)).log()
+
+    def kin(self, known: Tensor) -> Tensor:
+        """Return (I, R / 2, 3): from inner to outer side, and from either to the likest inside.
+
+        Where a handle is gone, its inner side is like the ground and like no place of the mug.
+        """
+        inner, outer = self._beside(known, -1), self._beside(known, 1)
+        apart = ((inner - outer).square().sum(2) + 1e-4).sqrt()
+        likest = [
+            ((side[:, :, None] - self.inside[:, None]).square().sum(3) + 1e-4).sqrt().amin(2)
+            for side in (inner, outer)
+        ]
+        return torch.stack([apart, *likest], 2).clamp(max=4)
+
+    def _beside(self, known: Tensor, side: int) -> Tensor:
+        """Return (I, R / 2, 3): the mean levels 1 to 3 px outside (1) or inside (-1)."""
+        first = REACH + 1 if side > 0 else REACH - 3
+        near = slice(first, first + 3)
+        weight = known[:, :, near] + 1e-3
+        mean = (self.levels[..., near] * weight[:, None]).sum(3) / weight.sum(2)[:, None]
+        return mean.transpose(1, 2)
 
     def _slope(self, known: Tensor) -> Tensor:
         both = known[:, :, 2:] * known[:, :, :-2] > 0

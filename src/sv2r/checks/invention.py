@@ -20,7 +20,7 @@ class InventionOptions(Options):
     """Options of the invention check."""
 
     max_invention: float = Field(
-        4.5,
+        6.0,
         gt=0,
         description="How far something new on the ground may stand out of its surroundings and "
         "of the picture's own edges.",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sv2r.checks.fit import Survival
 
 # Of the scores: a record has it, and `verify` tells where another one scored a picture.
-VERSION = 2
+VERSION = 3
 # px beyond where a lost boundary was found that its edge, and what it left behind, take up; and px
 # around an instance of which so much of the outline is lost, or so little contrast left, that it
 # may have run into all of them.
@@ -38,13 +38,14 @@ class SurvivalOptions(Options):
     min_length: float = Field(
         20.0,
         ge=1,
-        description="Pixels of boundary that the source must show for an instance to be scored.",
+        description="Pixels of outline that an instance must have to be scored.",
     )
     min_visible: float = Field(
-        0.2,
+        0.05,
         ge=0,
         le=1,
-        description="Share of its boundary that the source must show for an instance to be scored.",
+        description="Share of its outline that the source must show for an instance to be scored, "
+        "unless the network is sure all the same.",
     )
 
 

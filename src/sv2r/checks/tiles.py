@@ -121,12 +121,13 @@ def _cut(field: Tensor, top: NDArray[np.int64], left: NDArray[np.int64], size: i
     from torch.nn.functional import pad
 
     height, width = field.shape[-2:]
-    wide = pad(field, [1, 1, 1, 1])
-    steps = torch.arange(size, device=field.device)
-    rows = torch.as_tensor(top, device=field.device)[:, None] + steps + 1
-    columns = torch.as_tensor(left, device=field.device)[:, None] + steps + 1
-    rows, columns = rows.clamp(0, height + 1), columns.clamp(0, width + 1)
-    return wide[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
+    wide = pad(field, [size] * 4)
+    corners = zip(
+        (top.clip(-size, height) + size).tolist(),
+        (left.clip(-size, width) + size).tolist(),
+        strict=True,
+    )
+    return torch.stack([wide[:, y : y + size, x : x + size] for y, x in corners])
 
 
 def _tops(surface: Floats) -> tuple[Floats, Floats, Floats]:

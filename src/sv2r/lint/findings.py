@@ -152,8 +152,8 @@ class LintOptions(Options):
         0.2,
         ge=0,
         le=1,
-        description="Share of its boundary that the picture must show of an instance, as the "
-        "survival check has it.",
+        description="Share of its boundary that the picture must show of an instance; with less, "
+        "the survival check has little to go by.",
     )
     min_length: float = Field(
         20.0,
