@@ -64,7 +64,7 @@ def pooled(planes: Tensor, factor: int) -> Tensor:
     total = planes
     for axis in (1, 2):
         length = total.shape[axis] // factor
-        parts = total.narrow(axis, 0, length * factor).unflatten(axis, (length, factor))
+        parts = torch.unflatten(total.narrow(axis, 0, length * factor), axis, (length, factor))
         total = sum_of(parts.unbind(axis + 1))
     return total.div_(factor * factor)
 
