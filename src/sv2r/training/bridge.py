@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Deviation, in [-1, 1], of the noise under which a judge's verdict on a photo should not change.
 _JITTER = 0.02
 
-Tensors = Mapping[str, "Tensor"]
+_Tensors = Mapping[str, "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class OneStep:
     signals: tuple[float, ...]
     noises: tuple[float, ...]
     prediction: str
-    texts: Tensors
+    texts: _Tensors
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Return the latents of (B, 3, H, W) pictures in [-1, 1], as the denoiser sees them."""
@@ -138,7 +138,7 @@ class Bridging:
         self._renders, self._held_renders = renders, held_renders
         self._photos, self._held_photos = photos, held_photos
 
-    def example(self, draw: TrainingDraw) -> Tensors:
+    def example(self, draw: TrainingDraw) -> _Tensors:
         """Return a render with its labels and a photo, in [-1, 1], and noise for both."""
         import torch
 
@@ -154,7 +154,7 @@ class Bridging:
             "draw": torch.tensor(drawn[1]),
         }
 
-    def loss(self, network: Any, batch: Tensors) -> Tensor:
+    def loss(self, network: Any, batch: _Tensors) -> Tensor:
         """Return the loss of a batch, both sides'."""
         loss: Tensor = network(batch)
         return loss
@@ -224,7 +224,7 @@ def _players(step: OneStep, judge: Any, channels: Sequence[int], options: Bridge
             super().__init__()
             self.unet, self.judge, self.projections = step.pipe.unet, judge, projections
 
-        def forward(self, batch: Tensors) -> Tensor:
+        def forward(self, batch: _Tensors) -> Tensor:
             """Return a loss whose gradient is each player's by what that player is to do."""
             renders, photos = batch["render"], batch["photo"]
             generator = torch.Generator().manual_seed(int(batch["draw"][0]))

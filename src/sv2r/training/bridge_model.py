@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Weights of a denoiser from which it learns a LoRA and judges itself, unless asked otherwise.
-LARGE = 100_000_000
+_LARGE = 100_000_000
 _RANK, _TARGETS = 16, ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "proj_in", "proj_out"]
 # Where in the noise schedule a denoiser's features judge pictures.
 _NOISE_LEVELS = (0.05, 0.3)
 _SCALES = 2
-FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
+BRIDGED_FAMILIES = ("stable-diffusion", "stable-diffusion-xl")
 
 
 def short_scheduler(config: Any, steps: int, start: float) -> Any:
@@ -68,7 +68,7 @@ def learn_weights(unet: Any, options: BridgeOptions) -> int | None:
     import torch
     from peft import LoraConfig
 
-    rank = options.rank or (_RANK if size(unet) > LARGE else None)
+    rank = options.rank or (_RANK if size(unet) > _LARGE else None)
     unet.requires_grad_(rank is None)
     if rank is None:
         unet.to(torch.float32)
@@ -87,7 +87,7 @@ def size(network: Any) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def make_judge(step: OneStep, options: BridgeOptions, frozen: Any) -> Any:
+def choose_judge(step: OneStep, options: BridgeOptions, frozen: Any) -> Any:
     """Return the judges that the options ask for, drawn by the seed.
 
     frozen: a copy of the denoiser as it was, which judges may look through.
@@ -99,7 +99,7 @@ def make_judge(step: OneStep, options: BridgeOptions, frozen: Any) -> Any:
 
     kind = options.judge
     if kind == "auto":
-        kind = "denoiser" if size(frozen) > LARGE else "patches"
+        kind = "denoiser" if size(frozen) > _LARGE else "patches"
     if kind == "patches":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)

@@ -15,10 +15,10 @@ from sv2r.hub import quiet
 from sv2r.plugin.registry import Registry
 from sv2r.training.bridge import Bridging
 from sv2r.training.bridge_model import (
-    FAMILIES,
+    BRIDGED_FAMILIES,
+    choose_judge,
     describe_by,
     learn_weights,
-    make_judge,
     one_step,
     short_scheduler,
 )
@@ -47,7 +47,7 @@ def train_bridge(options: BridgeOptions, registry: Registry, watcher: TrainingWa
         ConfigError: what cannot work, before the first step; a loss that is no number.
     """
     source, family = find_trained_model(options)
-    if family.name not in FAMILIES:
+    if family.name not in BRIDGED_FAMILIES:
         raise ConfigError(
             f"--model {source.asked} is a {source.class_name}; a bridge is trained from Stable "
             f"Diffusion 1.x, 2.x and XL"
@@ -124,7 +124,7 @@ def _bridging(
     step = one_step(pipe, family, options.evaluations, dict(texts.embeddings[options.caption]))
     pipe.vae.to(device).requires_grad_(requires_grad=False)
     frozen = copy.deepcopy(pipe.unet).to(device).requires_grad_(requires_grad=False)
-    judge = make_judge(step, options, frozen)
+    judge = choose_judge(step, options, frozen)
     learn_weights(pipe.unet, options)
     if options.gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()

@@ -34,7 +34,7 @@ _NAMED = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 _EXACT = 1.0
 
 
-class YoloOptions(EncodingOptions):
+class YoloExportOptions(EncodingOptions):
     """Options of the YOLO exporter."""
 
     format: OutputFormat = Field(
@@ -60,7 +60,7 @@ class YoloOptions(EncodingOptions):
 class YoloWriter:
     """Writes images/SPLIT, labels/SPLIT and data.yaml."""
 
-    def __init__(self, options: YoloOptions, runtime: Runtime) -> None:
+    def __init__(self, options: YoloExportOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
         self._numbers: dict[str, int] = {}
@@ -154,7 +154,7 @@ def _rows_of(target: str) -> str:
     return str(PurePosixPath("labels") / inner.with_suffix(".txt"))
 
 
-def build(options: YoloOptions, runtime: Runtime) -> Writer:
+def build(options: YoloExportOptions, runtime: Runtime) -> Writer:
     """Return the writer."""
     return YoloWriter(options, runtime)
 
@@ -166,7 +166,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
         WriterSpec(
             name="yolo",
             summary="YOLO segmentation: images/, labels/*.txt with polygons, and data.yaml.",
-            options=YoloOptions,
+            options=YoloExportOptions,
             build=build,
             variants=True,
             rereads=True,
