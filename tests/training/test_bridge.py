@@ -135,6 +135,17 @@ def test_a_lora_is_merged_into_a_model_of_any_size(
     assert not any("norm" in name or name.endswith("bias") for name in changed)
 
 
+def test_a_vision_backbone_can_judge(bridge: Callable[..., Any], tmp_path: Path) -> None:
+    from transformers import ResNetBackbone, ResNetConfig
+
+    sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
+    config = ResNetConfig(**sizes, layer_type="basic", out_features=["stage1", "stage2"])
+    ResNetBackbone(config).save_pretrained(tmp_path / "eyes")
+    trained = bridge(judge=str(tmp_path / "eyes"), steps=2)
+    assert trained.endings["bridge"].finished
+    assert (trained.output / "model_index.json").is_file()
+
+
 def test_a_bridge_learns_what_photos_have_and_renders_lack(
     bridge: Callable[..., Any], renders: Path, tmp_path: Path
 ) -> None:

@@ -147,7 +147,7 @@ def backbone_features(named: str) -> tuple[Callable[[Tensor], list[Tensor]], tup
     Raises:
         ConfigError: there is none of that name, or it cannot be loaded.
     """
-    from transformers import AutoBackbone
+    from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
     if not Path(named).is_dir() and "/" not in named:
         raise ConfigError(
@@ -155,7 +155,9 @@ def backbone_features(named: str) -> tuple[Callable[[Tensor], list[Tensor]], tup
         )
     try:
         with quiet():
-            net = AutoBackbone.from_pretrained(named, use_safetensors=True)
+            # AutoBackbone asks the hub even for a folder that is here.
+            kind = MODEL_FOR_BACKBONE_MAPPING[type(AutoConfig.from_pretrained(named))]
+            net = kind.from_pretrained(named, use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
         what = " ".join(str(error).split())[:200]
         raise ConfigError(

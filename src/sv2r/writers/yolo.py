@@ -13,7 +13,6 @@ from sv2r.errors import SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
-from sv2r.storage.strict_yaml import write_yaml
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import (
     EncodingOptions,
@@ -139,6 +138,8 @@ class YoloWriter:
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Write data.yaml, which names the classes and the splits that have pictures."""
+        from sv2r.storage.strict_yaml import write_yaml
+
         splits = {PurePosixPath(str(r.output)).parts[1] for r in records if r.status == "done"}
         there = [name for name in SPLITS if name in splits]
         about: dict[str, Any] = {"path": ".", **{name: f"images/{name}" for name in there}}
