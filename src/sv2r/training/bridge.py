@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sv2r.diffusion.families import Family
 from sv2r.diffusion.latents import shift_and_scale
-from sv2r.training.autoencoder import pyramid_l1
 from sv2r.training.draws import TrainingDraw
 from sv2r.training.judges import augmented, made_loss, real_loss, smoothness
 from sv2r.training.nearness import Nearness
@@ -46,15 +45,16 @@ class OneStep:
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Return the latents of (B, 3, H, W) pictures in [-1, 1], as the denoiser sees them."""
-        posterior = self.pipe.vae.encode(pictures).latent_dist
+        posterior = self.pipe.vae.encode(pictures.to(self.pipe.vae.dtype)).latent_dist
         shift, scale = shift_and_scale(self.pipe.vae.config, self.family, posterior.mean)
         latents: Tensor = (posterior.mode() - shift) * scale
-        return latents
+        return latents.float()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the (B, 3, H, W) pictures, about [-1, 1], of latents."""
         shift, scale = shift_and_scale(self.pipe.vae.config, self.family, latents)
-        pictures: Tensor = self.pipe.vae.decode(latents / scale + shift).sample.float()
+        scaled = (latents / scale + shift).to(self.pipe.vae.dtype)
+        pictures: Tensor = self.pipe.vae.decode(scaled).sample.float()
         return pictures
 
     def noisy(self, latents: Tensor, noise: Tensor, place: int = 0) -> Tensor:
@@ -64,7 +64,8 @@ class OneStep:
     def clean(self, network: Any, noisy: Tensor, side: int, place: int = 0) -> Tensor:
         """Return the latents that the denoiser means. side: of the squares, in pixels."""
         more = self.more(noisy, side)
-        answer: Tensor = network(noisy, self.at(noisy, place), return_dict=False, **more)[0]
+        given = noisy.to(network.dtype)
+        answer: Tensor = network(given, self.at(noisy, place), return_dict=False, **more)[0].float()
         if self.prediction == "sample":
             return answer
         signal, noise = self.signals[place], self.noises[place]
@@ -239,11 +240,14 @@ def _players(step: OneStep, judge: Any, channels: Sequence[int], options: Bridge
             made = step.clean(self.unet, noisy, side, place)
             pictures = step.decode(made)
             after = self.features(made)
-            total = options.structure * patch_contrast(self.projections, before, after, generator)
-            if kept:
-                away = pyramid_l1(pictures[count:] - photos[:kept])
-                total = total + options.identity * away
             translated = pictures[:count]
+            total = options.structure * patch_contrast(
+                self.projections, *_part(before, after, slice(count)), generator
+            )
+            if kept:
+                total = total + options.identity * patch_contrast(
+                    self.projections, *_part(before, after, slice(count, None)), generator
+                )
             if options.labels:
                 fits = outline_loss(renders, translated, batch["labels"])
                 total = total + options.labels * fits
@@ -255,12 +259,14 @@ def _players(step: OneStep, judge: Any, channels: Sequence[int], options: Bridge
             return total + self.judging(photos, translated.detach(), generator)
 
         def features(self, latents: Tensor) -> list[Tensor]:
-            """Return what the denoiser's encoder makes of latents.
+            """Return what the denoiser's encoder makes of latents, below their own resolution.
 
-            They get no noise: the same on both sides would be what they are told by.
+            They get no noise: the same on both sides would be what they are told by. At the
+            full resolution a place is known by its colour, which would then have to stay.
             """
             more = step.more(latents, options.resolution)
-            return encoder_features(self.unet, step.signals[0] * latents, step.at(latents), more)
+            at = step.at(latents)
+            return encoder_features(self.unet, step.signals[0] * latents, at, more)[1:]
 
         def judging(self, photos: Tensor, made: Tensor, generator: Any) -> Tensor:
             """Return the loss of the judges."""
@@ -276,6 +282,11 @@ def _players(step: OneStep, judge: Any, channels: Sequence[int], options: Bridge
             return loss
 
     return Players()
+
+
+def _part(before: Sequence[Tensor], after: Sequence[Tensor], rows: slice) -> tuple[Any, Any]:
+    """Return some rows of the features of sources and of translations."""
+    return [one[rows] for one in before], [one[rows] for one in after]
 
 
 def _kept(count: int, weight: float, generator: Any) -> int:

@@ -386,7 +386,9 @@ class BridgeOptions(ModelOptions):
         0.5, ge=0, description="Weight of the labels' survival along every outline; 0: no labels."
     )
     identity: float = Field(
-        1.0, ge=0, description="Weight of photos staying as they are under translation."
+        1.0,
+        ge=0,
+        description="Weight of the same comparison for photos, which should stay as they are.",
     )
     augment: float = Field(
         0.2,

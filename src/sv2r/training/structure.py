@@ -19,7 +19,8 @@ def encoder_features(unet: Any, noisy: Tensor, time: Tensor, more: Mapping[str, 
     The same layers in the same order as its forward has them, without the decoder, which costs
     two thirds. more: encoder_hidden_states, and added_cond_kwargs where the UNet takes them.
     """
-    texts = more["encoder_hidden_states"]
+    noisy = noisy.to(unet.dtype)
+    texts = more["encoder_hidden_states"].to(unet.dtype)
     embedded = unet.time_embedding(unet.get_time_embed(sample=noisy, timestep=time))
     added = unet.get_aug_embed(
         emb=embedded,

@@ -137,5 +137,5 @@ def _bridging(
         torch.stack([held.square(n)[0] for n in range(len(held))] or [learnt.square(0)[0]]) / 255,
         torch.stack([run.learnt.picture(n) for n in some]) / 255,
     )
-    channels = feature_channels(pipe.unet)
+    channels = feature_channels(pipe.unet)[1:]
     return Bridging(step, judge, nearness, learnt, held, run.learnt, run.held, options, channels)
