@@ -135,6 +135,20 @@ def test_a_lora_is_merged_into_a_model_of_any_size(
     assert not any("norm" in name or name.endswith("bias") for name in changed)
 
 
+@pytest.mark.parametrize("model", ["base", "toy_sdxl"])
+def test_bfloat16_trains_pixels_and_latents(
+    model: str, bridge: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    from safetensors.torch import load_file
+
+    folder = str(request.getfixturevalue(model))
+    trained = bridge(model=folder, precision="bfloat16", judge="denoiser", steps=2, start=0.2)
+    file = "unet/diffusion_pytorch_model.safetensors"
+    before, after = load_file(Path(folder) / file), load_file(trained.output / file)
+    assert all(value.isfinite().all() for value in after.values())
+    assert not torch.equal(before["conv_in.weight"].float(), after["conv_in.weight"].float())
+
+
 def test_a_vision_backbone_can_judge(bridge: Callable[..., Any], tmp_path: Path) -> None:
     from transformers import ResNetBackbone, ResNetConfig
 

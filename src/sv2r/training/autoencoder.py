@@ -79,7 +79,8 @@ def make_pixels() -> Any:
             latent_channels=4,
             mid_block_add_attention=False,
             scaling_factor=1.0,
-            force_upcast=False,
+            # The constant outweighs colours in half precision as well: they would be rounded.
+            force_upcast=True,
         )
     begin_as_thumbnail(vae, constant=_LARGE)
     with torch.no_grad():

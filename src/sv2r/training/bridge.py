@@ -45,7 +45,8 @@ class OneStep:
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Return the latents of (B, 3, H, W) pictures in [-1, 1], as the denoiser sees them."""
-        posterior = self.pipe.vae.encode(pictures.to(self.pipe.vae.dtype)).latent_dist
+        with self._vae_precision():
+            posterior = self.pipe.vae.encode(pictures.to(self.pipe.vae.dtype)).latent_dist
         shift, scale = shift_and_scale(self.pipe.vae.config, self.family, posterior.mean)
         latents: Tensor = (posterior.mode() - shift) * scale
         return latents.float()
@@ -54,8 +55,15 @@ class OneStep:
         """Return the (B, 3, H, W) pictures, about [-1, 1], of latents."""
         shift, scale = shift_and_scale(self.pipe.vae.config, self.family, latents)
         scaled = (latents / scale + shift).to(self.pipe.vae.dtype)
-        pictures: Tensor = self.pipe.vae.decode(scaled).sample.float()
-        return pictures
+        with self._vae_precision():
+            pictures: Tensor = self.pipe.vae.decode(scaled).sample
+        return pictures.float()
+
+    def _vae_precision(self) -> Any:
+        """Return a context in which the VAE computes in the type of its own weights."""
+        import torch
+
+        return torch.autocast(self.pipe.vae.device.type, enabled=False)
 
     def noisy(self, latents: Tensor, noise: Tensor, place: int = 0) -> Tensor:
         """Return latents with noise, as an evaluation meets them."""

@@ -99,10 +99,19 @@ def started_from(
     return {option: f"SHA-256 {digest[:12]}…" for option, digest in told.items()}
 
 
-def load_model(source: FoundModel, family: Family, dtype: Any) -> Any:
-    """Return the family's image-to-image pipeline on the CPU, all of it frozen."""
+def load_model(
+    source: FoundModel, family: Family, dtype: Any, *, exact_vae: bool = False
+) -> Any:
+    """Return the family's image-to-image pipeline on the CPU, all of it frozen.
+
+    exact_vae: whether the VAE stays in float32.
+    """
     pipe = load_pipeline(
-        fetch(source), family.image_to_image, DiffusionOptions.model_validate({}), dtype
+        fetch(source),
+        family.image_to_image,
+        DiffusionOptions.model_validate({}),
+        dtype,
+        exact_vae=exact_vae,
     )
     for part in pipe.components.values():
         if hasattr(part, "requires_grad_"):

@@ -39,6 +39,13 @@ def outline_loss(renders: Tensor, made: Tensor, labels: Tensor) -> Tensor:
 
 
 def _fit(render: Tensor, picture: Tensor, label: Tensor) -> Fit | None:
+    import torch
+
+    with torch.autocast(picture.device.type, enabled=False):
+        return _fit_exactly(render, picture, label)
+
+
+def _fit_exactly(render: Tensor, picture: Tensor, label: Tensor) -> Fit | None:
     band = bands(label.cpu().numpy(), str(picture.device))
     if not len(band.ids):
         return None

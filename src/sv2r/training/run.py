@@ -389,6 +389,7 @@ def begun(
 def _accelerator(options: TrainOptions) -> Any:
     import torch
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     from sv2r.training.optimizers import check_optimizer
 
@@ -401,6 +402,8 @@ def _accelerator(options: TrainOptions) -> Any:
         precision = "bfloat16" if cuda and torch.cuda.is_bf16_supported() else "float32"
     if precision == "float16" and not cuda:
         raise ConfigError("--precision float16 needs a CUDA GPU; take float32 or bfloat16")
+    # accelerate keeps the first training's precision for all of a process.
+    AcceleratorState._reset_state()
     return Accelerator(
         cpu=options.device == "cpu",
         mixed_precision=_MIXED[precision],

@@ -66,7 +66,8 @@ def train_bridge(options: BridgeOptions, registry: Registry, watcher: TrainingWa
             f"{len(held):,} held out"
         )
         with quiet(), memory_told("train the bridge"):
-            pipe = load_model(source, family, run.dtype)
+            exact = bool(source.configs.get("vae", {}).get("force_upcast", False))
+            pipe = load_model(source, family, run.dtype, exact_vae=exact)
             task = _bridging(run, options, pipe, family, learnt, held)
         plan = run.plan(betas=_BETAS, keep_best=bool(len(held)))
         endings = {"bridge": run.train(task, plan)}
