@@ -99,9 +99,7 @@ def started_from(
     return {option: f"SHA-256 {digest[:12]}…" for option, digest in told.items()}
 
 
-def load_model(
-    source: FoundModel, family: Family, dtype: Any, *, exact_vae: bool = False
-) -> Any:
+def load_model(source: FoundModel, family: Family, dtype: Any, *, exact_vae: bool = False) -> Any:
     """Return the family's image-to-image pipeline on the CPU, all of it frozen.
 
     exact_vae: whether the VAE stays in float32.
