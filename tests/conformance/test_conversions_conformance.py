@@ -30,23 +30,22 @@ MUG = {
     "depth": "depth_map.exr",
     "category": "mug",
 }
-BOTH = {"name": "coco", "annotations": ["annotations/*.json"]}
 
 # name of a folder -> (what the loader is told, pictures of the first two that are done).
 # Where no loader is named, the one that is found by itself.
 TOLD = {
-    "blenderproc_coco": ({"name": "coco", "annotations": ["*/*/coco_annotations.json"]}, 2),
+    "blenderproc_coco": ({}, 2),
     "per_instance_shapes": ({}, 2),
     "blender_mug": (MUG, 2),
     "carla_instance": ({}, 1),
     "robot_semantic_rgba": ({}, 2),
     "solo_keypoints": (SOLO, 2),
     "solo_custom_type": (SOLO, 1),
-    f"{COCO}/coco": ({"name": "coco", "annotations": ["annotations/instances_*.json"]}, 2),
-    f"{COCO}/coco_instances": (BOTH, 2),
-    f"{COCO}/coco_panoptic": (BOTH, 1),
-    f"{COCO}/coco_roboflow": ({"name": "coco", "annotations": ["*/*.json"]}, 2),
-    f"{COCO}/mmdet_coco": (BOTH, 2),
+    f"{COCO}/coco": ({}, 2),
+    f"{COCO}/coco_instances": ({}, 2),
+    f"{COCO}/coco_panoptic": ({}, 1),
+    f"{COCO}/coco_roboflow": ({}, 2),
+    f"{COCO}/mmdet_coco": ({}, 2),
     f"{TINY}/camvid_dataset": ({"name": "folder", "images": "test", "masks": "testannot"}, 2),
     f"{TINY}/cityscapes_dataset/train_dataset": ({}, 2),
     f"{TINY}/kitti_dataset/kitti_segmentation": (

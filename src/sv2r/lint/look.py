@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,8 @@ class SampleFacts:
 
     place: see `place_of`. digest: of the file's bytes, 64 bits. size: (height, width).
     categories: instances of each.
-    areas: px of each instance that is no crowd. ids: those that should be unique in the dataset.
+    areas: px of each instance that is no crowd. ids: those that should be unique in their
+    label file, with its name.
     touching: instances that touch another one of their category. seen: instances of which the
     picture shows the boundary, of those (judged) whose boundary was looked for.
     channels: what the renderer wrote next to the picture.
@@ -48,7 +49,7 @@ class SampleFacts:
     size: tuple[int, int]
     categories: Mapping[str, int]
     areas: tuple[int, ...]
-    ids: tuple[int, ...]
+    ids: tuple[tuple[str, int], ...]
     touching: int
     seen: int
     judged: int
@@ -83,13 +84,19 @@ def look(dataset: Dataset, options: LintOptions, index: int) -> Looked:
             size=instances.size,
             categories=Counter(instance.category for instance in table),
             areas=tuple(view.shapes[one.id].area for one in table if not one.crowd),
-            ids=tuple(one.told.id for one in table if one.told and one.told.id is not None),
+            ids=tuple(_own_ids(table)),
             touching=len(touching(instances)),
             seen=sum(boundary.survival is not None for boundary in view.boundaries.values()),
             judged=len(view.boundaries),
             channels=frozenset(sample.channels),
         ),
     )
+
+
+def _own_ids(table: Iterable[Instance]) -> Iterator[tuple[str, int]]:
+    for one in table:
+        if one.told and one.told.id is not None:
+            yield one.told.file, one.told.id
 
 
 class _View:

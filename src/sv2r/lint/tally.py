@@ -6,7 +6,7 @@ Nothing grows with the dataset but two numbers of 64 bits for each picture, and 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from sv2r.errors import SampleError
@@ -32,7 +32,7 @@ class Tally:
         self._dataset = dataset
         self._digests = array("Q")
         self._paths = array("Q")
-        self._seen = SeenIds()
+        self._seen: defaultdict[str, SeenIds] = defaultdict(SeenIds)
         self.pictures = 0
         self.instances: Counter[str] = Counter()
         self.pictures_of: Counter[str] = Counter()
@@ -49,8 +49,8 @@ class Tally:
         self._digests.append(looked.facts.digest if looked.facts else 0)
         if looked.facts:
             self._count(looked.facts)
-            for id_ in looked.facts.ids:
-                if self._seen.add(id_):
+            for file, id_ in looked.facts.ids:
+                if self._seen[file].add(id_):
                     what = "has its id in common with another annotation"
                     yield Finding("shared-id", "error", looked.sample, str(id_), what)
 

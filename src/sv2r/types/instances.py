@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 class Told:
     """What a dataset says of an instance besides its mask, where it says so; for `sv2r lint` alone.
 
-    id: a number that no other instance of the whole dataset should have.
+    id: a number that no other instance of the same label file should have. file: that file's name.
     area: in pixels. box: (left, top, right, bottom) in pixels.
     outline: the box of its polygons, in pixels, before they are cut off at the frame.
     """
@@ -31,6 +31,7 @@ class Told:
     area: float | None = None
     box: Box | None = None
     outline: Box | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -389,17 +389,8 @@ def two_runs(tmp_path):
     return tmp_path
 
 
-def test_of_several_files_one_must_be_named(two_runs):
-    with pytest.raises(ConfigError) as told:
-        loaded(two_runs)
-    assert str(told.value) == (
-        "2 COCO files: run 1/coco.json, run 2/coco.json; say which with --loader.annotations FILE "
-        "(again for each, or a pattern such as '*/annotations.json')"
-    )
-
-
 @pytest.mark.parametrize(
-    "annotations", [("run 1/coco.json", "run 2/coco.json"), "*/coco.json", "*/*.json"]
+    "annotations", [("run 1/coco.json", "run 2/coco.json"), "*/coco.json", "*/*.json", ()]
 )
 def test_several_files_make_one_dataset(two_runs, annotations):
     dataset = loaded(two_runs, annotations=annotations)

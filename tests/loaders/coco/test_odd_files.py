@@ -151,12 +151,14 @@ def test_another_charset_is_asked_for_and_read(tmp_path):
 def test_names_from_elsewhere_are_remapped(tmp_path, given, start):
     write(tmp_path, coco({1: "a.png"}))
     write(tmp_path, coco({1: given}, [(1, BOX)]))
+    for dataset in (loaded(tmp_path), loaded(tmp_path, remap={start: "."})):
+        assert list(dataset.ids) == ["a.png"]
+        assert labels(dataset) == [[1, 1, 0, 0, 0]]
+    assert loaded(tmp_path).notes[-1] == f"coco.json: file names that begin with {start} in ."
+    (tmp_path / "a.png").rename(tmp_path / "b.png")
     with pytest.raises(ConfigError) as told:
         loaded(tmp_path)
     assert str(told.value) == (
         f"coco.json: file names are absolute paths or URLs, such as {given}; "
-        f"say which folder of the input that is with --loader.remap '{start}=.'"
+        f"say which folder of the input that is with --loader.remap '{start}=FOLDER'"
     )
-    dataset = loaded(tmp_path, remap={start: "."})
-    assert list(dataset.ids) == ["a.png"]
-    assert labels(dataset) == [[1, 1, 0, 0, 0]]

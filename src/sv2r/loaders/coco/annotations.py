@@ -21,13 +21,17 @@ _OWN = frozenset({"id", "image_id", "category_id", "segmentation", "iscrowd"})
 
 
 def draw_annotations(
-    annotations: Sequence[Mapping[str, Any]], size: MaskSize, categories: Mapping[CocoId, str]
+    annotations: Sequence[Mapping[str, Any]],
+    size: MaskSize,
+    categories: Mapping[CocoId, str],
+    file: str = "",
 ) -> Instances:
     """Return the instances of one picture, to be drawn on (height, width) = size.
 
     Crowds lie at the bottom and small instances on top, so that each can be seen; what is hidden is
     kept as overlaps. An instance's id is its annotation's where all of the picture's are unique
-    whole numbers from 1 to 2**31 - 1, else they count from 1 in the file's order.
+    whole numbers from 1 to 2**31 - 1, else they count from 1 in the file's order. file: the name of
+    the file that they are in.
 
     Raises:
         SampleError: an annotation that is wrong, by its id.
@@ -37,7 +41,7 @@ def draw_annotations(
     table: dict[int, Instance] = {}
     for number, (id_, annotation) in enumerate(zip(ids, annotations, strict=True), start=1):
         try:
-            table[id_] = instance_of(id_, annotation, categories)
+            table[id_] = instance_of(id_, annotation, categories, file)
             shapes[id_] = _shape(annotation, size)
         except SampleError as error:
             own = repr(annotation["id"]) if "id" in annotation else f"{number} of the picture's"
@@ -74,7 +78,7 @@ def mask_size(annotations: Sequence[Mapping[str, Any]]) -> MaskSize | None:
 
 
 def instance_of(
-    id_: int, annotation: Mapping[str, Any], categories: Mapping[CocoId, str]
+    id_: int, annotation: Mapping[str, Any], categories: Mapping[CocoId, str], file: str = ""
 ) -> Instance:
     """Return the instance that an annotation or segment describes.
 
@@ -91,7 +95,7 @@ def instance_of(
     own = annotation.get("id")
     as_it_is = own is None or (type(own) is int and own == id_)
     source_id = None if as_it_is else str(own)
-    told = _told(annotation)
+    told = _told(annotation, file)
     return Instance(id_, categories[key], bool(crowd), source_id, told, _extra(annotation, told))
 
 
@@ -105,7 +109,7 @@ def _extra(annotation: Mapping[str, Any], told: Told) -> dict[str, Any]:
     return {key: value for key, value in annotation.items() if key not in left_out}
 
 
-def _told(annotation: Mapping[str, Any]) -> Told:
+def _told(annotation: Mapping[str, Any], file: str) -> Told:
     """Return what an annotation says besides its mask; what makes no sense is left out."""
     own, area = annotation.get("id"), annotation.get("area")
     box, polygons = annotation.get("bbox"), annotation.get("segmentation")
@@ -115,6 +119,7 @@ def _told(annotation: Mapping[str, Any]) -> Told:
         area=area if isinstance(area, (int, float)) else None,
         box=_corners(box) if isinstance(box, list) else None,
         outline=_outline(polygons) if isinstance(polygons, list) else None,
+        file=file,
     )
 
 

@@ -30,6 +30,10 @@ _KEY = re.compile(
 _SHOWN = ("images", "annotations", "categories")
 
 
+class NoPictures(ConfigError):
+    """A COCO file of which no picture is found."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A COCO file. name: relative to the input folder. keys: those of COCO's that were seen."""
@@ -48,30 +52,6 @@ def find_candidates(root: Path) -> list[Candidate]:
         if candidate := look_at(root, name):
             found.append(candidate)
     return found
-
-
-def choose(root: Path, candidates: Sequence[Candidate]) -> str:
-    """Return the name of the one file to read.
-
-    Raises:
-        ConfigError: there is none, or more than one.
-    """
-    with_masks = [c.name for c in candidates if c.kind == "instances"]
-    panoptic = [c.name for c in candidates if c.kind == "panoptic"]
-    usable = with_masks or panoptic or [c.name for c in candidates if c.kind == "no annotations"]
-    if len(usable) == 1:
-        return usable[0]
-    if usable:
-        raise ConfigError(
-            f"{len(usable)} COCO files: {_listed(usable)}; say which with --loader.annotations "
-            "FILE (again for each, or a pattern such as '*/annotations.json')"
-        )
-    if candidates:
-        first = candidates[0]
-        raise ConfigError(f"{first.name}: {describe(first)}; instance masks are needed")
-    raise ConfigError(
-        f"{root}: no COCO file up to {DEEPEST} folders deep; name it with --loader.annotations FILE"
-    )
 
 
 def describe(candidate: Candidate) -> str:
@@ -155,11 +135,11 @@ def find_images(root: Path, annotations: str, names: Sequence[str]) -> tuple[str
     <split> is the end of the file's name (instances_train2017.json).
 
     Raises:
-        ConfigError: none of the pictures is in any of them.
+        NoPictures: none of the pictures is in any of them.
     """
     step = max(1, len(names) // PROBES)
     probes = [names[i] for i in range(0, len(names), step)][:PROBES]
-    folders = list(_folders(root, PurePosixPath(annotations)))
+    folders = list(search_folders(root, PurePosixPath(annotations)))
     trees = [AnyCase(root / folder) for folder in folders]
     hits = [sum(tree.find(name) is not None for name in probes) for tree in trees]
     best = max(range(len(folders)), key=lambda i: hits[i])
@@ -167,21 +147,28 @@ def find_images(root: Path, annotations: str, names: Sequence[str]) -> tuple[str
         looked = ", ".join(folder or "the input folder itself" for folder in folders)
         where = f"not in {looked}" if len(folders) == 1 else f"in none of {looked}"
         some = f"(one of {len(probes)} looked for) is {where}"
-        raise ConfigError(
+        raise NoPictures(
             f"{annotations}: {probes[0]} {some}; name the pictures' folder with --loader.images"
         )
     return folders[best], len(probes), hits[best]
 
 
-def _folders(root: Path, annotations: PurePosixPath) -> Iterator[str]:
-    """Yield each folder that could hold the pictures once, the likeliest first."""
-    split = annotations.stem.rpartition("_")[2]
-    below = ["", "images", split, f"images/{split}", f"{split}/images", "JPEGImages", "rgb", "data"]
+def search_folders(root: Path, annotations: PurePosixPath) -> Iterator[str]:
+    """Yield each folder that could hold the pictures once, "" for root, the likeliest first."""
+    below = ["", "images", *_split_folders(annotations.stem), "JPEGImages", "rgb", "data"]
     bases = [annotations.parent, PurePosixPath(), *annotations.parent.parents]
     tried = dict.fromkeys(base / folder for base in bases for folder in below)
     for folder in tried:
         if (root / folder).is_dir():
             yield folder.as_posix() if folder.parts else ""
+
+
+def _split_folders(stem: str) -> Iterator[str]:
+    """Yield the folders of a split: the end of a COCO file's name, with and without a year."""
+    end = stem.rpartition("_")[2]
+    for split in dict.fromkeys((end, end.rstrip("0123456789"), stem.partition("_")[0])):
+        if split:
+            yield from (split, f"images/{split}", f"{split}/images")
 
 
 def _json_files(root: Path) -> Iterator[str]:
@@ -215,8 +202,3 @@ def _listing(root: Path, folder: str) -> tuple[list[str], list[str]]:
     except OSError:
         return [], []
     return sorted(files), sorted(folders)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.channels import channel_pattern, require_channels
-from sv2r.loaders.coco.find import choose, describe, expand, find_candidates, find_images
+from sv2r.loaders.coco.choose import Chosen, choose, listed, which
+from sv2r.loaders.coco.find import NoPictures, describe, expand, find_candidates, find_images
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
@@ -36,7 +37,7 @@ class CocoOptions(Options):
     annotations: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
         (),
         description="COCO file inside the input folder, or a pattern such as '*/coco.json'; may be "
-        "given several times. Found by itself where there is one only.",
+        "given several times. Found by itself: one file, or the splits of one dataset.",
     )
     images: str = Field(
         "",
@@ -85,8 +86,8 @@ def load(root: Path, options: CocoOptions) -> Dataset:
     """Return the dataset: samples are made, and their masks read, when they are asked for.
 
     Raises:
-        ConfigError: there is no COCO file, or several of which none is chosen; one cannot be read
-            or has no masks; the pictures are nowhere.
+        ConfigError: there is no COCO file, or several that are no splits of one dataset; one cannot
+            be read or has no masks; the pictures are nowhere.
     """
     from sv2r.loaders.coco.rename import renamed
     from sv2r.loaders.coco.samples import (
@@ -101,16 +102,22 @@ def load(root: Path, options: CocoOptions) -> Dataset:
 
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder")
-    names = expand(root, options.annotations) or [choose(root, find_candidates(root))]
-    notes = [] if options.annotations else [f"annotations in {names[0]}"]
-    parts = [_open_part(root, name, options, notes) for name in names]
+    notes: list[str] = []
+    doubts: list[str] = []
+    if options.annotations:
+        named = expand(root, options.annotations)
+        parts = [_open_part(root, name, options, notes) for name in named]
+    else:
+        parts = _open_splits(root, choose(root, find_candidates(root)), options, notes, doubts)
     problems = [problem for part in parts for problem in part.problems()]
     for number, part in enumerate(parts):
         parts[number], outside = drop_links(root, part)
         problems += outside
     if len(parts) > 1:
-        parts, repeated = drop_repeated(parts)
+        whole, (parts, repeated) = parts, drop_repeated(parts)
         problems += repeated
+        if repeated and not options.annotations:
+            raise ConfigError(f"{repeated[0].id} is in several of {which([p.name for p in whole])}")
     numbers = category_ids(parts)
     if numbers is None:
         notes.append("category ids are ambiguous, so exports will number the categories anew")
@@ -124,24 +131,49 @@ def load(root: Path, options: CocoOptions) -> Dataset:
         samples=Lazy(len(pictures), pictures.sample),
         ids=ids,
         categories=tuple(dict.fromkeys(c for p in parts for c in p.index.categories.values())),
-        annotation_files=tuple(root / name for name in names),
+        annotation_files=tuple(root / part.name for part in parts),
         problems=tuple(problems),
         category_ids=numbers or {},
         notes=tuple(notes),
+        doubts=tuple(doubts),
         renamed=partial(renamed, parts),
         details=details_of(parts),
         extra=extra,
     )
 
 
+def _open_splits(
+    root: Path, chosen: Chosen, options: CocoOptions, notes: list[str], doubts: list[str]
+) -> list[Part]:
+    """Return the files that were found, without those whose pictures are nowhere.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    notes.append(f"annotations in {listed(chosen.names)}")
+    if chosen.others:
+        notes.append(f"not read: {listed(chosen.others)}; --loader.annotations reads others")
+    parts: list[Part] = []
+    missing: list[NoPictures] = []
+    for name in chosen.names:
+        try:
+            parts.append(_open_part(root, name, options, notes))
+        except NoPictures as error:
+            missing.append(error)
+    if not parts:
+        raise missing[0]
+    there = " ".join(f"--loader.annotations {part.name}" for part in parts)
+    doubts += [f"left out: {error}, or leave that file out with {there}" for error in missing]
+    return parts
+
+
 def _open_part(root: Path, name: str, options: CocoOptions, notes: list[str]) -> Part:
     """Return one COCO file with its index, and note what was decided about it."""
-    from sv2r.loaders.coco.cache import open_index
     from sv2r.loaders.coco.charset import charset_of
     from sv2r.loaders.coco.samples import whole_part
 
     charset = charset_of(root / name, options.charset)
-    index = open_index(root / name, name, options.remap, charset)
+    index = _open_index(root, name, options, charset, notes)
     _refuse_elsewhere(root, name, index)
     if not index.panoptic:
         _require_masks(index.tally, name)
@@ -154,6 +186,32 @@ def _open_part(root: Path, name: str, options: CocoOptions, notes: list[str]) ->
     if not index.panoptic:
         notes.extend(f"{name}: {line}" for line in _remarks(index.tally))
     return whole_part(index, name, folder, root / name, charset)
+
+
+def _open_index(
+    root: Path, name: str, options: CocoOptions, charset: str, notes: list[str]
+) -> CocoIndex:
+    """Return a file's index, with names from elsewhere found again where all of them are."""
+    from sv2r.loaders.coco.cache import open_index
+    from sv2r.loaders.coco.moved import whereabouts
+
+    index = open_index(root / name, name, options.remap, charset)
+    if options.remap or options.images or not _is_nowhere(root, name, index):
+        return index
+    moved = whereabouts(root, name, index)
+    notes += [f"{name}: file names that begin with {at} in {to}" for at, to in moved.items()]
+    return open_index(root / name, name, moved, charset) if moved else index
+
+
+def _is_nowhere(root: Path, name: str, index: CocoIndex) -> bool:
+    """Return whether not one picture of a file can be found as it is named."""
+    if not len(index.names):
+        return bool(index.unusable)
+    try:
+        find_images(root, name, index.names)
+    except NoPictures:
+        return True
+    return False
 
 
 def _refuse_elsewhere(root: Path, name: str, index: CocoIndex) -> None:

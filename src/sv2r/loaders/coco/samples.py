@@ -19,6 +19,7 @@ from sv2r.images.picture_file import MAX_PIXELS
 from sv2r.loaders.channels import find_channels
 from sv2r.loaders.coco.annotations import draw_annotations, mask_size
 from sv2r.loaders.coco.build_index import repeated_names
+from sv2r.loaders.coco.choose import split_of
 from sv2r.loaders.coco.index import CocoIndex
 from sv2r.loaders.coco.panoptic import draw_panoptic, panoptic_file
 from sv2r.loaders.coco.segmentation import MaskSize
@@ -75,7 +76,8 @@ class Part:
 
     source: the file. name: the same, folder: where its pictures' names start, both relative to the
     dataset's root. positions: those of the index's pictures that are used. charset: the file's
-    where it is not UTF-8 (the index is then that of a copy), else "".
+    where it is not UTF-8 (the index is then that of a copy), else "". split: train, val or test
+    where the file's place tells, else "".
     """
 
     index: CocoIndex
@@ -84,6 +86,7 @@ class Part:
     positions: NDArray[np.int64]
     source: Path
     charset: str = ""
+    split: str = ""
 
     def id(self, position: int) -> str:
         """Return a picture's path, relative to the dataset's root."""
@@ -109,7 +112,8 @@ class Part:
 
 def whole_part(index: CocoIndex, name: str, folder: str, source: Path, charset: str = "") -> Part:
     """Return a COCO file with all pictures of its index."""
-    return Part(index, name, folder, np.arange(len(index.names)), source, charset)
+    positions = np.arange(len(index.names))
+    return Part(index, name, folder, positions, source, charset, split_of(name))
 
 
 class Pictures:
@@ -152,7 +156,7 @@ class Pictures:
             size=labels.indexed_size(),
             annotation_files=labels.files(),
             channels=channels,
-            attributes=Attributes(part.index, position),
+            attributes=Attributes(part.index, position, part.split),
             extra=Entry(part.index, position),
         )
 
@@ -183,7 +187,8 @@ class Labels:
             if self.part.index.panoptic and annotations:
                 return self._draw_panoptic(annotations)
             size = self._size(annotations)
-            return draw_annotations(annotations, size, self.part.index.categories)
+            categories = self.part.index.categories
+            return draw_annotations(annotations, size, categories, self.part.name)
         except SampleError as error:
             raise SampleError(f"{self.id} in {self.part.name}: {error}") from error
 
@@ -240,20 +245,21 @@ def _pixels(name: str, value: Any) -> int:
 class Attributes(Mapping[str, str]):
     """What a picture's entry says beyond COCO (weather, camera ...), read when it is asked for.
 
-    Texts, numbers and truth values at its top level. Empty where the entry cannot be read: the
-    sample's labels then say why.
+    Texts, numbers and truth values at its top level, and the file's split. No more than that where
+    the entry cannot be read: the sample's labels then say why.
     """
 
-    def __init__(self, index: CocoIndex, position: int) -> None:
-        self._index, self._position = index, position
+    def __init__(self, index: CocoIndex, position: int, split: str) -> None:
+        self._index, self._position, self._split = index, position, split
 
     @cached_property
     def _words(self) -> dict[str, str]:
         try:
             entry = self._index.image(self._position)
         except SampleError:
-            return {}
+            entry = {}
         words = {k: _word(v) for k, v in entry.items() if k not in _NO_ATTRIBUTES}
+        words = {"split": self._split, **words}
         return {key: word for key, word in words.items() if word}
 
     def __getitem__(self, key: str) -> str:
