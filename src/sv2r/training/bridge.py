@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,10 @@ class OneStep:
         """Return a context in which the VAE computes in the type of its own weights."""
         import torch
 
-        return torch.autocast(self.pipe.vae.device.type, enabled=False)
+        kind = self.pipe.vae.device.type
+        if not torch.amp.is_autocast_available(kind):
+            return nullcontext()
+        return torch.autocast(kind, enabled=False)
 
     def noisy(self, latents: Tensor, noise: Tensor, place: int = 0) -> Tensor:
         """Return latents with noise, as an evaluation meets them."""
@@ -71,8 +75,8 @@ class OneStep:
 
     def clean(self, network: Any, noisy: Tensor, side: int, place: int = 0) -> Tensor:
         """Return the latents that the denoiser means. side: of the squares, in pixels."""
-        more = self.more(noisy, side)
         given = noisy.to(network.dtype)
+        more = self.more(given, side)
         answer: Tensor = network(given, self.at(noisy, place), return_dict=False, **more)[0].float()
         if self.prediction == "sample":
             return answer
@@ -141,7 +145,7 @@ class Bridging:
         options: BridgeOptions,
         channels: Sequence[int],
     ) -> None:
-        self.network = _players(step, judge, channels, options)
+        self.network = make_players(step, judge, channels, options)
         self.count = len(renders)
         self._step, self._options, self._nearness = step, options, nearness
         self._renders, self._held_renders = renders, held_renders
@@ -216,7 +220,7 @@ def latent_shape(vae: Any, side: int) -> tuple[int, int, int]:
     return int(vae.config.latent_channels), small, small
 
 
-def _players(step: OneStep, judge: Any, channels: Sequence[int], options: BridgeOptions) -> Any:
+def make_players(step: OneStep, judge: Any, channels: Sequence[int], options: BridgeOptions) -> Any:
     """Return a module with denoiser, judges and projections, whose forward returns their loss."""
     import torch
     from torch import nn
