@@ -119,11 +119,13 @@ def _loader_named(asked: CommandLine) -> str | None:
 
 def _folder_in(words: Sequence[str]) -> Path | None:
     """Return the word that is INPUT, among options of which it is not known what they take."""
+    from sv2r.storage.source import as_source
+
     values = {i + 1 for i, word in enumerate(words) if word.startswith("--") and "=" not in word}
     plain = [word for i, word in enumerate(words) if i not in values and not word.startswith("--")]
     # The word behind a switch looks like its value.
-    folders = plain or [word for word in words if Path(word).is_dir()]
-    return Path(folders[-1]).expanduser().absolute() if folders else None
+    folders = plain or [word for word in words if Path(word).exists()]
+    return as_source(Path(folders[-1]).expanduser().absolute()) if folders else None
 
 
 def _open(
@@ -133,8 +135,9 @@ def _open(
     from sv2r.config.resolve import detect_loader
     from sv2r.plugin.options import read_texts, validate_options
     from sv2r.plugin.specs import Runtime
+    from sv2r.storage.source import as_source
 
-    root = root.expanduser().absolute()
+    root = as_source(root.expanduser().absolute())
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder")
     name = name or detect_loader(registry, root)

@@ -26,6 +26,7 @@ from sv2r.config.sections import (
 from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin.options import Options, OptionsT, read_texts, validate_options
 from sv2r.plugin.registry import Entry, Kind, Registry
+from sv2r.storage.source import SourcePath, names_in
 from sv2r.types import Match
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
@@ -262,12 +263,21 @@ def detect_loader(registry: Registry, root: Path) -> str:
     )
     if not best:
         fix = "choose with --loader NAME and its options (sv2r plugins show NAME)"
+        if inner := _only_folder(root):
+            fix = f"all of it lies in {inner}: give {root / inner}, or {fix}"
         raise ConfigError(f"{root}: no loader knows this folder ({reasons}); {fix}")
     if len(winners) > 1:
         raise ConfigError(
             f"{root}: {' and '.join(winners)} fit alike ({reasons}); choose with --loader"
         )
     return winners[0]
+
+
+def _only_folder(root: Path) -> str | None:
+    """Return the folder that an archive holds and nothing else, as one packed from outside does."""
+    names = [name for name in names_in(root) if not name.startswith((".", "__MACOSX"))]
+    alone = isinstance(root, SourcePath) and len(names) == 1 and (root / names[0]).is_dir()
+    return names[0] if alone else None
 
 
 def _match(entry: Entry, root: Path) -> Match:

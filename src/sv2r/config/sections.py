@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from sv2r.plugin.options import Options, whole
 from sv2r.plugin.registry import Kind
+from sv2r.storage.source import as_source
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
 LATENT_CELL = 8  # px: the side of a latent cell of the usual VAEs
@@ -185,7 +186,9 @@ PLAIN: Mapping[str, type[Options]] = {
 class JobOptions(Options):
     """The settings of a job itself, apart from its components."""
 
-    input: Path = Field(description="The labelled dataset's folder; nothing in it is changed.")
+    input: Path = Field(
+        description="The labelled dataset: a folder, or a zip or tar file that is read in place."
+    )
     output: Path = Field(description="The folder to write to; not inside the input.")
     seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
     variants: int = Field(1, ge=1, le=10_000, description="Pictures to make per source.")
@@ -235,3 +238,8 @@ class JobOptions(Options):
     def _absolute(cls, value: Path) -> Path:
         # A run.yaml must mean the same folders wherever it is read.
         return whole(value)
+
+    @field_validator("input")
+    @classmethod
+    def _readable(cls, value: Path) -> Path:
+        return as_source(value)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sv2r.errors import SampleError
 from sv2r.images import picture_file
+from sv2r.storage.source import on_disk
 
 Values = NDArray[Any]
 DepthKind = Literal["auto", "metric", "linear", "inverse"]
@@ -149,10 +150,10 @@ def _one_of_equal(channels: Sequence[Values], name: str) -> Values:
 
 
 def _read_npy(path: Path, name: str) -> Values:
-    with picture_file.opened(path, name), _damage(name, "NumPy array"):
+    with picture_file.opened(path, name), _damage(name, "NumPy array"), on_disk(path) as file:
         # Mapped: a header that promises more than the file holds is met before memory is taken, and
         # pickled objects are refused.
-        stored: Values = np.lib.format.open_memmap(path, mode="r")
+        stored: Values = np.lib.format.open_memmap(file, mode="r")
         if stored.ndim == 3 and stored.shape[2] == 1:
             stored = stored[..., 0]
         return np.array(stored)
@@ -165,12 +166,12 @@ def _read_exr(path: Path, name: str) -> Values:
         fix = "pip install sv2r[exr]"
         raise SampleError(f"{name}: reading EXR needs the OpenEXR package; {fix}") from error
 
-    with picture_file.opened(path, name), _damage(name, "EXR"):
-        headers = OpenEXR.File(str(path), header_only=True).parts
+    with picture_file.opened(path, name), _damage(name, "EXR"), on_disk(path) as file:
+        headers = OpenEXR.File(str(file), header_only=True).parts
         pixels = sum(part.width() * part.height() for part in headers)
         if pixels > picture_file.MAX_PIXELS:
             raise ValueError(f"{pixels:,} pixels are more than {picture_file.MAX_PIXELS:,}")
-        parts = OpenEXR.File(str(path), separate_channels=True).parts
+        parts = OpenEXR.File(str(file), separate_channels=True).parts
         # OpenEXR leaves out what it cannot decode, and says so on stderr alone.
         if len(parts) != len(headers):
             raise ValueError("its pixels are truncated or damaged")

@@ -21,6 +21,7 @@ from sv2r.images.picture_file import (
     read_file,
 )
 from sv2r.images.png import encode_png
+from sv2r.storage.source import on_disk
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,6 +92,11 @@ def encode_label_png(labels: NDArray[Any]) -> bytes:
 def _read_array(path: Path, name: str) -> LabelImage:
     with opened(path, name):
         pass
+    with on_disk(path) as file:
+        return _read_mapped(file, name)
+
+
+def _read_mapped(path: Path, name: str) -> LabelImage:
     try:
         # Mapped, so that a header's promise of a huge array allocates nothing.
         array = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -23,6 +23,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
+from sv2r.storage.source import names_in, scan
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _views(root: Path, scene: str) -> tuple[list[View | Problem], int]:
         return [Problem(truth, f"{truth}: next to it there is no rgb or gray; render it")], 0
     found: list[View | Problem] = []
     there: set[int] = set()
-    for file in sorted(os.listdir(root / scene / folder)):  # noqa: PTH208  # for 100,000 names
+    for file in sorted(names_in(root / scene / folder)):
         stem, suffix = os.path.splitext(file)  # noqa: PTH122
         if suffix.lower() not in _SUFFIXES or not stem.isdecimal():
             continue
@@ -226,7 +227,7 @@ def _name(number: int, names: Mapping[str, str]) -> str:
 
 def _folders(path: Path) -> list[str]:
     try:
-        with os.scandir(path) as entries:
+        with scan(path) as entries:
             return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
     except OSError:
         return []

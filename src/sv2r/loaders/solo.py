@@ -6,7 +6,6 @@ of a frame names its picture, and its annotations by "@type"; an instance has an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +23,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside, safe_relative
+from sv2r.storage.source import names_in, scan
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 _FRAME = ".frame_data.json"
@@ -197,10 +197,10 @@ def _packed(one: _Coloured, name: str) -> int:
 
 def _frames(root: Path) -> Iterator[str]:
     """Yield every frame's JSON relative to root, in the order of sequences and steps."""
-    with os.scandir(root) as entries:
+    with scan(root) as entries:
         names = [e.name for e in entries if e.name.startswith(_SEQUENCE) and e.is_dir()]
     for sequence in sorted(names, key=_numbered):
-        steps = os.listdir(root / sequence)  # noqa: PTH208  # for 100,000 sequences
+        steps = names_in(root / sequence)
         files = [name for name in steps if name.endswith(_FRAME)]
         yield from (f"{sequence}/{name}" for name in sorted(files, key=_numbered))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.storage.paths import inside
+from sv2r.storage.source import Listed, is_there, scan
 from sv2r.types import Problem
 
 
@@ -51,9 +51,9 @@ def read_tree(root: Path) -> Tree:
     return Tree(root, tuple(sorted(files)), tuple(sorted(folders)), tuple(problems))
 
 
-def _entries(root: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _entries(root: Path, prefix: str) -> Iterator[tuple[str, Listed]]:
     try:
-        with os.scandir(root / prefix) as entries:
+        with scan(root / prefix) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
                     yield f"{prefix}{entry.name}", entry
@@ -64,7 +64,7 @@ def _entries(root: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         raise ConfigError(f"{root / prefix}: cannot be listed ({reason})") from error
 
 
-def _fault(root: Path, name: str, entry: os.DirEntry[str]) -> str | None:
+def _fault(root: Path, name: str, entry: Listed) -> str | None:
     if not name.isprintable() or "\\" in name:
         return f"{name!a}: the name holds characters that no other system reads; rename it"
     if not entry.is_symlink():
@@ -104,7 +104,7 @@ class AnyCase:
 
     def find(self, name: str) -> Path | None:
         """Return the file, that of another case where it is the only one, or None."""
-        if os.path.lexists(self._root / name):
+        if is_there(self._root / name):
             return self._root / name
         found = self._spelled(name)
         try:
@@ -127,7 +127,7 @@ class AnyCase:
 def _by_folded_name(folder: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     try:
-        with os.scandir(folder) as entries:
+        with scan(folder) as entries:
             for entry in entries:
                 found.setdefault(entry.name.casefold(), []).append(entry.name)
     except OSError:

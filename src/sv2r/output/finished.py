@@ -15,6 +15,7 @@ from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Kind, Registry
 from sv2r.plugin.specs import Runtime
 from sv2r.storage.regular import open_regular, read_text
+from sv2r.storage.source import as_source
 from sv2r.storage.strict_yaml import read_yaml
 from sv2r.types import Dataset, Record
 
@@ -88,7 +89,7 @@ def open_dataset(finished: Finished, registry: Registry, source: Path | None = N
     Raises:
         ConfigError: it is not there any more, or cannot be opened.
     """
-    root = source or Path(str(finished.settings.get("input", "")))
+    root = as_source(source or Path(str(finished.settings.get("input", ""))))
     if not finished.settings:
         raise ConfigError(f"there is no {FOLDER}/{RUN_FILE} that says what the input is")
     if not finished.settings.get("input") and source is None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from sv2r.errors import SampleError
 from sv2r.output.journal import FOLDER
+from sv2r.storage.source import SourcePath
 from sv2r.types import Dataset, Record, Status
 
 # Worst first: what gave no picture, then the pictures by what is left of their instances.
@@ -110,9 +111,9 @@ def _look_up(
         sample = dataset.samples[index]
     except SampleError:
         return _NOTHING
-    # A page that waits for what is no file, a pipe perhaps, never opens.
+    # A page that waits for what is no file, a pipe perhaps, never opens; none opens an archive.
     try:
-        there = sample.image.is_file()
+        there = sample.image.is_file() and not isinstance(sample.image, SourcePath)
     except OSError:  # a name that is too long for any file
         there = False
     return sample.size, _url(sample.image, output / FOLDER) if there else None

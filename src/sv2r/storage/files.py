@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import IOBase
 from pathlib import Path
 
 from sv2r.errors import SampleError, StorageError
@@ -53,7 +54,7 @@ def copy_atomically(source: Path, target: Path) -> str:
     digest = hashlib.sha256()
     with replacing(target) as temporary:
         with open_regular(source) as reader, temporary.open("wb") as writer:
-            cloned = _cloned(reader.fileno(), writer.fileno())
+            cloned = _cloned(reader, writer)
             while chunk := reader.read(1 << 20):
                 digest.update(chunk)
                 if not cloned:
@@ -63,12 +64,12 @@ def copy_atomically(source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def _cloned(source: int, target: int) -> bool:
+def _cloned(source: IOBase, target: IOBase) -> bool:
     """Return whether an open file now shares another's blocks, as some file systems can."""
     try:
         import fcntl
 
-        fcntl.ioctl(target, _FICLONE, source)
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())  # one in an archive has none
     except (ImportError, OSError):
         return False
     return True

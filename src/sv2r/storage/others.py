@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from sv2r.errors import SampleError
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.paths import inside, relative_name
+from sv2r.storage.source import Listed, scan
 from sv2r.types import Dataset
 
 # The folder of a job's own files, in an input that is itself an output.
@@ -55,12 +55,12 @@ def _known(dataset: Dataset) -> set[str]:
     return {name for name in names if name} | {problem.id for problem in dataset.problems}
 
 
-def _entries(dataset: Dataset) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
     """Yield all that is no folder, and links to folders."""
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
-        with os.scandir(dataset.root / prefix) as entries:
+        with scan(dataset.root / prefix) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
                 if entry.is_dir(follow_symlinks=False) and name != _OWN:
@@ -69,7 +69,7 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     yield name, entry
 
 
-def _reason(dataset: Dataset, name: str, entry: os.DirEntry[str]) -> str | None:
+def _reason(dataset: Dataset, name: str, entry: Listed) -> str | None:
     """Return why something is not taken along, or None."""
     if name == _OWN:
         return "the folder sv2r of an earlier run"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from io import BufferedReader
+from io import BufferedIOBase
 from pathlib import Path
 
+from sv2r.storage.source import SourcePath
 
-def open_regular(path: Path) -> BufferedReader:
+
+def open_regular(path: Path) -> BufferedIOBase:
     """Return a file opened for reading its bytes; links are followed.
 
     Raises:
@@ -17,6 +19,8 @@ def open_regular(path: Path) -> BufferedReader:
     """
     if not stat.S_ISREG(path.stat().st_mode):  # to open a device may already do something
         raise _not_regular(path)
+    if isinstance(path, SourcePath):
+        return path.open_bytes()
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)

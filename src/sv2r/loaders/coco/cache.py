@@ -22,6 +22,7 @@ from sv2r.loaders.coco.build_index import build_index
 from sv2r.loaders.coco.charset import write_as_utf8
 from sv2r.loaders.coco.index import CocoId, CocoIndex, CocoNames, CocoTally, IndexEntry
 from sv2r.storage.files import replacing
+from sv2r.storage.source import SourcePath
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +65,8 @@ def open_index(
     """Return the index of a COCO file: the kept one where it holds, else a new one, which is kept.
 
     name: how errors call the file. remap: see `entries.remapped`. charset: what the file is where
-    it is not UTF-8; the index is then that of a copy, kept next to it.
+    it is not UTF-8; the index is then that of a copy, kept next to it, as it is for a file in an
+    archive, which cannot be read from any place in it.
 
     Raises:
         ConfigError: the file cannot be read, or is no COCO file.
@@ -74,9 +76,9 @@ def open_index(
         stamp = _stamp(path, names, charset)
     except OSError as error:
         raise ConfigError(f"{name}: {(error.strerror or str(error)).lower()}") from error
-    if charset:
+    if charset or isinstance(path, SourcePath):
         copy = cache_file(path).with_suffix(".json")
-        write_as_utf8(path, copy, charset, name)
+        write_as_utf8(path, copy, charset or "utf-8", name)
         return build_index(copy, name, names)
     if stamp.size < SMALLEST:
         return build_index(path, name, names)

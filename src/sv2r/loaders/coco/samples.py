@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from sv2r.loaders.coco.panoptic import draw_panoptic, panoptic_file
 from sv2r.loaders.coco.segmentation import MaskSize
 from sv2r.loaders.tree import AnyCase
 from sv2r.storage.paths import inside
+from sv2r.storage.source import scan
 from sv2r.types import Instances, Problem, Sample
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _suspects(root: Path, folder: str) -> set[str] | None:
     """Return the names in a folder that are links, or None where the folder is out of root."""
     try:
         path = inside(root, folder) if folder else root
-        with os.scandir(path) as entries:
+        with scan(path) as entries:
             return {entry.name for entry in entries if entry.is_symlink()}
     except SampleError:
         return None
