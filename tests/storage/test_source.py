@@ -21,7 +21,7 @@ from sv2r.loaders.tree import AnyCase, read_tree
 from sv2r.storage import archive as archives
 from sv2r.storage.files import copy_atomically
 from sv2r.storage.paths import inside, relative_name
-from sv2r.storage.source import SourcePath, as_source, is_there, names_in, on_disk, scan
+from sv2r.storage.source import SourcePath, as_source, is_there, list_folder, names_in, on_disk
 from tests.toys.archives import pack
 
 CONTENT = {"a.txt": b"one", "deep/er/b.JSON": b"{}", "deep/c.bin": bytes(range(256)) * 40}
@@ -56,7 +56,7 @@ def test_it_opens_lists_and_tells_as_a_folder_does(root: Path) -> None:
     assert isinstance(root / "deep", SourcePath)
     assert sorted(path.name for path in root.iterdir()) == ["a.txt", "deep"]
     assert sorted(names_in(root / "deep")) == ["c.bin", "er"]
-    with scan(root) as entries:
+    with list_folder(root) as entries:
         assert sorted((e.name, e.is_dir(), e.is_file(), e.is_symlink()) for e in entries) == [
             ("a.txt", False, True, False),
             ("deep", True, False, False),

@@ -23,7 +23,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
-from sv2r.storage.source import names_in, scan
+from sv2r.storage.source import list_folder, names_in
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _name(number: int, names: Mapping[str, str]) -> str:
 
 def _folders(path: Path) -> list[str]:
     try:
-        with scan(path) as entries:
+        with list_folder(path) as entries:
             return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
     except OSError:
         return []

@@ -23,7 +23,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside, safe_relative
-from sv2r.storage.source import names_in, scan
+from sv2r.storage.source import list_folder, names_in
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 _FRAME = ".frame_data.json"
@@ -197,7 +197,7 @@ def _packed(one: _Coloured, name: str) -> int:
 
 def _frames(root: Path) -> Iterator[str]:
     """Yield every frame's JSON relative to root, in the order of sequences and steps."""
-    with scan(root) as entries:
+    with list_folder(root) as entries:
         names = [e.name for e in entries if e.name.startswith(_SEQUENCE) and e.is_dir()]
     for sequence in sorted(names, key=_numbered):
         steps = names_in(root / sequence)

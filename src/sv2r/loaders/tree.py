@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.storage.paths import inside
-from sv2r.storage.source import Listed, is_there, scan
+from sv2r.storage.source import Listed, is_there, list_folder
 from sv2r.types import Problem
 
 
@@ -53,7 +53,7 @@ def read_tree(root: Path) -> Tree:
 
 def _entries(root: Path, prefix: str) -> Iterator[tuple[str, Listed]]:
     try:
-        with scan(root / prefix) as entries:
+        with list_folder(root / prefix) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
                     yield f"{prefix}{entry.name}", entry
@@ -127,7 +127,7 @@ class AnyCase:
 def _by_folded_name(folder: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     try:
-        with scan(folder) as entries:
+        with list_folder(folder) as entries:
             for entry in entries:
                 found.setdefault(entry.name.casefold(), []).append(entry.name)
     except OSError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sv2r.errors import SampleError
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.paths import inside, relative_name
-from sv2r.storage.source import Listed, scan
+from sv2r.storage.source import Listed, list_folder
 from sv2r.types import Dataset
 
 # The folder of a job's own files, in an input that is itself an output.
@@ -60,7 +60,7 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
-        with scan(dataset.root / prefix) as entries:
+        with list_folder(dataset.root / prefix) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
                 if entry.is_dir(follow_symlinks=False) and name != _OWN:

@@ -2,7 +2,7 @@
 
 A loader sees a path and nothing else. Inside an archive that is a `SourcePath`, spelled as if the
 archive were a folder (``renders.zip/train/0001.png``): it opens, lists and tells as any path does.
-What asks the system itself (`os.scandir`, a library that wants a file's name) goes through `scan`
+What asks the system itself (`os.scandir`, a library that wants a file's name) goes through `list_folder`
 and `on_disk`, which take both kinds.
 """
 
@@ -65,7 +65,7 @@ def as_source(path: Path) -> Path:
 
 
 @contextmanager
-def scan(folder: Path) -> Generator[Iterator[Listed]]:
+def list_folder(folder: Path) -> Generator[Iterator[Listed]]:
     """Yield what lies in a folder, as `os.scandir` does.
 
     Raises:

@@ -25,14 +25,14 @@ _SPLITS = {
 _WORDS = re.compile(r"[^\W_]+")
 
 
-class Chosen(NamedTuple):
+class CocoFiles(NamedTuple):
     """The COCO files of a dataset, by name, and those with masks that are no part of it."""
 
     names: tuple[str, ...]
     others: tuple[str, ...]
 
 
-def choose(root: Path, candidates: Sequence[Candidate]) -> Chosen:
+def choose(root: Path, candidates: Sequence[Candidate]) -> CocoFiles:
     """Return the files to read: the only one, or those that differ by the split in their names.
 
     Where COCO's own ``instances_*`` are there, it is they.
@@ -48,7 +48,7 @@ def choose(root: Path, candidates: Sequence[Candidate]) -> Chosen:
     if len(wanted) == 1:
         names = sorted(name for name in masked + bare if family(name) in wanted)
         rivals = (c.name for c in candidates if c.kind in ("instances", "panoptic"))
-        return Chosen(tuple(names), tuple(sorted(set(rivals) - set(names))))
+        return CocoFiles(tuple(names), tuple(sorted(set(rivals) - set(names))))
     if families:
         raise ConfigError(which(masked or bare))
     if candidates:

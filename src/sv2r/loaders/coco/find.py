@@ -14,7 +14,7 @@ from sv2r.loaders.coco.charset import marked_charset
 from sv2r.loaders.tree import AnyCase
 from sv2r.plugin.words import nearest
 from sv2r.storage.paths import inside
-from sv2r.storage.source import scan
+from sv2r.storage.source import list_folder
 
 CandidateKind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
 
@@ -192,7 +192,7 @@ def _listing(root: Path, folder: str) -> tuple[list[str], list[str]]:
     """Return a folder's JSON files and its folders that are no links, hidden ones left out."""
     files, folders = [], []
     try:
-        with scan(root / folder) as entries:
+        with list_folder(root / folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue

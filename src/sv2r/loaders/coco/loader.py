@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.channels import channel_pattern, require_channels
-from sv2r.loaders.coco.choose import Chosen, choose, listed, which
+from sv2r.loaders.coco.choose import CocoFiles, choose, listed, which
 from sv2r.loaders.coco.find import NoPictures, describe, expand, find_candidates, find_images
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
@@ -143,7 +143,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
 
 
 def _open_splits(
-    root: Path, chosen: Chosen, options: CocoOptions, notes: list[str], doubts: list[str]
+    root: Path, chosen: CocoFiles, options: CocoOptions, notes: list[str], doubts: list[str]
 ) -> list[Part]:
     """Return the files that were found, without those whose pictures are nowhere.
 

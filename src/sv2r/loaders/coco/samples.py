@@ -24,7 +24,7 @@ from sv2r.loaders.coco.panoptic import draw_panoptic, panoptic_file
 from sv2r.loaders.coco.segmentation import MaskSize
 from sv2r.loaders.tree import AnyCase
 from sv2r.storage.paths import inside
-from sv2r.storage.source import scan
+from sv2r.storage.source import list_folder
 from sv2r.types import Instances, Problem, Sample
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _suspects(root: Path, folder: str) -> set[str] | None:
     """Return the names in a folder that are links, or None where the folder is out of root."""
     try:
         path = inside(root, folder) if folder else root
-        with scan(path) as entries:
+        with list_folder(path) as entries:
             return {entry.name for entry in entries if entry.is_symlink()}
     except SampleError:
         return None
