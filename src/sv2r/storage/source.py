@@ -2,8 +2,8 @@
 
 A loader sees a path and nothing else. Inside an archive that is a `SourcePath`, spelled as if the
 archive were a folder (``renders.zip/train/0001.png``): it opens, lists and tells as any path does.
-What asks the system itself (`os.scandir`, a library that wants a file's name) goes through `list_folder`
-and `on_disk`, which take both kinds.
+What asks the system itself (`os.scandir`, a library that wants a file's name) goes through
+`list_folder` and `on_disk`, which take both kinds.
 """
 
 from __future__ import annotations
