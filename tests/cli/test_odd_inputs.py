@@ -186,6 +186,15 @@ def test_half_a_letter_in_a_name_and_a_prompt(sv2r: Run, data: Path, tmp_path: P
     assert "mug\ud83d" in json.loads(records[0])["instances"]
 
 
+def test_folders_that_are_not_utf8(sv2r: Run, data: Path, tmp_path: Path) -> None:
+    renders, output = tmp_path / os.fsdecode(b"in\xe9"), tmp_path / os.fsdecode(b"out\xe8")
+    data.rename(renders)
+    assert sv2r("convert", "--input", renders, "--output", output, *GRADE)[0] == 0
+    assert sv2r("verify", output)[0] == 0
+    code, _, err = sv2r("convert", "--input", renders, "--output", output, *GRADE)
+    assert (code, "0 of 2 to do" in err) == (0, True)
+
+
 def typed(*args: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "sv2r.cli.main", *args]
     return subprocess.run(command, stderr=subprocess.PIPE, check=False, **more)

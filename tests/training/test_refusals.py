@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 
 import pytest
+import torch
 from pydantic import ValidationError
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from sv2r.errors import ConfigError
 from sv2r.training.options import BaseOptions, ControlnetTraining, LoraOptions
@@ -170,8 +175,6 @@ def test_a_resume_with_other_settings(train, toy_sd15, tmp_path):
 
 
 def test_a_resume_with_other_photos(train, toy_sd15, photos, tmp_path):
-    import shutil
-
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     train("lora", model=str(toy_sd15), photos=folder, **STEPS)
@@ -182,8 +185,6 @@ def test_a_resume_with_other_photos(train, toy_sd15, photos, tmp_path):
 
 
 def test_a_resume_with_other_weights(train, toy_sd15, tmp_path):
-    import shutil
-
     model = tmp_path / "model"
     shutil.copytree(toy_sd15, model)
     train("lora", model=str(model), **STEPS)
@@ -199,6 +200,150 @@ def test_a_damaged_state(train, toy_sd15, tmp_path):
     line = refusal(train, "lora", model=str(toy_sd15))
     assert "lora.safetensors: is damaged (" in line
     assert line.endswith("; delete it to begin anew")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, photos, toy_sd15):
+    """Return a folder with a LoRA at step 2, which goes on to step 3 where nothing is damaged."""
+    from tests.toys import trainings
+
+    folder = tmp_path_factory.mktemp("trained") / "out"
+    values = {"photos": photos, "output": folder, "model": str(toy_sd15), **STEPS}
+    trainings.train("lora", {**values, "schedule": "constant"})
+    return folder
+
+
+@pytest.fixture
+def damaged(trained, tmp_path, train, toy_sd15):
+    """Return what changes a file of that training and gives the refusal to go on with it."""
+    output = tmp_path / "out"
+    shutil.copytree(trained, output)
+
+    def refused(name, change):
+        change(output / name)
+        more = {"model": str(toy_sd15), "steps": 3, "schedule": "constant", "output": output}
+        return refusal(train, "lora", **more)
+
+    return refused
+
+
+def rewritten(change):
+    """Return what changes a state's (tensors, told values), and perhaps returns other values."""
+
+    def rewrite(path):
+        with safe_open(path, "pt") as file:
+            told = json.loads(file.metadata()["sv2r"])
+        tensors = load_file(path)
+        other = change(tensors, told)
+        told = other if isinstance(other, list) else told
+        save_file(tensors, path, metadata={"sv2r": json.dumps(told)})
+
+    return rewrite
+
+
+def first(tensors, start):
+    return next(name for name in sorted(tensors) if name.startswith(start))
+
+
+def without(start):
+    return rewritten(lambda tensors, _: tensors.pop(first(tensors, start)))
+
+
+def reshaped(start):
+    return rewritten(lambda tensors, _: tensors.update({first(tensors, start): torch.zeros(3, 7)}))
+
+
+STATE_DAMAGES = [
+    (without("weights/"), "is damaged ('"),
+    (without("mean/"), "is damaged ('"),
+    (without("optimizer/0/exp_avg"), "is damaged ('exp_avg')"),
+    (reshaped("weights/"), "is damaged (The size of tensor"),
+    (reshaped("mean/"), "is damaged (The size of tensor"),
+    (reshaped("optimizer/0/exp_avg"), "is damaged (the optimizer's state does not fit)"),
+    (rewritten(lambda _, told: told.pop("values")), "is damaged ('values')"),
+    (rewritten(lambda _, told: told.update(fixed=5)), "is damaged ('int' object"),
+    (rewritten(lambda _, told: told.update(step="x")), "is damaged (invalid literal"),
+    (rewritten(lambda _, told: told.update(step=-1)), "is damaged (step -1)"),
+    (rewritten(lambda *_: [1]), "is damaged (list indices"),
+    (rewritten(lambda _, told: told.update(values={"optimizer/x/y": 1})), "is damaged (invalid"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), STATE_DAMAGES)
+def test_a_state_that_is_not_what_it_was(damaged, change, says):
+    line = damaged("training/lora.safetensors", change)
+    assert f"out/training/lora.safetensors: {says}" in line
+    assert line.endswith("; delete it to begin anew")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff\n",
+        b"{\n",
+        b"[1]\n",
+        b'{"a": 1}\n',
+        b'{"step": 1, "loss": null}\n',
+        b"[" * 100_000 + b"\n",
+    ],
+)
+def test_a_damaged_log(damaged, text):
+    line = damaged("training/lora.jsonl", lambda path: path.write_bytes(text))
+    assert "out/training/lora.jsonl: is damaged (" in line
+    assert line.endswith("; delete it; the curves then begin here")
+
+
+def piped(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def linked(path):
+    elsewhere = next(up for up in path.parents if up.name == "out").parent / "elsewhere"
+    path.rename(elsewhere) if path.exists() else elsewhere.mkdir()
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("train.yaml", lambda path: path.write_bytes(b"\xff"), "out/train.yaml: cannot be read ("),
+        ("train.yaml", lambda path: path.write_bytes(b"[1]"), "a config is a mapping of names"),
+        ("train.yaml", piped, "out: is not empty and holds no training; give another"),
+        ("training/lora.jsonl", piped, "lora.jsonl: is no file of its own; move it, or give"),
+        ("training/lora.safetensors", piped, "lora.safetensors: is no file of its own; move it"),
+        ("training/lora.safetensors", linked, "lora.safetensors: is no file of its own; move it"),
+        ("training/pictures", linked, "out/training/pictures: is no folder of its own; move it"),
+        ("training", linked, "out/training: is no folder of its own; move it, or give another"),
+    ],
+)
+def test_a_damaged_folder(damaged, name, change, says):
+    assert says in damaged(name, change)
+
+
+NOT_UTF8 = os.fsdecode(b"caf\xe9")
+
+
+def test_a_photo_whose_name_is_not_utf8(train, toy_sd15, photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    shutil.copy(folder / "kitchen" / "1.png", folder / f"{NOT_UTF8}.png")
+    line = refusal(train, "lora", model=str(toy_sd15), photos=folder)
+    assert line == (
+        r"'caf\udce9.png': its name has characters that no caption or log can have; rename it; "
+        "--skip-broken true leaves such photos out"
+    )
+    train("lora", model=str(toy_sd15), photos=folder, skip_broken=True, **STEPS)
+    assert "10 from photos" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("option", ["photos", "output", "caption"])
+def test_an_option_that_is_not_utf8(train, toy_sd15, photos, tmp_path, option):
+    value = str(tmp_path / NOT_UTF8)
+    if option == "photos":
+        shutil.copytree(photos, value)
+    line = refusal(train, "lora", model=str(toy_sd15), **{option: value})
+    assert line == f"--{option} {value}: is not UTF-8; rename it, or write it in UTF-8"
 
 
 def test_an_output_that_holds_something_else(train, toy_sd15, photos, tmp_path):

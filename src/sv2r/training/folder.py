@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from sv2r.errors import ConfigError
 from sv2r.storage.files import TEMPORARY, write_atomically
+from sv2r.storage.paths import under
+from sv2r.storage.regular import is_own_file, read_text
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.training.options import RESUMABLE, TrainOptions
 from sv2r.training.state import read_step
@@ -45,15 +47,17 @@ def check_folder(kind: NetworkKind, options: TrainOptions) -> bool:
     _require_apart(options.photos.resolve(), output)
     _require_writable(output)
     file = output / TRAIN_FILE
+    _require_text(as_data(kind, options))
     if not file.is_file():
         if output.is_dir() and any(not p.name.startswith(TEMPORARY) for p in output.iterdir()):
             raise ConfigError(
                 f"--output {output}: is not empty and holds no training; give another"
             )
         return False
+    _require_own(output)
     if not any(state_folder(output).glob("*.safetensors")) and not (output / CARD).is_file():
         return False
-    then, now = read_yaml(file.read_text(encoding="utf-8"), str(file)), as_data(kind, options)
+    then, now = _read(file, str(file)), as_data(kind, options)
     if then.get("kind") != kind:
         raise ConfigError(
             f"{output} holds a training of sv2r train {then.get('kind')}; give another --output"
@@ -99,6 +103,30 @@ def _require_writable(output: Path) -> None:
         raise ConfigError(f"--output {output}: {there} cannot be written to; give another")
 
 
+def _require_text(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError where an option is no UTF-8, which model cards and weights' files need."""
+    for name, value in values.items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            told = f"--{name.replace('_', '-')} {value}"
+            raise ConfigError(f"{told}: is not UTF-8; rename it, or write it in UTF-8") from None
+
+
+def _require_own(output: Path) -> None:
+    """Raise ConfigError where a run would write through a link, or into what is no file."""
+    state = state_folder(output)
+    for folder in (state, state / "pictures"):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise ConfigError(
+                f"{folder}: is no folder of its own; move it, or give another --output"
+            )
+    kept = [path for end in ("safetensors", "jsonl") for path in state.glob(f"*.{end}")]
+    for file in (output / TRAIN_FILE, output / CARD, *kept):
+        if not is_own_file(file):
+            raise ConfigError(f"{file}: is no file of its own; move it, or give another --output")
+
+
 def as_data(kind: NetworkKind, options: TrainOptions) -> dict[str, Any]:
     """Return the options as train.yaml has them; `kind` says which command reads them.
 
@@ -113,13 +141,18 @@ def read_train_file(kind: NetworkKind, file: Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, or it is for another command.
     """
-    try:
-        values = read_yaml(file.read_text(encoding="utf-8"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {file}: cannot be read ({error})") from None
+    values = _read(file, f"--config {file}")
     if (named := values.pop("kind", kind)) != kind:
         raise ConfigError(f"--config {file}: is for sv2r train {named}")
     return values
+
+
+def _read(file: Path, name: str) -> dict[str, Any]:
+    """Return what a train.yaml says; ConfigError where it cannot be read. name: of it in errors."""
+    try:
+        return read_yaml(read_text(file), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: cannot be read ({error})") from None
 
 
 def begin(kind: NetworkKind, options: TrainOptions) -> None:
@@ -132,7 +165,8 @@ def begin(kind: NetworkKind, options: TrainOptions) -> None:
     for folder in (options.output, state, state / "pictures"):
         for path in folder.glob(f"{TEMPORARY}*"):
             # What a result was written into is a folder.
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            linked = path.is_symlink()
+            shutil.rmtree(path) if path.is_dir() and not linked else path.unlink(missing_ok=True)
     text = write_yaml(as_data(kind, options))
     write_atomically(options.output / TRAIN_FILE, text.encode())
 
@@ -143,14 +177,15 @@ def publish(output: Path, write: Callable[[Path], None], texts: Mapping[str, str
     write: writes the result into an empty folder. texts: further files.
 
     Raises:
-        StorageError: the disk is full.
+        ConfigError: a link leads out of the output. StorageError: the disk is full.
     """
     with disk_told(output), tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=output) as name:
         made = Path(name)
         write(made)
         files = sorted(p.relative_to(made) for p in made.rglob("*") if p.is_file())
         for file in sorted(files, key=lambda file: file.name == "model_index.json"):
-            target = output / file
+            if (target := under(output, file.as_posix())) is None:
+                raise ConfigError(f"{output / file}: a link on the way leads elsewhere; remove it")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copymode(output, target.parent)
             (made / file).chmod(0o644)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from sv2r.errors import ConfigError
 from sv2r.training.draws import Draws, TrainingDraw
 from sv2r.training.optimizers import learning_rate, make_optimizer
-from sv2r.training.state import read_state, write_state
+from sv2r.training.state import damage_told, read_state, read_step, write_state
 from sv2r.training.stopping import Stop
 from sv2r.training.trouble import disk_told, memory_told
 from sv2r.training.watch import TrainingWatcher
@@ -239,11 +239,19 @@ class _Keeper:
     def restore(self) -> int:
         """Return the step that the run is at, with everything as it was after it."""
         found = read_state(self._state)
-        self._rows = self._read_log(found[1]["step"] if found else 0)
+        step = read_step(self._state)
+        with damage_told(self._log, "delete it; the curves then begin here"):
+            self._rows = self._read_log(step)
         if found is None:
             return 0
         parts, told = found
-        _require_same(told["fixed"], self._plan.fixed, self._state)
+        with damage_told(self._state):
+            _require_same(told["fixed"], self._plan.fixed, self._state)
+            self._load(parts, told)
+        return step
+
+    def _load(self, parts: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+        """Give weights, running mean and optimizer the values of a state."""
         import torch
 
         with torch.no_grad():
@@ -253,11 +261,11 @@ class _Keeper:
                 for name, shadow in zip(self._names, self._mean.shadow_params, strict=True):
                     shadow.copy_(parts["mean"][name])
                 self._mean.optimization_step = told["step"]
+        _require_moments(parts["optimizer"], self._parameters)
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": parts["optimizer"], "param_groups": groups})
         if self._accelerator.scaler is not None and told["scaler"]:
             self._accelerator.scaler.load_state_dict(told["scaler"])
-        return int(told["step"])
 
     def save(self, step: int) -> None:
         """Write the state after a step."""
@@ -315,7 +323,9 @@ class _Keeper:
     def _keep_best(self, step: int, loss: float) -> None:
         """Write the weights down if nothing before did as well on what is held out."""
         best = read_state(self._best)
-        if best is None or loss < best[1]["loss"]:
+        with damage_told(self._best):
+            better = best is None or loss < best[1]["loss"]
+        if better:
             weights = dict(zip(self._names, self._parameters, strict=True))
             write_state(self._best, step, weights, {}, {"state": {}}, {"loss": loss})
 
@@ -326,7 +336,7 @@ class _Keeper:
         best = read_state(self._best)
         if best is None:
             return
-        with torch.no_grad():
+        with torch.no_grad(), damage_told(self._best):
             for name, parameter in zip(self._names, self._parameters, strict=True):
                 parameter.copy_(best[0]["weights"][name])
 
@@ -343,7 +353,7 @@ class _Keeper:
         if not self._log.is_file():
             return []
         lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        rows = [_row(line) for line in lines if line.endswith("\n")]
         kept = [row for row in rows if row["step"] <= step]
         if self._accelerator.is_main_process and len(kept) < len(lines):
             self._log.write_text("".join(f"{json.dumps(row)}\n" for row in kept), encoding="utf-8")
@@ -358,6 +368,27 @@ class _Keeper:
         if self._accelerator.is_main_process:
             with disk_told(self._log), self._log.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(row)}\n")
+
+
+def _require_moments(state: Mapping[Any, Mapping[str, Any]], parameters: Sequence[Any]) -> None:
+    """Raise ValueError where the optimizer's state lacks some parameter's, or is of other shapes.
+
+    torch takes such a state, and learns from memory that is not its own.
+    """
+    keys = {key for entries in state.values() for key in entries}
+    for number, entries in state.items():
+        shape = parameters[number].shape
+        moments = [entries[key] for key in ("exp_avg", "exp_avg_sq") if key in keys]
+        if keys - {*entries} or any(moment.shape != shape for moment in moments):
+            raise ValueError("the optimizer's state does not fit")
+
+
+def _row(line: str) -> dict[str, Any]:
+    """Return a line of the log: numbers by name; raises ValueError or KeyError where it is none."""
+    row = json.loads(line)
+    if not isinstance(row, dict) or not isinstance(row["step"], int):
+        raise ValueError(f"no line of a log: {line.strip()[:60]}")
+    return {name: row[name] if name == "step" else float(row[name]) for name in row}
 
 
 def _require_same(then: Mapping[str, Any], now: Mapping[str, Any], state: Path) -> None:

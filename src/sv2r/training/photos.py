@@ -150,6 +150,8 @@ def read_photos(options: TrainOptions, watch: Watch = None) -> list[Photo]:
 def _look(path: Path, options: TrainOptions) -> Photo | str:
     """Return a photo that can be read, or why it cannot."""
     name = path.relative_to(options.photos).as_posix()
+    if not name.isprintable():  # as of a byte that is not UTF-8
+        return f"{name!a}: its name has characters that no caption or log can have; rename it"
     try:
         picture = read_picture(path, name)
     except SampleError as error:

@@ -65,16 +65,16 @@ def read_state(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]] |
     if not path.is_file():
         return None
     parts: dict[str, dict[str, Any]] = {"weights": {}, "mean": {}, "optimizer": {}}
-    with _opened(path) as (file, told):
+    with damage_told(path), _opened(path) as (file, told):
         found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    for place, value in {**found, **told.pop("values")}.items():
-        part, _, name = place.partition("/")
-        if part == "optimizer":
-            number, _, key = name.partition("/")
-            parts[part].setdefault(int(number), {})[key] = value  # type: ignore[call-overload]
-        else:
-            parts[part][name] = value
-    return parts, told
+        for place, value in {**found, **told.pop("values")}.items():
+            part, _, name = place.partition("/")
+            if part == "optimizer":
+                number, _, key = name.partition("/")
+                parts[part].setdefault(int(number), {})[key] = value  # type: ignore[call-overload]
+            else:
+                parts[part][name] = value
+        return parts, told
 
 
 def read_step(path: Path) -> int:
@@ -85,18 +85,37 @@ def read_step(path: Path) -> int:
     """
     if not path.is_file():
         return 0
-    with _opened(path) as (_, told):
-        return int(told["step"])
+    with damage_told(path), _opened(path) as (_, told):
+        step = int(told["step"])
+        if step < 0:
+            raise ValueError(f"step {step}")
+        return step
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield a state's open file and what is told in it besides tensors."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        yield file, json.loads(file.metadata()["sv2r"])
+
+
+@contextmanager
+def damage_told(path: Path, fix: str = "delete it to begin anew") -> Iterator[None]:
+    """Turn whatever reading a damaged file of the state raises into one line.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, "pt") as file:
-            yield file, json.loads(file.metadata()["sv2r"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        fix = "delete it to begin anew"
-        raise ConfigError(f"{path}: is damaged ({error}); {fix}") from None
+        yield
+    # RuntimeError: torch's for another shape, and Python's for what is nested too deep.
+    except (
+        *(SafetensorError, OSError, LookupError, TypeError, ValueError),
+        *(AttributeError, RuntimeError),
+    ) as error:
+        what = " ".join(str(error).split())
+        raise ConfigError(f"{path}: is damaged ({what}); {fix}") from None

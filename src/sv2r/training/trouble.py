@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ _LESS = (
     "a smaller --batch-size with --accumulate, --gradient-checkpointing true, a smaller "
     "--resolution"
 )
+
+# Error numbers where not the space is what is missing.
+_IN_THE_WAY = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENXIO}
 
 
 @contextmanager
@@ -48,5 +52,7 @@ def disk_told(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError) as error:  # safetensors has its own word for all of them
         what = " ".join(str(error).split())
-        fix = "free some space, then run the same command again"
+        blocked = isinstance(error, OSError) and error.errno in _IN_THE_WAY
+        fix = "move what is in the way" if blocked else "free some space"
+        fix += ", then run the same command again"
         raise StorageError(f"{path}: cannot be written ({what}); {fix}") from error

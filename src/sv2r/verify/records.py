@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -166,7 +167,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Yield the journal for reading; nothing is written where its last run ended well."""
     waiting = path.with_name(f"{path.name}-wal")
     mode = "mode=ro" if waiting.is_file() and waiting.stat().st_size else "immutable=1"
-    uri = f"file:{quote(str(path.absolute()))}?{mode}"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{mode}"
     with closing(sqlite3.connect(uri, uri=True)) as database:
         yield database
 
