@@ -149,6 +149,29 @@ def test_bfloat16_trains_pixels_and_latents(
     assert not torch.equal(before["conv_in.weight"].float(), after["conv_in.weight"].float())
 
 
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    bridge: Callable[..., Any], toy_sd15: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    file = "unet/diffusion_pytorch_model.safetensors"
+    plain, sliced = (
+        load_file(
+            bridge(
+                model=str(toy_sd15),
+                judge="denoiser",
+                steps=2,
+                output=tmp_path / name,
+                gradient_checkpointing=name == "sliced",
+            ).output
+            / file
+        )
+        for name in ("plain", "sliced")
+    )
+    for name, value in plain.items():
+        assert torch.allclose(value, sliced[name], atol=1e-4), name
+
+
 def test_a_vision_backbone_can_judge(bridge: Callable[..., Any], tmp_path: Path) -> None:
     from transformers import ResNetBackbone, ResNetConfig
 

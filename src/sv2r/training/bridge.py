@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ class OneStep:
 
     times: the timestep of each evaluation. signals, noises: shares of latents and of noise there.
     prediction: what the denoiser answers with. texts: the embedded prompt, one row each.
+    sliced: whether pictures with gradients go through the VAE one by one, and once more for them.
     """
 
     pipe: Any
@@ -43,17 +44,33 @@ class OneStep:
     noises: tuple[float, ...]
     prediction: str
     texts: _Tensors
+    sliced: bool = False
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Return the latents of (B, 3, H, W) pictures in [-1, 1], as the denoiser sees them."""
+        return self._by_vae(self._encode, pictures)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the (B, 3, H, W) pictures, about [-1, 1], of latents."""
+        return self._by_vae(self._decode, latents)
+
+    def _by_vae(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        """Return what the VAE makes of a batch; where memory is short, of each alone."""
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
+        if not self.sliced or not torch.is_grad_enabled():
+            return work(batch)
+        return torch.cat([checkpoint(work, one[None], use_reentrant=False) for one in batch])
+
+    def _encode(self, pictures: Tensor) -> Tensor:
         with self._vae_precision():
             posterior = self.pipe.vae.encode(pictures.to(self.pipe.vae.dtype)).latent_dist
         shift, scale = shift_and_scale(self.pipe.vae.config, self.family, posterior.mean)
         latents: Tensor = (posterior.mode() - shift) * scale
         return latents.float()
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return the (B, 3, H, W) pictures, about [-1, 1], of latents."""
+    def _decode(self, latents: Tensor) -> Tensor:
         shift, scale = shift_and_scale(self.pipe.vae.config, self.family, latents)
         scaled = (latents / scale + shift).to(self.pipe.vae.dtype)
         with self._vae_precision():

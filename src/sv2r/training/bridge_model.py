@@ -47,8 +47,13 @@ def short_scheduler(config: Any, steps: int, start: float) -> Any:
     )
 
 
-def one_step(pipe: Any, family: Family, steps: int, texts: dict[str, Tensor]) -> OneStep:
-    """Return how a pipeline with a `short_scheduler` translates. texts: the embedded prompt."""
+def one_step(
+    pipe: Any, family: Family, steps: int, texts: dict[str, Tensor], *, sliced: bool = False
+) -> OneStep:
+    """Return how a pipeline with a `short_scheduler` translates.
+
+    texts: the embedded prompt. sliced: as `OneStep` has it.
+    """
     pipe.scheduler.set_timesteps(steps)
     times = pipe.scheduler.timesteps.tolist()
     kept = [float(pipe.scheduler.alphas_cumprod[time]) for time in times]
@@ -60,6 +65,7 @@ def one_step(pipe: Any, family: Family, steps: int, texts: dict[str, Tensor]) ->
         noises=tuple((1 - value) ** 0.5 for value in kept),
         prediction=pipe.scheduler.config.prediction_type,
         texts=texts,
+        sliced=sliced,
     )
 
 

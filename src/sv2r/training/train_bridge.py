@@ -122,14 +122,19 @@ def _bridging(
     device = run.accelerator.device
     pipe.scheduler = short_scheduler(pipe.scheduler.config, options.evaluations, options.start)
     texts = encode_captions(pipe, family, [options.caption], (), device)
-    step = one_step(pipe, family, options.evaluations, dict(texts.embeddings[options.caption]))
+    step = one_step(
+        pipe,
+        family,
+        options.evaluations,
+        dict(texts.embeddings[options.caption]),
+        sliced=options.gradient_checkpointing,
+    )
     pipe.vae.to(device).requires_grad_(requires_grad=False)
     frozen = copy.deepcopy(pipe.unet).to(device).requires_grad_(requires_grad=False)
     judge = choose_judge(step, options, frozen)
     learn_weights(pipe.unet, options)
     if options.gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
-        pipe.vae.enable_gradient_checkpointing()
     describe = describe_by(step, options.resolution, frozen)
     # Photos that are learnt from will do: they are what translations are to be near to.
     some = range(0, len(run.learnt), math.ceil(len(run.learnt) / _REFERENCES))
