@@ -99,13 +99,13 @@ def traced(side: int, batch: int, dtype: torch.dtype) -> list[Row]:
     if family is None:
         raise AssertionError
     step = one_step(pipe, family, 1, {"prompt_embeds": torch.zeros(1, 77, 1024)}, sliced=True)
+    pipe.unet.enable_gradient_checkpointing()
     frozen = copy.deepcopy(pipe.unet)
     with torch.device("meta"):
         judge = choose_judge(step, options, frozen)
         learn_weights(pipe.unet, options)
         players = make_players(step, judge, feature_channels(pipe.unet)[1:], options)
     pipe.unet.to(dtype)
-    pipe.unet.enable_gradient_checkpointing()
     living = Living()
     for weight in _weights(players.to("meta"), frozen, pipe.vae):
         living.add(weight)

@@ -45,12 +45,53 @@ def shown(sv2r, *words):
         (["--translator.a.b", 3], "no option --translator.a.b; options of a component are"),
         (["--prompt.negativ", "x"], "no option --prompt.negativ; did you mean --prompt.negative?"),
         (["--translator.strength"], "Option '--translator.strength' requires an argument."),
+        (
+            ["--translator", "sdedit", "--strength", 0.4, "--translator.strength", 0.5],
+            "--translator.strength is given twice; leave one out",
+        ),
+        (
+            ["--translator", "sdedit", "--strenth", 1],
+            "no option --strenth; did you mean --strength?",
+        ),
+        (
+            ["--translator", "sdedit", "--conditioner", "depth", "--model", "m"],
+            "--model may be --translator.model or --conditioner.depth.model; give one of these",
+        ),
+        (
+            ["--translator", "grade", "--guidance-scale", 2],
+            "--guidance-scale is an option of the translators checkpoint, controlnet, sdedit; choo",
+        ),
+        (
+            ["--low_threshold", 2],
+            "--low_threshold is an option of the conditioner canny: add --con",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_line(sv2r, words, error):
     code, out, told = sv2r("config", "show", *words)
     assert (code, out, told.count("\n")) == (2, "", 1)
     assert told.startswith(f"Error: {error}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [("--strength", "strength"), ("--guidance-scale", "guidance_scale"), ("--steps", "steps")],
+)
+def test_the_last_word_of_a_plugins_option_is_enough(sv2r, typed, path):
+    words = ["--translator", "sdedit", "--translator.model", "m"]
+    short, full = shown(sv2r, *words, typed, 1), shown(sv2r, *words, f"--translator.{path}", 1)
+    assert short == full
+    assert f"{path}: 1" in short
+
+
+def test_convert_alone_says_in_three_lines_what_it_needs(sv2r):
+    code, out, told = sv2r("convert")
+    assert (code, out) == (2, "")
+    assert told == (
+        "sv2r convert needs a labelled dataset, a new folder and a model:\n"
+        "  sv2r convert --input RENDERS --output REAL --translator sdedit --model MODEL\n"
+        "sv2r convert --help lists all options; sv2r demo shows it without anything of yours.\n"
+    )
 
 
 def test_auto_beside_a_device_is_refused_and_told_what_it_means(sv2r, renders, tmp_path):

@@ -19,7 +19,24 @@ if TYPE_CHECKING:
     from sv2r.plugin.registry import Registry
 
 
-@click.command(cls=JobCommand, no_args_is_help=True)
+_BEGIN = """\
+sv2r convert needs a labelled dataset, a new folder and a model:
+  sv2r convert --input RENDERS --output REAL --translator sdedit --model MODEL
+sv2r convert --help lists all options; sv2r demo shows it without anything of yours."""
+
+
+class ConvertCommand(JobCommand):
+    """`sv2r convert`; without a word it says how to begin."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say what is missing where nothing is given."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(_BEGIN, err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=ConvertCommand)
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, make nothing.")
 @click.option("--overwrite", is_flag=True, help="Forget an earlier run into the same folder.")
 @click.option("--fail-fast", is_flag=True, help="Stop after the first failed sample.")
@@ -37,8 +54,8 @@ def convert(
     """Convert a labelled dataset: realistic pictures out, labels untouched.
 
     Only INPUT is read and only OUTPUT is written. The same command again continues a run that was
-    stopped. Plugins' options have a dot in them, such as --translator.strength; name the plugins
-    with --help to see their options:
+    stopped. Plugins' options have a dot in them, such as --translator.strength; --strength means
+    the same where no other plugin in use has one. With --help, name plugins to see their options:
 
     \b
       sv2r convert --translator controlnet --conditioner canny --help

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sv2r.cli.options import CommandLine, ModelCommand, ModelOption, component_options, own_options
+from sv2r.cli.options import (
+    CommandLine,
+    ModelCommand,
+    ModelOption,
+    component_options,
+    give_short_names,
+    own_options,
+)
 
 if TYPE_CHECKING:
     from sv2r.config.layers import Layer
@@ -54,7 +61,15 @@ class JobCommand(ModelCommand):
         return [*job[:2], *_choosing(), *short, *job[2:], *(o for o in sections if not o.typed)]
 
     def plugin_options(self, asked: CommandLine) -> Iterable[ModelOption]:
-        """Yield the options of the components that the preset, the config and the options name."""
+        """Return the options of the components that the preset, the config and the options name.
+
+        One whose last word no other has goes by that word as well: --model, --strength.
+        """
+        options = list(self._of_components(asked))
+        give_short_names(options, [*self.own_options, *self.params])
+        return options
+
+    def _of_components(self, asked: CommandLine) -> Iterable[ModelOption]:
         from sv2r.config.sections import ONE, SEVERAL
 
         choices = ("preset", "config_file", *ONE, *SEVERAL.values())
@@ -103,8 +118,10 @@ class JobCommand(ModelCommand):
         from sv2r.plugin.options import unknown_option
 
         kind, *inner = name.removeprefix("--").split(".")
+        if not inner:
+            return _told_short(ctx.obj, name) or super().unknown(ctx, name)
         sections = {str(kind): section for section, kind in SEVERAL.items()}
-        if not inner or kind not in {*PLAIN, *ONE, *sections}:
+        if kind not in {*PLAIN, *ONE, *sections}:
             return super().unknown(ctx, name)
         path = (kind, *inner[:-1], inner[-1].replace("-", "_"))
         merged = self.merged(ctx.obj)
@@ -133,6 +150,40 @@ class JobCommand(ModelCommand):
                 given[option.path[0]] = list(words) if option.multiple else words[0]
         top = Layer(COMMAND_LINE, {**given, **_chosen(values)})
         return Request(asked.registry, (*self.layers(asked), top), tuple(texts))
+
+
+def _told_short(asked: CommandLine, name: str) -> str:
+    """Return what to say of an option's last word that several options end in, or one of a plugin
+    that is not chosen; "" where no plugin has such an option.
+    """  # noqa: D205
+    word = name.replace("_", "-")
+    chosen = [
+        f"--{'.'.join(option.path)}"
+        for option in asked.options
+        if isinstance(option, ModelOption) and len(option.path) > 1 and option.short == word
+    ]
+    if chosen:
+        return f"{name} may be {' or '.join(chosen)}; give one of these"
+    owners = list(_having(asked.registry, word.removeprefix("--").replace("-", "_")))
+    if not owners:
+        return ""
+    kind = owners[0][0]
+    names = [one for owner, one in owners if owner == kind]
+    several = f"{kind}s {', '.join(names)}; choose one" if names[1:] else f"{kind} {names[0]}"
+    return f"{name} is an option of the {several}: add --{kind} {names[-1]}"
+
+
+def _having(registry: Registry, option: str) -> Iterable[tuple[str, str]]:
+    """Yield kind and name of each installed component that has an option of that name."""
+    from sv2r.config.sections import ONE, SEVERAL
+    from sv2r.plugin.options import option_fields
+
+    # A translator's is what is meant most often.
+    for kind in dict.fromkeys(("translator", *ONE, *SEVERAL.values())):
+        for entry in registry.of_kind(kind):
+            fields = option_fields(registry.spec(kind, entry.name).options)
+            if any(one.name == option for one in fields):
+                yield str(kind), entry.name
 
 
 def _choosing() -> list[click.Option]:

@@ -75,6 +75,11 @@ class ModelOption(click.Option):
         )
         self.path, self.declared, self.typed, self.section = path, declared, typed, section
 
+    @property
+    def short(self) -> str:
+        """Return the last word of its path, as an option."""
+        return f"--{self.path[-1].replace('_', '-')}"
+
 
 @dataclass
 class CommandLine:
@@ -263,6 +268,18 @@ def component_options(
     fields = option_fields(registry.spec(kind, name).options)
     section = f"Options of the {name} {kind}"
     return [ModelOption((*path, one.name), one, section=section) for one in fields]
+
+
+def give_short_names(options: Sequence[ModelOption], taken: Iterable[click.Parameter]) -> None:
+    """Let options of plugins be called by their last word alone, where only one is called so.
+
+    taken: the command's own options, whose names count first.
+    """
+    names = [*(_normal(opt) for param in taken for opt in param.opts)]
+    names += [_normal(option.short) for option in options]
+    for option in options:
+        if names.count(_normal(option.short)) == 1:
+            option.opts.append(option.short)
 
 
 def metavar(declared: OptionField) -> str:

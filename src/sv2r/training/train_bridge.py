@@ -130,11 +130,11 @@ def _bridging(
         sliced=options.gradient_checkpointing,
     )
     pipe.vae.to(device).requires_grad_(requires_grad=False)
+    if options.gradient_checkpointing:
+        pipe.unet.enable_gradient_checkpointing()
     frozen = copy.deepcopy(pipe.unet).to(device).requires_grad_(requires_grad=False)
     judge = choose_judge(step, options, frozen)
     learn_weights(pipe.unet, options)
-    if options.gradient_checkpointing:
-        pipe.unet.enable_gradient_checkpointing()
     describe = describe_by(step, options.resolution, frozen)
     # Photos that are learnt from will do: they are what translations are to be near to.
     some = range(0, len(run.learnt), math.ceil(len(run.learnt) / _REFERENCES))
