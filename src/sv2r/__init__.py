@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sv2r.plugin.specs import TranslatorSpec as TranslatorSpec
     from sv2r.plugin.specs import Writer as Writer
     from sv2r.plugin.specs import WriterSpec as WriterSpec
+    from sv2r.results import open_results as open  # noqa: A004, F401
     from sv2r.storage.files import copy_atomically as copy_atomically
     from sv2r.storage.files import write_atomically as write_atomically
     from sv2r.types import Batch as Batch
@@ -67,7 +68,14 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+# Public names that their module knows by another: `open` would hide Python's own there.
+_RENAMED = {"open": ("sv2r.results", "open_results")}
+__all__ = sorted([*_HOME_OF, *_RENAMED])  # noqa: PLE0605
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for help and completion."""
+    return [*__all__, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -76,8 +84,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("sv2r")
-    if name not in _HOME_OF:
+    if name not in __all__:
         raise AttributeError(f"module 'sv2r' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOME_OF[name]), name)
+    home, inner = _RENAMED.get(name, (_HOME_OF.get(name, ""), name))
+    return getattr(import_module(home), inner)

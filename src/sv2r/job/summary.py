@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 from sv2r.config.selection import select
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
-from sv2r.output.journal import Journal
+from sv2r.output.finished import REPORT
+from sv2r.output.journal import FOLDER, Journal
 from sv2r.types import Record
 
 # How many failed and rejected records a summary holds; samples.jsonl has them all.
@@ -64,6 +66,22 @@ class Summary:
         if self.interrupted:
             return 130
         return 0 if self.done == self.inputs and not self.faults else 1
+
+    def _repr_html_(self) -> str:
+        """Return the figures as a notebook shows them, with the way to the report."""
+        counted = {
+            "done": self.done,
+            "rejected": self.rejected,
+            "failed": self.failed,
+            "not made": self.left,
+            "made again": self.retried,
+            "with pixels of the render": self.repaired,
+        }
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{n:,}</td></tr>" for name, n in counted.items() if n
+        )
+        report = escape(str(self.output / FOLDER / REPORT))
+        return f'<table>{rows}</table><a href="{report}">{report}</a>'
 
 
 def summarise(
