@@ -177,7 +177,7 @@ def test_two_samples_of_one_file_are_told_as_that_alone(open_coco):
     first = dataset.samples[0]
     samples = [first, replace(first, id="again.png")]
     doubled = replace(dataset, samples=samples, ids=[s.id for s in samples])
-    kinds = [f for f in told(lint(doubled, QUICK)) if f[0] != "shared-id"]
+    kinds = [f for f in told(lint(doubled, QUICK)) if f[0] not in ("shared-id", "unlisted")]
     assert kinds == [("same-file", "error", "again.png", None, "is the file of 0.png as well")]
 
 
@@ -233,6 +233,20 @@ def test_only_the_first_findings_of_a_kind_are_kept_but_all_are_counted(open_coc
     assert len(lint(dataset, QUICK).findings) == 3
     assert len(lint(dataset, QUICK, examples=None).findings) == 6
     assert lint(dataset, QUICK).counts == {("tiny", "remark"): 6}
+
+
+def test_pictures_that_no_json_lists_are_a_remark(open_coco, tmp_path):
+    dataset = open_coco([[box(4, 4, 20, 20)]])
+    for name in ("b.png", "c.PNG", "notes.txt"):
+        (dataset.root / name).write_bytes(b"x")
+    (dataset.root / "depth").mkdir()
+    (dataset.root / "depth" / "0.png").write_bytes(b"x")
+    (one,) = (f for f in lint(dataset, QUICK).findings if f.kind == "unlisted")
+    assert one.severity == "remark"
+    assert one.message == (
+        "2 next to those that are listed, such as b.png; list them, or leave them: "
+        "none is converted"
+    )
 
 
 def test_a_limit_looks_at_the_first_pictures_and_says_nothing_of_unused_categories(open_coco):

@@ -47,6 +47,52 @@ def convert(source, output, writer, **more):
     return sv2r.convert({**config, "checks": ["sanity"], "batch_size": 2, **more})
 
 
+@pytest.fixture
+def with_videos(tmp_path):
+    """Return a dataset whose JSON has lists, and a number, that COCO does not name."""
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    data = json.loads((source / "coco.json").read_text())
+    more = {"videos": [{"id": 7}], "version": 2, "captions": [{"image_id": 1}], **data, "fps": 9}
+    (source / "coco.json").write_text(json.dumps(more))
+    return source
+
+
+@pytest.mark.parametrize(
+    ("writer", "file"), [("coco", "annotations.json"), ("folder", "dataset.json")]
+)
+def test_lists_that_coco_does_not_name_go_along(tmp_path, with_videos, writer, file):
+    assert convert(with_videos, tmp_path / "out", writer).exit_code == 0
+    written = json.loads((tmp_path / "out" / file).read_text())
+    assert (written["videos"], written["version"], written["fps"]) == ([{"id": 7}], 2, 9)
+    assert "captions" not in written
+
+
+def test_what_an_export_cannot_hold_of_them_is_counted(with_videos):
+    from sv2r.loaders.coco.loader import CocoOptions, load
+    from sv2r.writers.encoding import left_out
+
+    dataset = load(with_videos, CocoOptions())
+    (line,) = left_out(dataset, "annotations.json")
+    assert line == (
+        "annotations.json cannot hold captions (1), which name pictures or annotations by number; "
+        "--writer mirror carries them"
+    )
+    (line,) = left_out(dataset, "data.yaml", extra=False)
+    assert line == (
+        "data.yaml cannot hold captions (1), fps, info (1), licenses (1), version, videos (1); "
+        "--writer mirror carries them"
+    )
+
+
+def test_a_list_that_is_too_large_is_told(with_videos, monkeypatch):
+    from sv2r.loaders.coco import build_index
+    from sv2r.loaders.coco.loader import CocoOptions, load
+
+    monkeypatch.setattr(build_index, "_EXTRA", 10)
+    dataset = load(with_videos, CocoOptions())
+    assert "captions and info and licenses and videos are too large" in dataset.notes[-1]
+
+
 @pytest.mark.parametrize(
     ("names", "loader", "new"),
     [

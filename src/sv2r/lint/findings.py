@@ -32,6 +32,7 @@ FindingKind = Literal[
     "tiny",
     "bare",
     "unused",
+    "unlisted",
 ]
 
 
@@ -86,6 +87,9 @@ SORTS: Mapping[FindingKind, Sort] = MappingProxyType(
         ),
         "unused": Sort(
             "categories without an instance", "fine where a list is shared; else labels are missing"
+        ),
+        "unlisted": Sort(
+            "pictures that no label file lists", "list them, or leave them: none is converted"
         ),
     }
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.lint.advice import Advice, advise
 from sv2r.lint.findings import SORTS, Finding, FindingKind, LintOptions, Severity
 from sv2r.lint.look import look
 from sv2r.lint.tally import SIDES, Tally
+from sv2r.storage.others import find_others
 from sv2r.types import Dataset
 from sv2r.worker.threads import THREADS, in_threads, share_cores
 
@@ -88,6 +91,7 @@ def lint(
             if watch:
                 watch(number, count)
     kept.take(tally.finish())
+    kept.take(_unlisted(dataset))
     return Report(
         total=len(dataset.ids),
         pictures=count,
@@ -102,6 +106,22 @@ def lint(
         sizes=dict(tally.sizes.most_common()),
         advice=tuple(advise(dataset, tally, options)),
     )
+
+
+def _unlisted(dataset: Dataset) -> Iterator[Finding]:
+    """Yield that pictures lie next to those that the dataset's label files list."""
+    if not dataset.annotation_files:
+        return
+    folders = {posixpath.dirname(id_) for id_ in dataset.ids}
+    found = [
+        name
+        for name in find_others(dataset).files
+        if posixpath.splitext(name)[1].lower() in PICTURE_SUFFIXES
+        and posixpath.dirname(name) in folders
+    ]
+    if found:
+        what = f"{len(found):,} next to those that are listed, such as {found[0]}"
+        yield Finding("unlisted", "remark", None, None, what)
 
 
 @dataclass

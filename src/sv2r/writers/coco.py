@@ -14,6 +14,7 @@ from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
     ExportOptions,
+    about_itself,
     doubtful_ids,
     export_path,
     left_out,
@@ -62,7 +63,7 @@ def _document(
     category_ids = _category_ids(dataset)
     images: list[str] = []
     ids = count(1)
-    top = {"info": {"description": "made by sv2r"}, **dataset.extra}
+    top = {"info": {"description": "made by sv2r"}, **about_itself(dataset)}
     yield "{" + "".join(f"{_dump(key)}: {_dump(value)},\n" for key, value in top.items())
     yield '"annotations": ['
     separator = "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -69,11 +69,38 @@ def doubtful_ids(record: Record, below: float) -> frozenset[int]:
     )
 
 
-def left_out(dataset: Dataset, held: str) -> Iterator[str]:
+# How lists of other formats name pictures and annotations, which an export numbers anew.
+_NUMBERS = frozenset(
+    {"image_id", "image_ids", "img_id", "annotation_id", "annotation_ids", "ann_id", "ann_ids"}
+)
+
+
+def about_itself(dataset: Dataset) -> dict[str, Any]:
+    """Return what a dataset says of itself that holds in an export as well.
+
+    Not what names pictures or annotations by their numbers, which are others there.
+    """
+    return {key: value for key, value in dataset.extra.items() if not _has_numbers(value)}
+
+
+def _has_numbers(value: Any) -> bool:
+    """Return whether a list, or a mapping in it, names pictures or annotations by number."""
+    if isinstance(value, Mapping):
+        return not _NUMBERS.isdisjoint(value) or any(map(_has_numbers, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_numbers, value))
+
+
+def left_out(dataset: Dataset, held: str, *, extra: bool = True) -> Iterator[str]:
     """Yield what an export leaves behind, counted: it holds pictures and instances alone.
 
-    held: the file that has all that the dataset says of these.
+    held: the file that has all that the dataset says of these. extra: whether it holds what the
+    dataset says of itself, see `about_itself`.
     """
+    kept = about_itself(dataset) if extra else {}
+    if lost := sorted(dataset.extra.keys() - kept):
+        counts = (f"{key}{_counted(dataset.extra[key])}" for key in lost)
+        why = ", which name pictures or annotations by number" if extra else ""
+        yield f"{held} cannot hold {', '.join(counts)}{why}; --writer mirror carries them"
     others = find_others(dataset)
     channels = sorted(dataset.samples[0].channels) if len(dataset.ids) else []
     if others.files:
@@ -82,6 +109,10 @@ def left_out(dataset: Dataset, held: str) -> Iterator[str]:
         yield f"{held} cannot hold {files}, such as {first}; --writer mirror carries them"
     if channels:
         yield f"{held} cannot hold {', '.join(channels)}; --writer mirror carries it"
+
+
+def _counted(value: Any) -> str:
+    return f" ({len(value):,})" if isinstance(value, (list, tuple, Mapping)) else ""
 
 
 def in_format(path: PurePosixPath, wanted: OutputFormat) -> PurePosixPath:

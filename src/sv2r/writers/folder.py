@@ -14,6 +14,7 @@ from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
     ExportOptions,
+    about_itself,
     doubtful_ids,
     export_path,
     left_out,
@@ -78,12 +79,13 @@ class FolderWriter:
 
 def _about(dataset: Dataset) -> bytes:
     """Return what the dataset says of itself and its categories, as JSON; b"" for nothing."""
-    if not dataset.extra and not dataset.details:
+    extra = about_itself(dataset)
+    if not extra and not dataset.details:
         return b""
     names = [*dict.fromkeys([*dataset.categories, *dataset.details])]
     ids, details = dataset.category_ids, dataset.details
     own = [{**({"id": ids[n]} if n in ids else {}), "name": n, **details.get(n, {})} for n in names]
-    text = json.dumps({**dataset.extra, "categories": own}, ensure_ascii=False, indent=1)
+    text = json.dumps({**extra, "categories": own}, ensure_ascii=False, indent=1)
     return f"{text}\n".encode()
 
 

@@ -67,7 +67,7 @@ class YoloWriter:
     def prepare(self, dataset: Dataset) -> Iterable[str]:
         """Yield what the export cannot hold."""
         self._numbers = {name: number for number, name in enumerate(dataset.categories)}
-        yield from left_out(dataset, ABOUT)
+        yield from left_out(dataset, ABOUT, extra=False)
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return images/SPLIT/ID, with _v1, _v2 ... before the suffix of further variants."""

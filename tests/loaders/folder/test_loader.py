@@ -126,6 +126,20 @@ def test_depth_beside_the_pictures_is_no_picture(tmp_path):
     assert dict(data.samples[0].channels) == {"depth": tmp_path / "a_depth.png"}
 
 
+def test_the_stem_of_depth_is_that_of_the_pictures_pattern(tmp_path):
+    put(tmp_path / "rgb_1.png")
+    put(tmp_path / "depth_1.png")
+    put(tmp_path / "mask_1.png", IDS)
+    patterns = {"image_pattern": "rgb_{stem}.png", "mask_pattern": "mask_{stem}.png"}
+    data = dataset(tmp_path, **patterns, depth="depth_{stem}.png")
+    assert (list(data.ids), data.problems) == (["rgb_1.png"], ())
+    assert dict(data.samples[0].channels) == {"depth": tmp_path / "depth_1.png"}
+    guessed = dataset(tmp_path, depth="depth_{stem}.png")
+    assert dict(guessed.samples[0].channels) == {"depth": tmp_path / "depth_1.png"}
+    with pytest.raises(ConfigError, match=r"it looked for 1_depth\.png: fix the pattern"):
+        dataset(tmp_path, **patterns, depth="{stem}_depth.png")
+
+
 def test_other_passes_of_the_renderer_are_left_alone_and_told(tmp_path):
     put(tmp_path / "images/a.png")
     put(tmp_path / "masks/a.png", IDS)

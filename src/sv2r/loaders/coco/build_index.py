@@ -25,13 +25,13 @@ from sv2r.loaders.coco.entries import (
     safe_name,
 )
 from sv2r.loaders.coco.index import CocoIndex, CocoNames, CocoTally, IndexEntry, parse_leniently
-from sv2r.loaders.coco.json_scan import Elements, scan
+from sv2r.loaders.coco.json_scan import Elements, Value, scan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What a file says of itself.
-_EXTRA = frozenset({"info", "licenses"})
+# Bytes of what a file says of itself (info, licenses, videos ...), each, that are kept.
+_EXTRA = 4 << 20
 
 # Pictures that annotations name but nothing lists: more of them than this are told as one.
 MOST_UNLISTED = 1000
@@ -51,15 +51,15 @@ def build_index(path: Path, name: str, remap: Mapping[str, str] | None = None) -
     keys = Keys()
     images, annotations = _Images(name, keys, remap or {}), _Annotations(name, keys)
     categories: Categories | None = None
-    arrays, values = frozenset({"images", "annotations"}), frozenset({"categories", *_EXTRA})
+    arrays, values = frozenset({"images", "annotations"}), frozenset({"categories"})
     extra: dict[str, Any] = {}
     try:
         with path.open("rb", buffering=0) as stream:
-            for part in scan(stream, name, arrays=arrays, values=values):
-                if not isinstance(part, Elements) and part.key in _EXTRA:
-                    extra |= parse_leniently(b'{"%s":%s}' % (part.key.encode(), part.text)) or {}
-                elif not isinstance(part, Elements):
-                    categories = read_categories(part.text, name)
+            for part in scan(stream, name, arrays=arrays, values=values, largest_other=_EXTRA):
+                if isinstance(part, Value) and part.key == "categories":
+                    categories = read_categories(part.text or b"", name)
+                elif isinstance(part, Value):
+                    extra[part.key] = _parsed(part.text)
                 elif part.key == "images":
                     images.add(part)
                 else:
@@ -89,6 +89,12 @@ def build_index(path: Path, name: str, remap: Mapping[str, str] | None = None) -
         details=categories.details if categories else {},
         extra=extra,
     )
+
+
+def _parsed(text: bytes | None) -> Any:
+    """Return a value, or None for what is too large or no JSON."""
+    found = parse_leniently(b'{"value":%s}' % text) if text is not None else None
+    return found["value"] if found else None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # A smaller file is read again as fast as its index would be.
 SMALLEST = 4 << 20
 
-_FORMAT = 4
+_FORMAT = 5
 _ARRAYS = ("sizes", "image_at", "image_length", "first", "annotation_at", "annotation_length")
 
 

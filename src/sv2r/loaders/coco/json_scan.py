@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -39,21 +39,27 @@ class Elements:
 
 @dataclass(frozen=True)
 class Value:
-    """A top-level object or array, whole."""
+    """A top-level value, whole. text: None where it was too large to be kept."""
 
     key: str
-    text: bytes
+    text: bytes | None
 
 
 def scan(
-    stream: BinaryIO, name: str, *, arrays: frozenset[str], values: frozenset[str]
+    stream: BinaryIO,
+    name: str,
+    *,
+    arrays: frozenset[str],
+    values: frozenset[str],
+    largest_other: int = 0,
 ) -> Iterator[Elements | Value]:
     """Yield the objects in the named top-level arrays, and the named top-level values, in order.
 
-    What is not named is passed over, and so are scalars. Memory is a block and the largest element,
-    however large the file. Elements are cut, not parsed: that each is JSON is the reader's to see.
+    Memory is a block and the largest element, however large the file. Elements are cut, not
+    parsed: that each is JSON is the reader's to see.
 
-    name: how errors call the file.
+    name: how errors call the file. largest_other: bytes up to which values of other names are
+    yielded too, scalars last; 0: they are passed over.
 
     Raises:
         ConfigError: it is no JSON object, ends too early, or a named array is not an array.
@@ -69,16 +75,22 @@ def scan(
             yield from window.elements(key)
         elif key in values:
             yield Value(key, window.whole())
+        elif largest_other:
+            yield Value(key, window.whole_up_to(largest_other))
         else:
             window.skip()
     window.end()
+    for key, scalar in window.scalars.items() if largest_other else ():
+        if key not in arrays | values:
+            yield Value(key, json.dumps(scalar).encode())
 
 
 class _Window:
     """The part of the file that is looked at, and how far it is dealt with.
 
     Up to `done` it is, and there the text is outside of any string and `depth` brackets deep.
-    `index` is the first bracket after it.
+    `index` is the first bracket after it. `scalars` are the members met that are neither object nor
+    array.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -86,6 +98,7 @@ class _Window:
         self._text = stream.read(BLOCK)
         self._base = 0
         self._first = True
+        self.scalars: dict[str, Any] = {}
         self._advance(self._beginning(), 0, 0)
         self._found = find_brackets(self._text, 0)
         self._advance(self._done + 1, 1, 1)
@@ -97,12 +110,13 @@ class _Window:
         at = int(self._found.at[self._index])
         between = self._text[self._done : at]
         if self._found.opens[self._index]:
-            key = self._last_key(between + b"null")
+            key = list(self._members(between + b"null"))[-1]
+            self.scalars.pop(key)
             self._first = False
             self._advance(at, self._index, 1)
             return key
         if between.strip():
-            self._last_key(between)
+            self._members(between)
         if self._text[at : at + 1] != b"}":
             self.refuse("a ] closes the object", at)
         self._advance(at + 1, self._index + 1, 0)
@@ -135,6 +149,16 @@ class _Window:
         text = self._text[self._done : at]
         self._advance(at, end + 1, 1)
         return text
+
+    def whole_up_to(self, most: int) -> bytes | None:
+        """Return the value that begins here, or None, and it is passed over, where it is larger."""
+        while self._end_of_value() == len(self._found.at):
+            if len(self._text) - self._done > most:
+                self.skip()
+                return None
+            self._refill()
+        text = self.whole()
+        return text if len(text) <= most else None
 
     def skip(self) -> None:
         """Pass over the value that begins here, without keeping it."""
@@ -189,15 +213,19 @@ class _Window:
         self._advance(behind, self._index + int(last[-1]) + 1, 2)
         return Elements(key, text, offset, starts - first, ends - first)
 
-    def _last_key(self, between: bytes) -> str:
-        """Return the last key of some members of the object."""
+    def _members(self, between: bytes) -> dict[str, Any]:
+        """Return some members of the object, none of which is an object or array; keep them."""
         members = between.strip() if self._first else between.strip().removeprefix(b",")
         if not self._first and members == between.strip():
             self.refuse("a comma is missing")
         try:
-            return str(list(json.loads(b"{" + members + b"}"))[-1])
-        except (ValueError, IndexError, RecursionError):
+            found = dict(json.loads(b"{" + members + b"}"))
+        except (ValueError, RecursionError):
+            found = {}
+        if not found:
             self.refuse("this is not a member of an object")
+        self.scalars |= found
+        return found
 
     def _advance(self, done: int, index: int, depth: int) -> None:
         self._done, self._index, self._depth = done, index, depth

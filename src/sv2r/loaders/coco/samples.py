@@ -394,5 +394,6 @@ def extra_of(parts: Sequence[Part], notes: list[str]) -> dict[str, Any]:
             if found.setdefault(key, value) != value:
                 found[key] = None
     if unlike := sorted(key for key, value in found.items() if value is None):
-        notes.append(f"{' and '.join(unlike)} differ from file to file: exports leave them out")
+        why = "differ from file to file, or are too large" if len(parts) > 1 else "are too large"
+        notes.append(f"{' and '.join(unlike)} {why}: exports leave them out")
     return {key: value for key, value in found.items() if value is not None}

@@ -124,7 +124,8 @@ class FolderOptions(Options):
     )
     depth: Annotated[str, AfterValidator(channel_pattern)] = Field(
         "",
-        description="The renderer's depth, seen from the picture's folder: '../depth/{stem}.exr'.",
+        description="The renderer's depth, seen from the picture's folder: '../depth/{stem}.exr', "
+        "with the {stem} of --loader.image_pattern.",
     )
 
 
@@ -162,7 +163,7 @@ class FolderSamples(Sequence[Sample]):
                 load_instances, self.root, pair, self.reading, self.table.get(pair.image, NO_ROWS)
             ),
             annotation_files=tuple(files),
-            channels=find_channels(self.root, image, self.channels),
+            channels=find_channels(self.root, image, self.channels, pair.stem),
             attributes={"folder": pair.folder} if pair.folder else {},
         )
 
@@ -221,8 +222,8 @@ def load(options: FolderOptions, root: Path) -> Dataset:
         only_named=options.only_named,
     )
     channels = {"depth": options.depth}
-    looked = (root / pair.image for pair in islice(pairs.pairs, 20))
-    require_channels(root, looked, channels)
+    stems = {root / pair.image: pair.stem for pair in islice(pairs.pairs, 20)}
+    require_channels(root, stems, channels, stems.get)
     table = {} if options.categories else read_table(root)
     details, extra = read_about(root) if table else ({}, {})
     given = tuple(dict.fromkeys([*categories_of(table), *options.categories.values()]))

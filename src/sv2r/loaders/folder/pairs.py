@@ -29,6 +29,17 @@ class Pair:
     masks: tuple[InstanceMask, ...]
     names: str = ""
 
+    @property
+    def stem(self) -> str:
+        """Return what stands for {stem} in the picture's name, or all of it but its suffix."""
+        return stem_in(self.place, self.image)
+
+
+def stem_in(place: Place, picture: str) -> str:
+    """Return what {stem} means for a picture of a place; see `Pair.stem`."""
+    _, stem, suffix = split_name(picture)
+    return place.naming.image.stem_of(stem, suffix) or stem
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -104,7 +115,8 @@ def _channel_files(place: Place, patterns: Iterable[str]) -> Iterator[str]:
         for name in place.picture_files:
             folder, stem, suffix = split_name(name)
             parent = posixpath.basename(folder.rstrip("/"))
-            filled = pattern.format(stem=stem, name=f"{stem}{suffix}", parent=parent)
+            meant = stem_in(place, name)
+            filled = pattern.format(stem=meant, name=f"{stem}{suffix}", parent=parent)
             channel = posixpath.normpath(f"{folder}{filled}")
             if channel != name:
                 yield channel
