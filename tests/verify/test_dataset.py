@@ -81,7 +81,7 @@ def set_input(output: Path, place: str) -> None:
     before = next(line for line in run.read_text().splitlines() if line.startswith("input: "))
     run.write_text(run.read_text().replace(before, f"input: {place}"))
     with Journal(output) as journal:
-        journal.keep("identity", {**journal.get("identity"), "input": place})
+        journal.keep_identity({**journal.identity(), "input": place})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -432,6 +432,27 @@ def test_a_folder_that_is_no_output_is_refused_with_what_to_give(out, tmp_path):
         verify(out / "sv2r")
 
 
+def test_settings_that_were_changed_in_the_journal_are_made_again(out):
+    database = sqlite3.connect(out / "sv2r/journal.sqlite3")
+    (text,) = database.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+    changed = json.dumps({**json.loads(text), "seed": 12345})
+    database.execute("UPDATE meta SET value = ? WHERE key = 'identity'", (changed,))
+    database.commit()
+    database.close()
+    (fault,) = verify(out).findings
+    assert str(fault) == (
+        "changed     sv2r/journal.sqlite3: is damaged (the settings in it are not those that were "
+        "stored)"
+    )
+    told = r"not those that were stored\); sv2r verify --fix rebuilds it"
+    with Journal(out) as journal, pytest.raises(ConfigError, match=told):
+        journal.identity()
+    fixed = verify(out, fix=True)
+    assert fixed.fixed[0].startswith("the journal is rebuilt from the ")
+    with Journal(out) as journal:
+        assert journal.identity() == json.loads(text)
+
+
 def test_without_run_yaml_hashes_are_still_looked_at(out):
     (out / "sv2r" / "run.yaml").unlink()
     flip_byte(out / "a/1.png")
@@ -447,7 +468,7 @@ _MASKS = {("labels", f"masks/{name}.png") for name in ("a/0", "a/0_v1", "b", "b_
 @pytest.mark.parametrize(
     ("writer", "labels"),
     [
-        ("coco", {"annotations.json": ({("labels", ".")}, {("labels", ".")})}),
+        ("coco", {"annotations.json": (set(), set())}),
         ("folder", {"instances.jsonl": (set(), _MASKS), "masks/a/0_v1.png": (set(), set())}),
     ],
 )

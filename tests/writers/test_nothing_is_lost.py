@@ -10,6 +10,8 @@ from PIL import Image
 
 import sv2r
 from sv2r.errors import ConfigError
+from sv2r.loaders.coco.loader import CocoOptions, load
+from sv2r.storage.others import find_others
 from sv2r.verify.dataset import verify
 
 GRADE = {"name": "grade", "mean": [60, 10, 5], "std": [15, 5, 5]}
@@ -68,7 +70,6 @@ def test_lists_that_coco_does_not_name_go_along(tmp_path, with_videos, writer, f
 
 
 def test_what_an_export_cannot_hold_of_them_is_counted(with_videos):
-    from sv2r.loaders.coco.loader import CocoOptions, load
     from sv2r.writers.encoding import left_out
 
     dataset = load(with_videos, CocoOptions())
@@ -86,7 +87,6 @@ def test_what_an_export_cannot_hold_of_them_is_counted(with_videos):
 
 def test_a_list_that_is_too_large_is_told(with_videos, monkeypatch):
     from sv2r.loaders.coco import build_index
-    from sv2r.loaders.coco.loader import CocoOptions, load
 
     monkeypatch.setattr(build_index, "_EXTRA", 10)
     dataset = load(with_videos, CocoOptions())
@@ -202,6 +202,25 @@ def test_mirror_carries_what_the_loader_does_not_know_and_verify_knows_it(tmp_pa
     (tmp_path / "out/README").unlink()
     found = {finding.path for finding in verify(tmp_path / "out").findings}
     assert found == {"depth/a.exr", "README"}
+
+
+def test_a_dataset_that_has_a_folder_of_the_jobs_name(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    (source / "sv2r").mkdir()
+    (source / "sv2r/notes.txt").write_text("ours")
+    (source / "deep/sv2r").mkdir(parents=True)
+    (source / "deep/sv2r/x.txt").write_text("x")
+    others = find_others(load(source, CocoOptions()))
+    assert others.files == ("deep/sv2r/x.txt",)
+    said = "the folder sv2r, as the output has its own; rename it to have it carried"
+    assert others.left == {said: 1}
+    (source / "coco.json").rename(source / "sv2r/coco.json")
+    with pytest.raises(ConfigError, match=r"^sv2r/coco\.json: the folder sv2r in the output is"):
+        convert(source, tmp_path / "out", "mirror")
+    moved = {"name": "mirror", "relocate": {"sv2r": "labels"}}
+    assert convert(source, tmp_path / "out", moved).exit_code == 0
+    assert (tmp_path / "out/labels/coco.json").is_file()
+    assert verify(tmp_path / "out").findings == ()
 
 
 def test_mirror_leaves_other_files_if_asked(tmp_path):

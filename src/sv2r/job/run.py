@@ -121,12 +121,12 @@ def _resume(config: Config, journal: Journal, *, overwrite: bool) -> None:
         # Also where an earlier --overwrite was killed: what it removed is not to be called done.
         _remove(output, journal)
         journal.clear()
-    before = journal.get("identity")
+    before = journal.identity()
     if before is not None and before != identity:
         fix = "choose another --output, the old settings, or --overwrite"
         what = difference(before, identity)
         raise ConfigError(f"{output}: made with other settings ({what}); {fix}")
-    journal.keep("identity", identity)
+    journal.keep_identity(identity)
 
 
 def _remove(output: Path, journal: Journal) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +32,14 @@ CREATE INDEX IF NOT EXISTS by_status ON records (status, sample, variant);
 # After a kill, records that were not committed are made again: the same pictures, bit for bit.
 _COMMIT_RECORDS = 64
 _COMMIT_SECONDS = 1.0
+
+
+CHANGED_IDENTITY = "the settings in it are not those that were stored"
+
+
+def digest_of(identity: Any) -> str:
+    """Return the SHA-256 of a run's identity, as hexadecimal digits."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 class Journal:
@@ -109,6 +118,24 @@ class Journal:
         text = json.dumps(value, sort_keys=True)
         self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
         self.commit()
+
+    def keep_identity(self, identity: Mapping[str, Any]) -> None:
+        """Store what a resumed run must share with this one, so that a change of it is seen."""
+        for key, value in (("identity", identity), ("identity_sha256", digest_of(identity))):
+            row = (key, json.dumps(value, sort_keys=True))
+            self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+        self.commit()
+
+    def identity(self) -> Any:
+        """Return what `keep_identity` stored, or None.
+
+        Raises:
+            ConfigError: the journal is damaged.
+        """
+        identity, digest = self.get("identity"), self.get("identity_sha256")
+        if digest not in (None, digest_of(identity)):
+            raise self._damaged(CHANGED_IDENTITY)
+        return identity
 
     def add(self, record: Record) -> None:
         """Store a record, replacing an earlier one of the same task; commit now and then."""

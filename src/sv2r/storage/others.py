@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from sv2r.errors import SampleError
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.paths import inside, relative_name
-from sv2r.storage.source import Listed, list_folder
+from sv2r.storage.source import Listed, is_there, list_folder
 from sv2r.types import Dataset
 
-# The folder of a job's own files, in an input that is itself an output.
-_OWN = "sv2r"
+OWN = "sv2r"
+"""The folder of a job's own files in an output, and in an input that is itself one."""
+
+# What each run leaves in it.
+_MARK = "journal.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
         with list_folder(dataset.root / prefix) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
-                if entry.is_dir(follow_symlinks=False) and name != _OWN:
+                if entry.is_dir(follow_symlinks=False) and name != OWN:
                     waiting.append(f"{name}/")
                 else:
                     yield name, entry
@@ -71,8 +74,10 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
 
 def _reason(dataset: Dataset, name: str, entry: Listed) -> str | None:
     """Return why something is not taken along, or None."""
-    if name == _OWN:
-        return "the folder sv2r of an earlier run"
+    if name == OWN and entry.is_dir():
+        if is_there(dataset.root / OWN / _MARK):
+            return "the folder sv2r of an earlier run"
+        return "the folder sv2r, as the output has its own; rename it to have it carried"
     if entry.name.startswith(TEMPORARY):
         return "leftovers of a killed run"
     if entry.is_dir():

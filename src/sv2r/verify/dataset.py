@@ -187,9 +187,11 @@ def _whole_labels(inputs: Inputs, records: Records, notes: list[str]) -> Compare
     if inputs.labels is None:
         return noted
     now = inputs.labels.of_dataset(records.read)
-    named = {finding.path for finding in now.findings}
-    more = tuple(finding for finding in noted.findings if finding.path not in named)
-    return Compared(now.places | noted.places, now.equal, (*now.findings, *more))
+    gone = {finding.path for finding in noted.findings if finding.kind == "missing"}
+    own = [finding for finding in now.findings if finding.path not in gone]
+    named = {finding.path for finding in own}
+    more = [finding for finding in noted.findings if finding.path not in named]
+    return Compared(now.places | noted.places, now.equal, (*own, *more))
 
 
 def _with_turn(records: Iterator[Record], wanted: int, total: int) -> Iterator[tuple[Record, bool]]:

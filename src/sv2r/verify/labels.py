@@ -64,8 +64,16 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Exp
     loader = dict(finished.section("loader"))
     name, own = spec.reads or (str(loader.pop("name", "")), loader)
     found = read_back(registry, finished.output, name, own)
-    made = MadeLabels(finished.output, dataset, found, writer)
+    made = MadeLabels(finished.output, dataset, found, writer, _named(own))
     return Carried(finished, dataset, made) if carries else made
+
+
+def _named(options: Mapping[str, Any]) -> str:
+    """Return what labels are called by the options that read them, where these name a file."""
+    files = options.get("annotations")
+    return str(
+        (list(files) if isinstance(files, (list, tuple)) else [options.get("masks")])[0] or "labels"
+    )
 
 
 class Carried:
@@ -135,17 +143,23 @@ class MadeLabels:
     how = "holding what the input's labels hold"
 
     def __init__(
-        self, output: Path, dataset: Dataset, found: ReadBack | str, writer: Writer
+        self,
+        output: Path,
+        dataset: Dataset,
+        found: ReadBack | str,
+        writer: Writer,
+        place: str,
     ) -> None:
         self._output = output
         self._dataset = dataset
         self._found = found
         self._writer = writer
+        self._place = place
 
     def of_dataset(self, records: Callable[[], Iterator[Record]]) -> Compared:
         """Return what is wrong with the labels as a whole, and which files they are in."""
         if isinstance(self._found, str):
-            return Compared(findings=(Fault("labels", ".", self._found),))
+            return Compared(findings=(Fault("labels", self._place, self._found),))
         files = frozenset(self._inner(path) for path in self._found.dataset.annotation_files)
         outputs = {str(record.output) for record in records() if record.status == "done"}
         strange = "is labelled, but no record has it"

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from sv2r.config.resolve import difference, identity_of
 from sv2r.errors import ConfigError
 from sv2r.output.finished import RUN_FILE, SAMPLES, Finished
-from sv2r.output.journal import FOLDER, JOURNAL, Journal
+from sv2r.output.journal import CHANGED_IDENTITY, FOLDER, JOURNAL, Journal, digest_of
 from sv2r.output.records import from_json, line_of
 from sv2r.types import Record
 from sv2r.verify.findings import Fault
@@ -102,7 +102,7 @@ def rebuild_journal(
     kept = _set_aside(finished.folder)
     with Journal(finished.output) as journal:
         if identity is not None:
-            journal.keep("identity", identity)
+            journal.keep_identity(identity)
         for record in records.read():
             for key, name in (("batch_size", "batch_size"), ("model", "model_sha256")):
                 if journal.get(key) is None and record.settings.get(name) is not None:
@@ -187,6 +187,8 @@ def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
         meta = {key: json.loads(text) for key, text in values}
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
+    if meta.get("identity_sha256") not in (None, digest_of(meta.get("identity"))):
+        raise ValueError(CHANGED_IDENTITY)
     if not isinstance(meta.get("verified") or {}, Mapping):
         raise ValueError("what it notes of label files is not a mapping")
     return meta

@@ -13,7 +13,7 @@ from sv2r.errors import ConfigError, SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
-from sv2r.storage.others import Others, find_others
+from sv2r.storage.others import OWN, Others, find_others
 from sv2r.storage.paths import relative_name, safe_relative
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import (
@@ -126,6 +126,12 @@ class Mirror:
             first = dataset.annotation_files[0].name
             fix = "leave --writer.format out, or choose --writer coco"
             raise ConfigError(f"{first}: its names of pictures cannot be changed; {fix}")
+        for place in map(self._place, dataset.annotation_files):
+            if PurePosixPath(place).parts[0].casefold() == OWN:
+                fix = f"rename it, or take --writer.relocate {OWN}=labels"
+                raise ConfigError(
+                    f"{place}: the folder {OWN} in the output is the job's own; {fix}"
+                )
         others = find_others(dataset)
         if others.files:
             yield from self._told(others, renames=renames)
