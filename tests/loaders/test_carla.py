@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.images.depth_map import read_depth
 from sv2r.loaders.carla import CarlaOptions, detect, load, sv2r_loaders
 from sv2r.testing import check_loader
 from sv2r.types import Dataset
@@ -95,6 +96,24 @@ def test_an_instance_picture_without_rgb_is_a_problem(tmp_path: Path) -> None:
     put(tmp_path, "rgb/1.png", "instance/1.png")
     put(tmp_path, "elsewhere/x.png", "instance/2.png")
     assert [problem.id for problem in dataset(tmp_path).problems] == ["instance/2.png"]
+
+
+def test_a_depth_camera_is_a_channel_in_metres(tmp_path: Path) -> None:
+    put(tmp_path, "rgb/1.png", "instance/1.png")
+    raw = [[(0, 0, 0), (255, 255, 255)], [(0, 0, 128), (255, 0, 0)]]
+    put(tmp_path, "rgb/1.png", "depth/1.png", raw)
+    put(tmp_path, "rgb/1.png", "instance/1.png")
+    (sample,) = dataset(tmp_path).samples
+    assert dict(sample.channels) == {"depth": tmp_path / "depth/1.png"}
+    depth = read_depth(sample.channels["depth"], "depth", sample.readings["depth"])
+    half, first = 128 * 65536 * 1000 / (2**24 - 1), 255 * 1000 / (2**24 - 1)
+    assert np.allclose(depth.values[1], [half, first])
+    assert depth.nothing.tolist() == [[False, True], [False, False]]
+    assert not depth.shades
+    put(tmp_path, "rgb/1.png", "depth/1.png", [[(7, 7, 7), (9, 9, 9)]])
+    put(tmp_path, "rgb/1.png", "instance/1.png")
+    shades = read_depth(sample.channels["depth"], "depth", sample.readings["depth"])
+    assert (shades.values.tolist(), shades.shades) == ([[7, 9]], True)
 
 
 def test_a_grey_picture_fails_its_sample(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ class Depth:
 
         inside = path.is_relative_to(self._root)
         name = str(path.relative_to(self._root)) if inside else path.name
-        depth = read_depth(path, name)
+        depth = read_depth(path, name, frame.sample.readings.get("depth"))
         if depth.values.shape != frame.size:
             (rows, columns), (height, width) = depth.values.shape, frame.size
             raise SampleError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from sv2r.errors import SampleError
 from sv2r.images import picture_file
 from sv2r.storage.source import on_disk
+
+if TYPE_CHECKING:
+    from sv2r.types.dataset import Reading
 
 Values = NDArray[Any]
 DepthKind = Literal["auto", "metric", "linear", "inverse"]
@@ -49,7 +52,7 @@ class DepthMap:
         self.nothing.setflags(write=False)
 
 
-def read_depth(path: Path, name: str) -> DepthMap:
+def read_depth(path: Path, name: str, reading: Reading | None = None) -> DepthMap:
     """Return the depth in a file; its suffix tells EXR and .npy, all else is read as a picture.
 
     Of an EXR the only channel is taken, else one that is called depth, else Z, V or Y, else red
@@ -58,12 +61,14 @@ def read_depth(path: Path, name: str) -> DepthMap:
     Args:
         path: the file.
         name: how an error calls it.
+        reading: the sample's own way to read it, see `Sample.readings`.
 
     Raises:
         SampleError: missing, damaged, not one channel, empty, not of numbers.
     """
     readers = {".exr": _read_exr, ".npy": _read_npy}
-    stored = readers.get(path.suffix.lower(), _read_picture)(path, name)
+    read = reading or readers.get(path.suffix.lower(), _read_picture)
+    stored = read(path, name)
     if stored.ndim != 2 or not stored.size:
         raise SampleError(f"{name}: its shape is {stored.shape}, not (height, width); {_SAVE}")
     if stored.dtype.kind not in "fiu":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -28,6 +28,9 @@ from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Version = Literal["0.9.12", "0.9.14"]
 
@@ -62,6 +65,7 @@ _WORDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "instance": frozenset({"instance", "instances", "inst", "iseg"}),
         "rgb": frozenset({"rgb", "img", "image", "images"}),
+        "depth": frozenset({"depth"}),
     }
 )
 _BREAK = re.compile(r"([/_.\- ]|(?<=[a-z])(?=\d))")
@@ -92,10 +96,11 @@ class CarlaOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A frame's two pictures, relative to the root."""
+    """A frame's pictures, relative to the root; depth is "" where it has none."""
 
     image: str
     instances: str
+    depth: str = ""
 
 
 def load(options: CarlaOptions, root: Path) -> Dataset:
@@ -169,7 +174,7 @@ def _shots(tree: Tree) -> tuple[list[Shot], list[Problem]]:
         if "instance" not in kinds:
             continue
         if "rgb" in kinds:
-            shots.append(Shot(kinds["rgb"], kinds["instance"]))
+            shots.append(Shot(kinds["rgb"], kinds["instance"], kinds.get("depth", "")))
         else:
             name = kinds["instance"]
             message = f"{name}: there is no RGB picture of this frame; render it, or remove this"
@@ -233,7 +238,32 @@ def _sample(root: Path, tags: Mapping[int, str], shot: Shot) -> Sample:
         image=inside(root, shot.image),
         load_instances=partial(load_instances, path, shot.instances, tags),
         annotation_files=(path,),
+        channels={"depth": inside(root, shot.depth)} if shot.depth else {},
+        readings={"depth": read_carla_depth} if shot.depth else {},
     )
+
+
+def read_carla_depth(path: Path, name: str) -> NDArray[Any]:
+    """Return a depth camera's distances in metres, (H, W) float64; infinity at its far end, 1 km.
+
+    Its raw picture holds a distance in three bytes: R + 256 G + 65536 B of 2^24 - 1 are 1,000 m.
+    A grey picture, as CARLA's converters to depth write it, is shades, returned as they are.
+
+    Raises:
+        SampleError: it cannot be read exactly.
+    """
+    import numpy as np
+
+    from sv2r.images.label_image import read_label_image
+
+    image = read_label_image(path, name)
+    if image.kind != "colour":
+        return image.values
+    red, green, blue = image.values >> 16, image.values >> 8 & 255, image.values & 255
+    if (red == green).all() and (green == blue).all():
+        return red.astype(np.uint8)
+    steps = red + 256 * green + 65536 * blue
+    return np.where(steps < 2**24 - 1, steps * (1000 / (2**24 - 1)), np.inf)
 
 
 _NO_PAIR = "no picture of an instance camera with an RGB picture (a name with 'instance' and 'rgb')"

@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -251,6 +251,45 @@ class SourcePath(_Path):
         if found is None:
             return type(self)(Path(os.fspath(self)).resolve(strict=strict))
         return type(self)(found[0].path.resolve(strict=strict)) / found[1]
+
+
+class MadePath(SourcePath):
+    """A file that lies nowhere and is made when it is read, spelled as where it would lie."""
+
+    _make: Callable[[], bytes] | None = None
+    _of: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path, source: Path, make: Callable[[], bytes]) -> MadePath:
+        """Return the file. path: where it would lie. source: what it is made of.
+
+        make: returns its bytes, the same ones each time; raises SampleError.
+        """
+        made = cls(path)
+        made._make, made._of = make, source
+        return made
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return what there is to say of the file that it is made of.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        return self._of.stat() if self._of else super().stat(follow_symlinks=follow_symlinks)
+
+    def open_bytes(self) -> io.BufferedIOBase:
+        """Return its bytes as a stream.
+
+        Raises:
+            OSError: as `SourcePath`. SampleError: it cannot be made.
+        """
+        return io.BytesIO(self._make()) if self._make else super().open_bytes()
+
+    def resolve(  # type: ignore[override]
+        self, strict: bool = False
+    ) -> SourcePath:
+        """Return where it would lie, with links followed."""
+        return SourcePath(self.parent).resolve(strict) / self.name
 
 
 @lru_cache(maxsize=1 << 12)

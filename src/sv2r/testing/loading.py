@@ -82,7 +82,7 @@ def _sample_keeps(subject: Subject, dataset: Dataset, sample: Sample) -> None:
 def _picture_size(sample: Sample) -> tuple[int, int]:
     from PIL import Image
 
-    with Image.open(sample.image) as picture:
+    with sample.image.open("rb") as stream, Image.open(stream) as picture:
         return picture.height, picture.width
 
 

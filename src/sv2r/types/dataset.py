@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sv2r.types.instances import Instances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Reading: TypeAlias = Callable[[Path, str], NDArray[Any]]
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
@@ -23,6 +28,8 @@ class Sample:
     size: (height, width) that the labels are drawn on, or None where only the labels tell.
     annotation_files: label files of this sample alone (a mask), all inside the dataset's root.
     channels: what the renderer wrote next to RGB, by name ("depth", "normals").
+    readings: how a channel is read where its file alone does not tell, by the channel's name: takes
+        the file and how an error calls it, returns the values (H, W) and raises SampleError.
     attributes: weather, camera, sequence ...: words that a prompt template can use.
     extra: all that the dataset says of the picture besides its name, size and labels.
     """
@@ -35,6 +42,7 @@ class Sample:
     channels: Mapping[str, Path] = field(default_factory=lambda: _NOTHING)
     attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    readings: Mapping[str, Reading] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
