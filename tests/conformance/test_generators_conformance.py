@@ -152,12 +152,40 @@ def test_carla_instances_are_those_of_green_and_blue() -> None:
     assert categories(data) == Counter(things[tag] for tag, *_ in expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "expected"),
+    [
+        ("data/tiny_formats/mots_dataset", 1000, {"a": 1, "c": 1, "d": 3}),
+        (
+            "data/tiny_formats/kitti_dataset/kitti_segmentation",
+            256,
+            {"truck": 2, "train": 1, "wall": 1},
+        ),
+    ],
+)
+def test_kitti_instances_are_the_pixels_of_one_value(
+    name: str, factor: int, expected: dict[str, int]
+) -> None:
+    root = folder(name)
+    data = load("kitti", root)
+    for sample in data.samples:
+        values = np.array(Image.open(sample.annotation_files[0]))
+        own = [v for v in np.unique(values).tolist() if v and v % factor]
+        found = masks(sample.load_instances())
+        assert found == sorted(np.packbits(values == v).tobytes() for v in own)
+    assert categories(data) == expected
+
+
 FORMATS = {
     "bop": ["data/bop_cnos_single", "cases/bop_scene"],
     "carla": ["data/carla_instance"],
     "coco": ["data/blenderproc_coco", "data/coco_panoptic_api", "data/tiny_formats/coco_dataset"],
     "cityscapes": ["data/tiny_formats/cityscapes_dataset/train_dataset"],
     "folder": ["data/per_instance_shapes", "data/kubric_helloworld"],
+    "kitti": [
+        "data/tiny_formats/mots_dataset",
+        "data/tiny_formats/kitti_dataset/kitti_segmentation",
+    ],
     "replicator": ["data/robot_semantic_rgba"],
     "solo": ["data/solo_keypoints", "data/solo_custom_type"],
     "voc": ["data/tiny_formats/voc_dataset/voc_dataset1"],
@@ -181,7 +209,7 @@ def test_no_format_is_taken_for_another(loader: str, name: str) -> None:
     [
         *("data/grocery_photos", "data/hdf5_colors_only", "data/isaacsim_deformable_labels"),
         *("data/perception_legacy_boxes", "data/replicator_recorder_boxes", "data/webdataset_cls"),
-        *("data/tiny_formats/mots_dataset", "data/tiny_formats/yolo_dataset"),
+        "data/tiny_formats/yolo_dataset",
     ],
 )
 def test_what_has_no_masks_is_taken_for_nothing(name: str) -> None:

@@ -2,8 +2,8 @@
 
 KITTI's semantic benchmark: ``training/instance`` beside ``training/image_2``, a pixel is
 class * 256 + n, with the classes of Cityscapes; n = 0 is a region without instances. KITTI MOTS and
-what is kept like it: ``instances/SEQUENCE`` beside ``image_02/SEQUENCE`` (or ``images``), a pixel is
-class * 1000 + n: 1 is a car, 2 a pedestrian, 10 what is to be ignored; a ``labels.txt`` names others.
+what is kept like it: ``instances/SEQUENCE`` beside ``image_02/SEQUENCE`` (or ``images``), a pixel
+is class * 1000 + n: 1 is a car, 2 a pedestrian, 10 is ignored; a ``labels.txt`` names others.
 """
 
 from __future__ import annotations
