@@ -70,10 +70,8 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Exp
 
 def _named(options: Mapping[str, Any]) -> str:
     """Return what labels are called by the options that read them, where these name a file."""
-    files = options.get("annotations")
-    return str(
-        (list(files) if isinstance(files, (list, tuple)) else [options.get("masks")])[0] or "labels"
-    )
+    files = options.get("annotations") or options.get("masks") or "labels"
+    return str(files[0] if isinstance(files, (list, tuple)) else files)
 
 
 class Carried:
