@@ -263,6 +263,8 @@ def detect_loader(registry: Registry, root: Path) -> str:
     )
     if not best:
         fix = "choose with --loader NAME and its options (sv2r plugins show NAME)"
+        if known := [match.reason for match in matches.values() if match.known]:
+            raise ConfigError(f"{root}: {'; or it '.join(known)}")
         if inner := _only_folder(root):
             fix = f"all of it lies in {inner}: give {root / inner}, or {fix}"
         raise ConfigError(f"{root}: no loader knows this folder ({reasons}); {fix}")

@@ -95,8 +95,11 @@ class Dataset:
 class Match:
     """How sure a loader is that a folder is in its format.
 
-    confidence: 0 (no) to 1 (certain). reason: one line, also where the answer is no.
+    confidence: 0 (no) to 1 (certain). reason: one line, also where the answer is no. known: whether
+    the reason names the folder's format and the options that read it, where these are needed: it
+    is then told without those of other loaders.
     """
 
     confidence: float
     reason: str
+    known: bool = False

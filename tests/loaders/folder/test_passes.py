@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sv2r.config.resolve import detect_loader
+from sv2r.errors import ConfigError
 from sv2r.loaders.folder.loader import detect
+from sv2r.plugin.registry import load_registry
 from tests.toys.folders import IDS, WHITE, dataset, pairs, problems, put
 
 
@@ -49,7 +52,10 @@ def test_infinigen_is_named_with_the_options_that_read_it(tmp_path):
         put(tmp_path / f"frames/{kind}/camera_0/{kind}_0.png")
     put(tmp_path / "frames/ObjectSegmentation/camera_0/ObjectSegmentation_0.npy", IDS)
     match = detect(tmp_path)
-    assert match.confidence == 0
+    assert (match.confidence, match.known) == (0, True)
+    with pytest.raises(ConfigError) as refused:
+        detect_loader(load_registry(), tmp_path)
+    assert str(refused.value) == f"{tmp_path}: {match.reason}"
     assert match.reason.startswith("looks like Infinigen: its masks are .npy beside previews of")
     options = {
         "images": "frames/Image/camera_0",

@@ -290,7 +290,7 @@ def detect(root: Path) -> Match:
     try:
         tree = read_tree(root)
         if why := foreign_format(tree):
-            return Match(0.0, why)
+            return Match(0.0, why, known=True)
         place = find_places(Asked(), tree)[0]
     except NothingFound as error:
         return Match(0.0, error.reason)
