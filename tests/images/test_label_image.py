@@ -47,6 +47,15 @@ def tiff(values, **settings):
     return file.getvalue()
 
 
+ONE_HOT = np.array([[[0, 1, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 0]]], np.uint8)
+
+
+def npz(values, named="arr_0", **more):
+    file = io.BytesIO()
+    np.savez_compressed(file, **{named: values}, **more)
+    return file.getvalue()
+
+
 def npy(values):
     file = io.BytesIO()
     np.save(file, values)
@@ -87,6 +96,11 @@ IDS_32 = np.array([[0, 65536, 2**31 - 1]], np.int32)
         ("a.npy", npy(IDS_16.astype(">u2")), IDS_16, "ids", 16),
         ("a.npy", npy(np.asfortranarray(IDS_8)), IDS_8, "ids", 8),
         ("a.npy", npy(IDS_8 > 1), IDS_8 > 1, "ids", 1),
+        ("a.npz", npz(IDS_16), IDS_16, "ids", 16),
+        ("a.npz", npz(IDS_16, depth=np.zeros(3), named="mask"), IDS_16, "ids", 16),
+        ("a.npy", npy(ONE_HOT), [[0, 1, 0], [2, 2, 0], [0, 0, 0]], "ids", 32),
+        ("a.npy", npy(np.moveaxis(ONE_HOT, 0, 2)), [[0, 1, 0], [2, 2, 0], [0, 0, 0]], "ids", 32),
+        ("a.npz", npz(ONE_HOT > 0), [[0, 1, 0], [2, 2, 0], [0, 0, 0]], "ids", 32),
         ("a.npy", npy(-IDS_32.astype(np.int64)), -IDS_32.astype(np.int64), "ids", 64),
         ("a.png", saved(IDS_8 > 1), IDS_8 > 1, "ids", 1),
         ("a.png", small_png(bytes([0b00011011]), 2), [[0, 1, 2, 3]], "ids", 2),
@@ -129,6 +143,17 @@ def test_an_orientation_tag_does_not_turn_labels(tmp_path):
         ("a.png", saved(IDS_8, "JPEG"), "labels in JPEG, which changes values; write them as PNG"),
         ("a.webp", saved(IDS_8, "WEBP"), "labels in WebP, which changes values; write them as PNG"),
         ("a.npy", npy(np.zeros((2, 2))), "its values are float64; save integers"),
+        ("a.npz", b"PK none", "damaged .npz (File is not a zip file); save it again"),
+        ("a.npz", npz(IDS_8, other=IDS_8), "holds arr_0, other; save one array, or call it mask"),
+        (
+            "a.npy",
+            npy(np.ones((2, 3, 3), np.uint8)),
+            (
+                "9 pixels are in several channels; "
+                "save one (height, width) array of ids, or a file per instance"
+            ),
+        ),
+        ("a.npy", npy(ONE_HOT * 2), "its shape is (2, 3, 3); save one (height, width) array"),
         (
             "a.npy",
             npy(np.zeros((2, 2, 1), np.uint8)),

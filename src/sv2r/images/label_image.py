@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LabelKind = Literal["ids", "palette", "colour"]
+
+# What people call the array of ids among others, the likelier first; its bytes at most.
+_CALLED = ("instances", "instance_ids", "ids", "mask", "masks", "labels", "label", "segmentation")
+_LARGEST_ARRAY = 9 * MAX_PIXELS
 
 _AS_PNG = "save it as 8- or 16-bit grey, palette or 8-bit RGB PNG, or as .npy"
 
@@ -55,14 +60,17 @@ def read_label_image(path: Path, name: str) -> LabelImage:
     """Return the raw values of a PNG, TIFF, BMP or ``.npy`` file, on its raw pixel grid.
 
     Args:
-        path: the file; a suffix of ``.npy`` makes it a numpy array, else its content tells.
+        path: the file; a suffix of ``.npy`` or ``.npz`` makes it numpy's, else its content tells.
+            Of arrays in an ``.npz`` the only one is taken, or the one that is called a mask. One of
+            three dimensions, 0 and 1 alone, has a channel for each id, first or last: the shorter
+            of the two axes; channel 0 is id 1.
         name: how an error calls the file.
 
     Raises:
         SampleError: missing, truncated, damaged, lossy (JPEG, WebP), or its values cannot be read
             exactly (float, 16-bit colour ...).
     """
-    if path.suffix.lower() == ".npy":
+    if path.suffix.lower() in (".npy", ".npz"):
         return _read_array(path, name)
     data = read_file(path, name)
     source = open_image(io.BytesIO(data), name, data)
@@ -93,17 +101,71 @@ def _read_array(path: Path, name: str) -> LabelImage:
     with opened(path, name):
         pass
     with on_disk(path) as file:
-        return _read_mapped(file, name)
+        return _from_array(_array(file, name), name)
 
 
-def _read_mapped(path: Path, name: str) -> LabelImage:
+def _array(path: Path, name: str) -> Any:
+    """Return the array of an .npy, mapped, or the one of an .npz that is meant.
+
+    Raises:
+        SampleError: it is damaged, unpacks to more than a picture, or nobody can tell which is it.
+    """
     try:
+        if path.suffix.lower() == ".npz":
+            return _unpacked(path, name)
         # Mapped, so that a header's promise of a huge array allocates nothing.
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except SampleError:
+        raise
     # numpy parses the header as Python: ValueError, SyntaxError, TokenError and others.
     except Exception as error:
         detail = " ".join(str(error).split())
-        raise SampleError(f"{name}: damaged .npy ({detail}); save it again") from error
+        raise SampleError(
+            f"{name}: damaged {path.suffix.lower()} ({detail}); save it again"
+        ) from error
+
+
+def _unpacked(path: Path, name: str) -> Any:
+    with zipfile.ZipFile(path) as packed:
+        sizes = {info.filename.removesuffix(".npy"): info.file_size for info in packed.infolist()}
+    meant = list(sizes) if len(sizes) == 1 else [key for key in _CALLED if key in sizes][:1]
+    if not meant:
+        there = ", ".join(sorted(sizes)[:8]) or "no array"
+        raise SampleError(f"{name}: holds {there}; save one array, or call it mask")
+    if sizes[meant[0]] > _LARGEST_ARRAY:
+        raise SampleError(f"{name}: {meant[0]} unpacks to {sizes[meant[0]]:,} bytes; cut it up")
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[meant[0]]
+
+
+def _has_channels(array: Any) -> bool:
+    """Return whether an array may have a channel for each of several ids."""
+    deep = isinstance(array, np.ndarray) and array.ndim == 3 and array.size
+    return bool(deep) and array.dtype.kind in "iub" and min(array.shape[::2]) > 1
+
+
+def _of_channels(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return the ids of an array that has a channel for each of them.
+
+    Raises:
+        SampleError: it holds more than 0 and 1, or two of them in one pixel.
+    """
+    channels = array if array.shape[0] <= array.shape[2] else np.moveaxis(array, 2, 0)
+    if array.size > _LARGEST_ARRAY or not ((array == 0) | (array == 1)).all():
+        raise SampleError(f"{name}: its shape is {array.shape}; save one (height, width) array")
+    taken: NDArray[np.int64] = channels.sum(0, dtype=np.int64)
+    if bool((taken > 1).any()):
+        raise SampleError(
+            f"{name}: {int((taken > 1).sum()):,} pixels are in several channels; "
+            "save one (height, width) array of ids, or a file per instance"
+        )
+    ids = np.argmax(channels, 0).astype(np.int32)
+    return np.where(taken > 0, ids + 1, 0).astype(np.int32)
+
+
+def _from_array(array: Any, name: str) -> LabelImage:
+    if _has_channels(array):
+        array = _of_channels(array, name)
     if not isinstance(array, np.ndarray) or array.ndim != 2 or not array.size:
         shape = getattr(array, "shape", "an archive")
         raise SampleError(f"{name}: its shape is {shape}; save one (height, width) array")

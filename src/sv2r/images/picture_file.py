@@ -32,7 +32,7 @@ SUFFIXES: Mapping[Format, tuple[str, ...]] = MappingProxyType(
 PICTURE_SUFFIXES = frozenset(suffix for several in SUFFIXES.values() for suffix in several)
 """What a picture's suffix can be, in lower case."""
 
-LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".npy"})
+LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".npy", ".npz"})
 """What a label picture's suffix can be, in lower case."""
 
 LOSSY_SUFFIXES = PICTURE_SUFFIXES - LABEL_SUFFIXES

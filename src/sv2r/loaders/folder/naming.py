@@ -136,6 +136,7 @@ APART = _usual()
 BESIDE = (
     *(naming for naming in APART if naming.words() != "{stem} with {stem}"),
     Naming(image_pattern("{stem}"), mask_pattern("{stem}.npy")),
+    Naming(image_pattern("{stem}"), mask_pattern("{stem}.npz")),
     Naming(Pattern("{stem}", LOSSY_SUFFIXES), Pattern("{stem}", LABEL_SUFFIXES)),
 )
 """The namings that are tried where masks lie next to the pictures: none makes a file both."""
