@@ -94,6 +94,11 @@ def test_convert_alone_says_in_three_lines_what_it_needs(sv2r):
     )
 
 
+def test_a_command_without_its_arguments_shows_its_help(sv2r):
+    code, _, error = sv2r("verify")
+    assert (code, error.splitlines()[0]) == (2, "Usage: sv2r verify [OPTIONS] OUTPUT")
+
+
 def test_auto_beside_a_device_is_refused_and_told_what_it_means(sv2r, renders, tmp_path):
     folders = ["--input", renders, "--output", tmp_path / "out", "--translator", "grade"]
     words = [*folders, "--translator.reference", renders, "--device", "auto,cpu"]

@@ -96,6 +96,34 @@ def test_the_damaged_picture_alone_is_restored_and_says_so(tmp_path, registry):
     assert red[..., 0].mean() > red[..., 2].mean() + 80
 
 
+def test_a_picture_of_which_too_much_would_be_the_render_is_rejected_with_that_reason(
+    tmp_path, registry
+):
+    def damage(frame, batch: Batch):
+        return _erased(frame) if _is_b(frame) else _levels(frame)
+
+    damage_options = {"steps": ["restore", "reject"], "max_restored": 0.1}
+    summary, records = _run(tmp_path, registry, damage, damage=damage_options)
+    assert (summary.done, summary.rejected, summary.overdone) == (3, 1, 1)
+    told = "not restored: 50% of the labelled pixels would be the render's, over --max-restored 0.1"
+    assert records["b.png"]["repairs"] == [told]
+    assert records["b.png"]["error"].endswith(f"; {told}")
+    assert not any(line.startswith("advice") for line in summary_lines(summary))
+
+
+def test_a_job_of_such_pictures_fails_and_says_what_to_try(tmp_path, registry):
+    damage_options = {"steps": ["restore", "reject"], "max_restored": 0.1}
+    two = {"damage": damage_options, "only": ["b.png", "c.png"]}
+    summary, _ = _run(tmp_path, registry, lambda frame, _: _erased(frame), **two)
+    assert (summary.done, summary.overdone, summary.exit_code) == (0, 2, 1)
+    advice = (
+        "advice      2 pictures would hold too much of the render: the model does not draw what "
+        "is labelled. Try less --strength, a control that holds it (--preset controlnet-canny), "
+        "or another --model"
+    )
+    assert advice in list(summary_lines(summary))
+
+
 def test_a_retry_gets_another_seed_and_more_care_and_is_published(tmp_path, registry):
     seen = []
 

@@ -28,7 +28,11 @@ STAND_IN = "not given"
 _FALLBACK_PRESET = "default"
 
 # Options without a dot that stand for one inside a section.
-_SHORT = {("prompt", "template"): "--prompt", ("damage", "steps"): "--on-damage"}
+_SHORT = {
+    ("prompt", "template"): "--prompt",
+    ("damage", "steps"): "--on-damage",
+    ("damage", "max_restored"): "--max-restored",
+}
 
 
 @dataclass(frozen=True)

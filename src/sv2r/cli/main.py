@@ -144,8 +144,10 @@ def _told(error: Exception) -> int:
     """Return the exit code for an error, told in one line; what is our own mistake is raised."""
     match error:
         case click.ClickException():
-            title = "" if isinstance(error, click.exceptions.NoArgsIsHelpError) else "Error: "
-            return _failed(f"{title}{error.format_message()}", 2)
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                click.echo(error.format_message(), err=True)
+                return 2
+            return _failed(f"Error: {error.format_message()}", 2)
         case click.Abort():
             return _failed("stopped; run the same command again to continue", 130)
         case PluginError() if not os.environ.get(_TRACEBACK):

@@ -108,6 +108,13 @@ class DamageOptions(Options):
     undo_to: float = Field(
         8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
     )
+    max_restored: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Largest share of a picture's labelled pixels that `restore` may put back; a "
+        "picture that would need more is left as it was made, and damaged.",
+    )
     feather: int = Field(
         3,
         ge=0,

@@ -15,6 +15,10 @@ from sv2r.worker.prompts import unused_lists
 
 # How many troubled samples are named at the end; samples.jsonl has all.
 _NAMED = 10
+_ADVICE = (
+    "{count} would hold too much of the render: the model does not draw what is labelled. Try "
+    "less --strength, a control that holds it (--preset controlnet-canny), or another --model"
+)
 
 
 def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
@@ -73,6 +77,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     more = summary.rejected + summary.failed - _NAMED
     if more > 0 and len(troubles) > _NAMED:
         yield _titled("", f"and {more:,} more in {summary.output / FOLDER / SAMPLES}")
+    if 2 * summary.overdone > summary.done + summary.rejected:
+        yield _titled("advice", _ADVICE.format(count=_count(summary.overdone, "picture")))
     if summary.left:
         yield _titled("again", "run the same command again to continue")
     elif summary.inputs:

@@ -30,11 +30,12 @@ from sv2r.storage.paths import under
 from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
 from sv2r.types import Record
+from sv2r.worker.damage import OVERDONE
 from sv2r.worker.work import LocalWork, find_devices
 
 # Intersection over union below which labels that were written are told of.
 _POOR = 0.98
-_COUNTED = ("copied", "instances", "checked", "retried", "repaired")
+_COUNTED = ("copied", "instances", "checked", "retried", "repaired", "overdone")
 
 
 class JobWatcher(Protocol):
@@ -280,7 +281,7 @@ def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> 
     write_contact_sheet(job.dataset, _spread(journal), output, output / FOLDER / CONTACT_SHEET)
     journal.keep("verified", dict(verified))
     journal.keep("equal", counts["copied"] + _equal(job.dataset.annotation_files, verified))
-    for name in ("instances", "checked", "retried", "repaired", "rendered"):
+    for name in (*_COUNTED[1:], "rendered"):
         journal.keep(name, counts[name])
     journal.keep("faults", list(label_faults(job, journal)))
     journal.keep("complete", value=True)
@@ -302,12 +303,14 @@ def _write_samples(path: Path, journal: Journal) -> Mapping[str, float]:
 
     copied: label files, next to the pictures. instances, checked: as a record has them. retried,
     repaired: pictures that another attempt was made for, and that hold pixels of their render.
+    overdone: pictures of which more would have to be restored than is allowed.
     rendered: share of all published pictures that is the renders', each picture counting alike.
     """
     counts: Counter[str] = Counter()
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():
             stream.write(line_of(record))
+            counts["overdone"] += any(one.startswith(OVERDONE) for one in record.repairs)
             if record.status == "done":
                 counts["done"] += 1
                 counts["copied"] += len(record.labels)

@@ -32,7 +32,9 @@ class Summary:
     instances: how many the labels of the pictures that are done hold. checked: how many of these a
     check has given a score of its own.
     retried, repaired: pictures that are done after another attempt, and that hold pixels of their
-    render. rendered: share of all pictures that are done that is their renders', 0 to 1.
+    render. overdone: that were not repaired, as more of what is labelled would be the render's than
+    `max_restored` allows. rendered: share of all pictures that are done that is their renders',
+    0 to 1.
     reread: whether the labels were read again, as a loader reads them, unless all bytes are equal.
     faults: what does not hold of the labels that were written.
     interrupted: whether the user stopped the run before its end.
@@ -54,6 +56,7 @@ class Summary:
     checked: int = 0
     retried: int = 0
     repaired: int = 0
+    overdone: int = 0
     rendered: float = 0.0
     reread: bool = False
     faults: tuple[str, ...] = ()
@@ -120,6 +123,7 @@ def summarise(
         checked=journal.get("checked") or 0 if complete else 0,
         retried=journal.get("retried") or 0 if complete else 0,
         repaired=journal.get("repaired") or 0 if complete else 0,
+        overdone=journal.get("overdone") or 0 if complete else 0,
         rendered=journal.get("rendered") or 0.0 if complete else 0.0,
         reread=job.registry.spec("writer", job.config.writer.name).rereads,
         faults=tuple(journal.get("faults") or ()) if complete else (),

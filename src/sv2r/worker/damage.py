@@ -5,7 +5,7 @@ Each step that was taken is in the record. Labels are never touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, hypot
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from sv2r.worker.small import Crop, crops_around
 if TYPE_CHECKING:
     from torch import Tensor
 
+# How the step begins that is noted where too much would have to be put back.
+OVERDONE = "not restored"
 _CONTEXT = 2.5  # sides of an instance that the crop it is redone in has, at least
 
 
@@ -27,17 +29,20 @@ class Verdict:
     """A picture and what the checks say of it.
 
     steps: what was done to it. rendered: share of its pixels that are the source's.
+    overdone: why it was not restored, though it might have been; "" where that is not so.
     """
 
     image: Tensor
     results: Mapping[str, CheckResult]
     steps: tuple[str, ...] = ()
     rendered: float = 0.0
+    overdone: str = ""
 
     @property
     def reasons(self) -> list[str]:
         """Return why it must not be published, a line per check."""
-        return [f"{name}: {r.reason}" for name, r in self.results.items() if r.reason]
+        found = [f"{name}: {r.reason}" for name, r in self.results.items() if r.reason]
+        return [*found, *([self.overdone] if self.overdone else [])]
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -139,6 +144,9 @@ def restore(
         return verdict
     ids, margin, best = verdict.damaged, verdict.reach, verdict
     for _ in range(2):
+        share = _labelled_share(frame, ids)
+        if share > options.max_restored:
+            return _overdone(best, share, options.max_restored)
         fixed = _restored(frame, verdict, sorted(ids), margin, options.feather, checks)
         if better(fixed, best):
             best = fixed
@@ -162,6 +170,23 @@ def _restored(
     )
     share = restored_share(frame, ids, feather=feather, margin=margin)
     return replace(judge(frame, image, checks), steps=(*verdict.steps, words), rendered=share)
+
+
+def _overdone(verdict: Verdict, share: float, most: float) -> Verdict:
+    """Return the verdict on a picture of which too much would have to be put back."""
+    if not verdict.reasons:
+        return verdict
+    told = f"{share:.0%} of the labelled pixels would be the render's, over --max-restored {most:g}"
+    words = f"{OVERDONE}: {told}"
+    return replace(verdict, steps=(*verdict.steps, words), overdone=words)
+
+
+def _labelled_share(frame: Frame, ids: Iterable[int]) -> float:
+    """Return the share of all instances' pixels that some instances have, 0 to 1."""
+    import numpy as np
+
+    labels = frame.instances.labels
+    return float(np.isin(labels, list(ids)).sum() / max(1, np.count_nonzero(labels)))
 
 
 def _named(ids: Sequence[int]) -> str:
