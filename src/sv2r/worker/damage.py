@@ -186,7 +186,8 @@ def _labelled_share(frame: Frame, ids: Iterable[int]) -> float:
     import numpy as np
 
     labels = frame.instances.labels
-    return float(np.isin(labels, list(ids)).sum() / max(1, np.count_nonzero(labels)))
+    labelled = max(1, int(np.count_nonzero(labels)))
+    return int(np.count_nonzero(np.isin(labels, list(ids)))) / labelled
 
 
 def _named(ids: Sequence[int]) -> str:
