@@ -1,12 +1,14 @@
 """Makes damage that a diffusion model draws, with known truth, for `benchmarks.fit` to learn from.
 
-    uv run python -m benchmarks.diffused --renders FOLDER --work FOLDER [--limit N]
+    uv run python -m benchmarks.diffused --model FOLDER --renders FOLDER --work FOLDER [--limit N]
 
-A render is damaged (`lib/partial.py`), then translated by the bundled model: what was cut away of
-it, the model cannot know, and draws something of its own there. Of the instances that were not cut
-something may be lost as well, from a strength of 0.3 on: of those nothing is said. Photographs are
-translated too, with so little strength that everything stays where it was. FOLDER of renders: as
-for `benchmarks.fit`. What was made is kept in the folder of work; a run that was stopped goes on.
+FOLDER of the model: one of several steps with a ControlNet `controlnet-flat` below it. The sets
+that survival learnt from were made by the model that came with sv2r-tabletop up to commit 9209193.
+A render is damaged (`lib/partial.py`), then translated: what was cut away of it, the model cannot
+know, and draws something of its own there. Of the instances that were not cut something may be lost
+as well, from a strength of 0.3 on: of those nothing is said. Photographs are translated too, with
+so little strength that everything stays where it was. FOLDER of renders: as for `benchmarks.fit`.
+What was made is kept in the folder of work; a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from benchmarks.lib.fitdata import Base
 from benchmarks.lib.partial import CHANGES, Changed
 from benchmarks.lib.scenes import Picture
 from benchmarks.lib.table import parser
-from benchmarks.lib.translated import MODEL, PRESET
+from benchmarks.lib.translated import BUNDLED
 from sv2r import convert
 from sv2r.config.layers import Layer, read_layers
 from sv2r.config.resolve import resolve
@@ -38,7 +40,7 @@ JUDGED = Path(__file__).with_name("lib") / "diffused.json"
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PHOTOS = MODEL.parent / "photo" / "images"
+PHOTOS = BUNDLED / "photo" / "images"
 SOUND_UP_TO = 0.3  # strength that leaves everything where it was
 KINDS: tuple[str, ...] = (
     "thin part gone",
@@ -76,6 +78,7 @@ WAYS = (
 def main() -> None:
     """Make every set that is missing."""
     command = parser(__doc__ or "")
+    command.add_argument("--model", type=Path, required=True)
     command.add_argument("--renders", type=Path, required=True)
     command.add_argument("--work", type=Path, required=True)
     command.add_argument("--limit", type=int, default=120, help="pictures of each set, at most")
@@ -87,10 +90,11 @@ def main() -> None:
         ):
             scenes = list(edited(folder))
             if scenes[0].split in {"edits-train", "edits-tune"}:
-                make(scenes[: asked.limit], folder, way, asked.work / f"{folder.name}-{way.name}")
+                work = asked.work / f"{folder.name}-{way.name}"
+                make(scenes[: asked.limit], folder, way, work, asked.model)
 
 
-def make(scenes: list[Edited], renders: Path, way: Way, folder: Path) -> None:
+def make(scenes: list[Edited], renders: Path, way: Way, folder: Path, model: Path) -> None:
     """Write a set: what is translated, its truth, and what became of it."""
     begun = folder / "input"
     for place, scene in enumerate(scenes):
@@ -105,7 +109,7 @@ def make(scenes: list[Edited], renders: Path, way: Way, folder: Path) -> None:
     whole["images"] = [one for one in whole["images"] if one["id"] in kept]
     whole["annotations"] = [one for one in whole["annotations"] if one["image_id"] in kept]
     (begun / "annotations.json").write_text(json.dumps(whole))
-    _translate(begun, folder / "real", way)
+    _translate(begun, folder / "real", way, model)
 
 
 def _changed(scene: Edited, other: Edited, way: Way) -> Changed:
@@ -151,25 +155,28 @@ def _keep(path: Path, changed: Changed) -> None:
     np.savez_compressed(path, allow_pickle=False, after=changed.after, **lists)
 
 
-def _translate(begun: Path, output: Path, way: Way) -> None:
+def _translate(begun: Path, output: Path, way: Way, model: Path) -> None:
     registry = load_registry()
-    net = MODEL / "controlnet-flat"
     own: dict[str, Any] = {
         "input": begun,
         "output": output,
         "device": ["cpu"],
         "loader": {"name": "coco"},
+        "conditioners": {"flat": {"noise": 0.07}},
+        "prompt": {"template": ""},
         "checks": {"sanity": {}},
         "damage": {"steps": ["keep"]},
         "translator": {
             "name": "controlnet",
-            "model": str(MODEL),
-            "controlnet": {"flat": str(net)},
+            "model": str(model),
+            "controlnet": {"flat": str(model / "controlnet-flat")},
             "strength": way.strength,
+            "steps": 20,
+            "guidance_scale": 1.0,
             **({"palette": str(PHOTOS)} if way.palette else {}),
         },
     }
-    layers = [*read_layers(registry, files=[PRESET]), Layer("diffused", own)]
+    layers = [*read_layers(registry), Layer("diffused", own)]
     summary = convert(resolve(registry, layers), registry=registry)
     print(f"{output}: {summary.done} done, {summary.seconds:.0f} s", flush=True)
 

@@ -216,6 +216,7 @@ def _bench(arguments: argparse.Namespace) -> Bench:
             arguments.model.absolute(),
             arguments.device,
             quick.get("count", arguments.count),
+            arguments.palette,
         ),
         tuple(arguments.methods),
         arguments.seeds,
@@ -234,6 +235,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     add("--render", action="store_true", help="render the parts of the world that are missing")
     add("--model", type=Path, default=MODEL, help="a diffusers folder; the bundled one by default")
     add("--preset", type=Path, default=PRESET, help="a YAML file: how the model is used")
+    add("--palette", action="store_true", help="colours of photographs after the model")
     add("--stages", type=_names(STAGES), default=STAGES, help="some of them, with commas between")
     everyone = (*BASELINES, DIFFUSION)
     add("--methods", type=_names(everyone), default=everyone, help="some of them, likewise")

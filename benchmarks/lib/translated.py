@@ -19,10 +19,11 @@ from sv2r.plugin.registry import Registry, load_registry
 # What needs no model, and what the measurement is about.
 BASELINES = ("reinhard", "fda")
 DIFFUSION = "translated"
-_BUNDLED = Path(__file__).parents[2] / "plugins/sv2r-tabletop/src/sv2r_tabletop"
+_PLUGIN = Path(__file__).parents[2] / "plugins/sv2r-tabletop/src/sv2r_tabletop"
+BUNDLED = _PLUGIN / "bundled"
 _AGAIN = "sv2r/report.html there says why; fix that, then run --stages translate again"
-PRESET = _BUNDLED / "presets" / "tabletop.yaml"
-MODEL = _BUNDLED / "bundled" / "model"
+PRESET = _PLUGIN / "presets" / "tabletop.yaml"
+MODEL = BUNDLED / "model"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Translation:
 
     preset: the YAML file that says how the diffusion model is used, the one place for its settings.
     model: a diffusers folder, its ControlNets below it as `controlnet-NAME`.
+    palette: whether pictures get the colours of photographs after the model.
     """
 
     world: Path
@@ -39,13 +41,14 @@ class Translation:
     model: Path = MODEL
     device: str = "auto"
     limit: int | None = None
+    palette: bool = False
 
     def folder(self, method: str, part: str) -> Path:
         """Return where the pictures of a part of the world are once a method has made them."""
         key: dict[str, Any] = {"settings": self._settings(method), "limit": self.limit}
         if method == DIFFUSION:
             key |= {"preset": self.preset.read_text(encoding="utf-8"), "model": self._model()}
-            key |= {"palette": self._photos()}
+            key |= {"palette": self._photos() if self.palette else ""}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
         return self.work / "translated" / f"{method}-{digest}" / part
 
@@ -122,7 +125,7 @@ class Translation:
         nets = {c: str(self.model / f"controlnet-{c}") for c in conditioners}
         there: Mapping[str, str] = {c: path for c, path in nets.items() if Path(path).is_dir()}
         given = {"name": name, "model": str(self.model)}
-        if "palette" in options:
+        if self.palette:
             given["palette"] = self._photos()
         return {"translator": {**given, **({"controlnet": there} if there else {})}}
 

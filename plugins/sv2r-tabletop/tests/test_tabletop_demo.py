@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from sv2r_tabletop import demo, recipe
-from sv2r_tabletop.bundled import CONTROLNET, MODEL, PHOTOS, RENDERS
+from sv2r_tabletop.bundled import MODEL, PHOTOS, RENDERS
 from sv2r_tabletop.command import tabletop
 
 from sv2r import ConfigError
@@ -107,33 +107,33 @@ def test_a_recipe_makes_one_model_folder_that_a_job_takes(
 ) -> None:
     toy = recipe.Recipe(
         base={
-            "resolution": 128,
-            "vae-steps": 1,
+            "resolution": 32,
+            "pixels": True,
+            "prediction": "sample",
             "steps": 1,
             "batch-size": 2,
-            "vae-channels": (8, 8, 8, 8),
             "unet-channels": (8, 8),
             "heads": 2,
             "held-out": 1,
         },
-        controlnet={"resolution": 128, "steps": 1, "batch-size": 2, "held-out": 1},
+        bridge={"resolution": 32, "start": 0.03, "steps": 1, "held-out": 1},
     )
     monkeypatch.setitem(recipe.RECIPES, "small", toy)  # type: ignore[arg-type]
     model = tmp_path / "model"
-    arguments = ["train", "--photos", str(PHOTOS), "--output", str(model)]
+    arguments = ["train", "--photos", str(PHOTOS), "--renders", str(RENDERS)]
+    arguments += ["--output", str(model)]
     result = CliRunner().invoke(tabletop, arguments)
     assert result.exception is None, result.output
-    assert "sv2r train controlnet" in result.output
+    assert "sv2r train bridge" in result.output
     card = (model / "README.md").read_text()
     assert "| photos | 24 from photo/" in card
-    assert "| controlnet: steps | 1 |" in card
+    assert "| bridge: steps | 1 |" in card
     assert str(tmp_path) not in card
     assert not list(model.rglob("train.yaml"))
     again = CliRunner().invoke(tabletop, arguments)  # its own folder, ended: nothing is refused
     assert again.exception is None, again.output
     words = ["convert", "--preset", "tabletop", "--input", str(RENDERS)]
     words += ["--output", str(tmp_path / "out"), "--translator.model", str(model), "--dry-run"]
-    words += ["--translator.controlnet", f"flat={model / recipe.CONTROLNET}"]
     assert cli.main(words, standalone_mode=False) == 0
 
 
@@ -144,7 +144,8 @@ def test_a_recipe_refuses_a_folder_with_other_files_before_it_trains(
     (tmp_path / "mine" / "model_index.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     for output, told in (("mine", "holds model_index.json, which"), (".", "has no name; give")):
-        arguments = ["train", "--photos", str(PHOTOS), "--output", output]
+        arguments = ["train", "--photos", str(PHOTOS), "--renders", str(RENDERS)]
+        arguments += ["--output", output]
         result = CliRunner().invoke(tabletop, arguments)
         assert isinstance(result.exception, ConfigError)
         assert told in str(result.exception)
@@ -153,16 +154,11 @@ def test_a_recipe_refuses_a_folder_with_other_files_before_it_trains(
 
 @pytest.mark.parametrize("size", list(recipe.RECIPES))
 def test_a_recipe_asks_for_nothing_that_the_trainings_refuse(size: str, tmp_path: Path) -> None:
-    from sv2r.training.options import BaseOptions, ControlnetTraining
+    from sv2r.training.options import BaseOptions, BridgeOptions
 
     asked = recipe.RECIPES[size]
-    shared = {"photos": tmp_path, "output": tmp_path, "model": "m"}
-    for model, options in ((BaseOptions, asked.base), (ControlnetTraining, asked.controlnet)):
+    shared = {"photos": tmp_path, "renders": tmp_path, "output": tmp_path, "model": "m"}
+    for model, options in ((BaseOptions, asked.base), (BridgeOptions, asked.bridge)):
         named = {name.replace("-", "_"): value for name, value in options.items()}
         own = {k: v for k, v in shared.items() if k in model.model_fields}
         assert model.model_validate({**own, **named}).resolution == 128
-
-
-def test_the_bundled_controlnet_lies_within_its_model() -> None:
-    assert CONTROLNET == MODEL / recipe.CONTROLNET
-    assert (CONTROLNET / "config.json").is_file()

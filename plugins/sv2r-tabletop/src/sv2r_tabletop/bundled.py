@@ -14,9 +14,8 @@ _HERE = Path(__file__).parent
 RENDERS = _HERE / "bundled" / "synthetic"
 # Photographs of scenes 600,100 on, with neither: what its pictures should look like.
 PHOTOS = _HERE / "bundled" / "photo"
-# A diffusers folder; its ControlNet is below it, and its model card says how it was made.
+# A diffusers folder; its model card says how it was made.
 MODEL = _HERE / "bundled" / "model"
-CONTROLNET = MODEL / "controlnet-flat"
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sv2r import ConfigError, hookimpl
-from sv2r_tabletop.bundled import CONTROLNET, MODEL, PHOTOS, RENDERS
+from sv2r_tabletop.bundled import MODEL, PHOTOS, RENDERS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +23,7 @@ SHEET = "demo.png"
 _NEXT = """
 {seconds:.0f} s. Look at:
 
-  {sheet}  renders, what became of them, and photographs of other scenes
+  {sheet}  renders, what became of them, and path-traced photographs of other scenes
   {real}/sv2r/report.html  each picture before and after, with its scores
   {real}/images  the pictures; annotations.json beside it has not changed
 
@@ -33,7 +33,8 @@ With renders of your own (COCO, Cityscapes, or folders of pictures and masks):
   sv2r convert --preset controlnet-canny --input RENDERS --output REAL \\
       --translator.model MODEL --translator.controlnet canny=CONTROLNET
 
-MODEL is any Stable Diffusion checkpoint; sv2r train makes it yours, from real photos."""
+MODEL is any Stable Diffusion checkpoint; sv2r train makes it yours, from real photos. The model of
+this demo was made by sv2r train bridge, from renders and path-traced photographs."""
 _COLUMNS, _STRIPS, _SIDE, _GAP, _MARGIN = 8, 3, 160, 6, 150
 
 
@@ -51,9 +52,9 @@ _COLUMNS, _STRIPS, _SIDE, _GAP, _MARGIN = 8, 3, 160, 6, 150
 def demo(output: Path, device: str) -> int:
     """Translate bundled renders into photographs, and show what came out.
 
-    24 renders of table scenes with instance masks, by a small diffusion model that comes along;
-    without network, on any machine, in a minute or two. Prints the command that it runs, and at
-    the end one for renders of your own.
+    24 renders of table scenes with instance masks, by a small diffusion model that comes along and
+    takes one evaluation a picture; without network, on any machine, in a minute. Prints the command
+    that it runs, and at the end one for renders of your own.
 
     Exit code: 0 all done or rejected by a check, 1 some failed, 2 nothing was begun, 130 Ctrl-C.
     """
@@ -78,8 +79,6 @@ def demo(output: Path, device: str) -> int:
 def _command(output: Path, device: str) -> list[str]:
     words = ["convert", "--preset", "tabletop", "--input", str(RENDERS), "--output", str(output)]
     words += ["--translator.model", str(MODEL)]
-    words += ["--translator.controlnet", f"flat={CONTROLNET}"]
-    words += ["--translator.palette", str(PHOTOS / "images")]
     return [*words, *(("--device", device) if device != "auto" else ())]
 
 
@@ -105,7 +104,7 @@ def write_sheet(real: Path, path: Path) -> Path:
         some = names[first : first + _COLUMNS]
         rows.append(("render", [RENDERS / name for name in some]))
         rows.append(("sv2r", [real / name for name in some]))
-    rows.append(("photographs\nof other scenes", photos))
+    rows.append(("path-traced\nphotographs of\nother scenes", photos))
     sheet = _stack([_row(title, paths) for title, paths in rows])
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
