@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sv2r.diffusion.named import Model
 from sv2r.hub import Checkpoint
 from sv2r.plugin.options import Folder, Options
 
@@ -31,10 +32,11 @@ LoraWeights = Annotated[dict[Checkpoint, float], BeforeValidator(weights_by_name
 class DiffusionOptions(Options):
     """Options of a translator that runs a diffusers pipeline."""
 
-    model: Checkpoint | None = Field(
+    model: Model | None = Field(
         None,
-        description="The model: a folder with a model_index.json, one .safetensors file, or the id "
-        "of a Hugging Face repository such as stable-diffusion-v1-5/stable-diffusion-v1-5.",
+        description="The model: a folder with a model_index.json, one .safetensors file, the id of "
+        "a Hugging Face repository such as stable-diffusion-v1-5/stable-diffusion-v1-5, or a short "
+        "name such as sd15 (sv2r models lists them).",
     )
     revision: str | None = Field(
         None, description="Branch, tag or commit of the model's Hugging Face repository."
