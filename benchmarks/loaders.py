@@ -43,7 +43,7 @@ def main() -> None:
     for name in options.only.split(","):
         found = [run(name, int(size), options.folder) for size in options.sizes.split(",")]
         for size, cost in zip(options.sizes.split(","), found, strict=True):
-            for key, unit in (("seconds", "s"), ("megabytes", "MB")):
+            for key, unit in (("seconds", "s"), ("processor", "s"), ("megabytes", "MB")):
                 told = f"{name}, {int(size):,} frames: {key}"
                 rows.append(Row(told, cost[key], unit, baseline=found[0][key]))
     report(rows, options.json)
@@ -70,14 +70,14 @@ def measure(name: str, folder: Path) -> dict[str, float]:
     from sv2r.storage.source import as_source
 
     spec = load_registry().spec("loader", name)
-    start = time.perf_counter()
+    start, began = time.perf_counter(), time.process_time()
     root = as_source(folder)
     options = validate_options(spec.options, {}, where="--loader")
     dataset = spec.build(options, Runtime(input=root))(root)
     made = sum(bool(sample.id) for sample in dataset.samples)
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return {"seconds": seconds, "megabytes": peak, "samples": made}
+    return {"seconds": seconds, "processor": processor, "megabytes": peak, "samples": made}
 
 
 def make(place: Path, tree: Tree, frames: int) -> Path:
