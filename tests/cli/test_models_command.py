@@ -28,7 +28,7 @@ def test_models_are_listed_with_what_is_in_the_cache(sv2r, tmp_path, monkeypatch
     assert (code, error) == (0, "")
     assert out.splitlines()[:3] == [
         "sd15         stable-diffusion-v1-5/stable-diffusion-v1-5",
-        "             2.1 GB of weights · CreativeML OpenRAIL-M",
+        "             2.1 GB of weights · CreativeML OpenRAIL-M · --translator sdedit",
         "             --controlnet canny=lllyasviel/sd-controlnet-canny   (in the cache)",
     ]
     _, out, _ = sv2r("models", "--json")

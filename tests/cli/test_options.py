@@ -9,6 +9,7 @@ from click.shell_completion import ShellComplete
 
 from sv2r.cli.main import cli
 from sv2r.cli.progress import brief
+from sv2r.config.selection import select
 
 SHOW = ("config", "show", "--no-origins")
 
@@ -97,6 +98,20 @@ def test_convert_alone_says_in_three_lines_what_it_needs(sv2r):
 def test_a_command_without_its_arguments_shows_its_help(sv2r):
     code, _, error = sv2r("verify")
     assert (code, error.splitlines()[0]) == (2, "Usage: sv2r verify [OPTIONS] OUTPUT")
+
+
+def test_only_takes_a_list_of_ids_from_a_file(sv2r, tmp_path):
+    (tmp_path / "ids.txt").write_text("b.png\n\nodd [1].png\n")
+    out = shown(sv2r, "--only", f"@{tmp_path}/ids.txt", "--only", "train/*")
+    assert "only:\n- b.png\n- odd [[]1].png\n- train/*\n" in out
+    code, _, error = sv2r("config", "show", "--only", f"@{tmp_path}/gone.txt")
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"--only: @{tmp_path}/gone.txt: no such file or directory" in error
+
+
+def test_a_selection_takes_names_and_patterns():
+    ids = ["a.png", "odd [1].png", "train/b.png", "val/c.png"]
+    assert [id_ for _, id_ in select(ids, ["odd [[]1].png", "train/*", "a.png"])] == ids[:3]
 
 
 def test_auto_beside_a_device_is_refused_and_told_what_it_means(sv2r, renders, tmp_path):

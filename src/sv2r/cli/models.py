@@ -33,7 +33,8 @@ def models(as_json: bool) -> None:
         return
     for one in found:
         click.echo(f"{one.name:<12} {one.id}{_mark(one.id)}")
-        click.echo(f"{'':<12} {one.gigabytes:g} GB of weights · {one.licence}")
+        told = f"{one.gigabytes:g} GB of weights · {one.licence} · --translator {one.translator}"
+        click.echo(f"{'':<12} {told}")
         for conditioner, net in one.controlnets.items():
             click.echo(f"{'':<12} --controlnet {conditioner}={net}{_mark(net)}")
     click.echo("use one: sv2r convert --input RENDERS --output OUT --model NAME")

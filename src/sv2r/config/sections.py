@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -190,6 +191,20 @@ PLAIN: Mapping[str, type[Options]] = {
 }
 
 
+def _listed(file: str) -> list[str]:
+    """Return the ids that a text file lists, as patterns that match these alone."""
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"@{file}: {str(error.strerror).lower()}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"@{file}: not a text file; one id a line is read") from None
+    found = [glob.escape(line) for line in lines if line.strip()]
+    if not found:
+        raise ValueError(f"@{file}: lists no id")
+    return found
+
+
 class JobOptions(Options):
     """The settings of a job itself, apart from its components."""
 
@@ -216,7 +231,9 @@ class JobOptions(Options):
     )
     limit: int | None = Field(None, ge=1, description="Convert only the first LIMIT samples.")
     only: tuple[str, ...] = Field(
-        (), description="Convert only samples whose id matches a pattern such as 'train/*'."
+        (),
+        description="Convert only samples whose id matches a pattern such as 'train/*'; @FILE: "
+        "those whose ids a text file lists, one a line.",
     )
     allow_unlabelled: bool = Field(
         False,
@@ -239,6 +256,13 @@ class JobOptions(Options):
         if text.isdecimal() and len(text) <= 6 and 1 <= int(text) <= _LARGEST_BATCH:
             return int(text)
         raise ValueError(f"must be a number from 1 to {_LARGEST_BATCH}, or auto, not {text[:40]!r}")
+
+    @field_validator("only")
+    @classmethod
+    def _from_lists(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A run.yaml says which samples they were, whatever the file says later.
+        lists = [_listed(one[1:]) if one.startswith("@") else [one] for one in value]
+        return tuple(dict.fromkeys(one for names in lists for one in names))
 
     @field_validator("input", "output")
     @classmethod

@@ -13,11 +13,12 @@ def select(
 
     only: patterns such as "train/*"; none: all. limit: None: no limit.
     """
+    exact, patterns = _split(only)
     left = len(ids) if limit is None else limit
     for index, id_ in enumerate(ids):
         if left <= 0:
             return
-        if is_wanted(id_, only):
+        if not only or id_ in exact or any(fnmatchcase(id_, pattern) for pattern in patterns):
             left -= 1
             yield index, id_
 
@@ -25,3 +26,9 @@ def select(
 def is_wanted(id_: str, only: Sequence[str]) -> bool:
     """Return whether an id matches one of the patterns, or there is none."""
     return not only or any(fnmatchcase(id_, pattern) for pattern in only)
+
+
+def _split(only: Sequence[str]) -> tuple[frozenset[str], list[str]]:
+    """Return what names one sample, and what are patterns: a list of names may be long."""
+    patterns = [pattern for pattern in only if set(pattern) & set("*?[")]
+    return frozenset(only).difference(patterns), patterns

@@ -17,12 +17,14 @@ from sv2r.hub import whole_path
 class NamedModel:
     """A model that has a short name.
 
-    id: its repository on the hub. gigabytes: of the weights that a job loads, in half precision.
-    controlnets: repositories of ControlNets for it, by the conditioner whose map they take.
+    id: its repository on the hub. translator: what runs it without a control.
+    gigabytes: of the weights that a job loads, in half precision. controlnets: repositories of
+    ControlNets for it, by the conditioner whose map they take.
     """
 
     name: str
     id: str
+    translator: str
     licence: str
     gigabytes: float
     controlnets: Mapping[str, str]
