@@ -43,6 +43,22 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(sv2r, asked, tmp_path,
     assert files_of(tmp_path) == before
 
 
+def test_a_dry_run_refuses_an_output_and_a_device_as_the_run_does(sv2r, asked, tmp_path):
+    output = tmp_path / "mine"
+    output.mkdir()
+    (output / "thesis.txt").touch()
+    words = [
+        output if last == "--output" else word
+        for last, word in zip(["", *asked], asked, strict=False)
+    ]
+    code, _, error = sv2r("convert", *words, "--dry-run")
+    assert (code, sv2r("convert", *words)[::2]) == (2, (2, error))
+    assert "holds files that no run of sv2r made, such as thesis.txt" in error
+    code, _, error = sv2r("convert", *asked, "--device", "cuda:7", "--dry-run")
+    assert (code, sv2r("convert", *asked, "--device", "cuda:7")[0]) == (2, 2)
+    assert "cuda:7" in error
+
+
 def test_a_dry_run_in_json_has_the_config_and_the_prompts(sv2r, asked):
     code, out, _ = sv2r("convert", *asked, "--prompt", "{count} things", "--dry-run", "--json")
     found = json.loads(out)

@@ -11,11 +11,12 @@ from sv2r.config.resolve import Config
 from sv2r.errors import SampleError
 from sv2r.job.describe import header_lines
 from sv2r.job.open import OpenJob, open_job
-from sv2r.job.plan import Plan, make_plan
+from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.plugin.registry import Registry
 from sv2r.types import Record
 from sv2r.worker.prompts import write_prompt
 from sv2r.worker.seeds import picture_seed
+from sv2r.worker.work import find_devices
 
 # Samples whose labels are read to show what their prompts will be.
 _EXAMPLES = 3
@@ -38,6 +39,9 @@ def preview(config: Config, registry: Registry) -> Preview:
     Raises:
         ConfigError: the job could not start.
     """
+    if config.job.device != ("auto",):
+        find_devices(config.job.device)
+    check_strangers(config.job.output)
     job = open_job(config, registry)
     plan = make_plan(config, job.dataset, job.writer, None)
     prompts = dict(_prompts(job, plan))
