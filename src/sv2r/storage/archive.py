@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import stat
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -112,9 +113,12 @@ def _opened(path: Path, size: int, modified: int) -> Archive:
     import zipfile
 
     zipped = zipfile.is_zipfile(path)
+    # RuntimeError is also a version or a way of packing that is not implemented.
+    wrong: tuple[type[Exception], ...] = (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError)
+    wrong += (ValueError, RuntimeError, struct.error, LookupError, OverflowError)
     try:
         listed = list(_zip_entries(path) if zipped else _tar_entries(path))
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, ValueError, EOFError) as error:
+    except wrong as error:
         detail = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{path}: cannot be read as an archive ({detail})") from error
     entries = _checked(path, listed, size)

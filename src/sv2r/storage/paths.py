@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from sv2r.errors import SampleError
 
 # Bytes of a file's name, as nearly all file systems have it.
 LONGEST_NAME = 255
+
+
+# Names that need no further look, which takes longer than all else that is done with a name.
+_PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
 
 
 def usable(path: Path) -> Path:
@@ -30,6 +35,8 @@ def safe_relative(name: str) -> PurePosixPath:
     Raises:
         SampleError: it is empty, absolute or climbs out by "..".
     """
+    if _PLAIN.fullmatch(name) and name.isascii():
+        return PurePosixPath(name)
     path = PurePosixPath(name.replace("\\", "/"))
     if not name or not path.parts:
         raise SampleError("the file name is empty; name a file inside the input folder")
