@@ -131,6 +131,9 @@ class JobCommand(ModelCommand):
         merged = self.merged(ctx.obj)
         options, _ = section_of(ctx.obj.registry, merged, path, sections.get(kind))
         chosen = path[1] if kind in sections else merged.get(kind, {}).get("name", "")
+        owners = [one for of, one in _having(ctx.obj.registry, path[-1]) if of == kind]
+        if chosen and kind in ONE and owners:
+            return f"{name} is no option of {chosen}; choose --{kind} {owners[-1]} to use it"
         listing = f"sv2r plugins show {chosen}" if chosen else ""
         return unknown_option([path[-1]], options, f"--{'.'.join(path[:-1])}", listing)
 
