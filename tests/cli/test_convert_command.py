@@ -165,6 +165,7 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
         "checked": 0,
         "retried": 0,
         "repaired": 0,
+        "overdone": 0,
         "rendered": 0.0,
         "faults": [],
         "reread": True,

@@ -35,7 +35,12 @@ NEEDS_A_MODEL = {
     "check second-opinion": "needs a promptable segmentation checkpoint",
 }
 # Formats whose contract is checked in the tests of their own, which write such folders.
-OWN_TESTS = frozenset({"bop", "carla", "labelme", "replicator", "solo", "vkitti", "voc", "yolo"})
+OWN_TESTS = frozenset(
+    {
+        *("blenderproc", "bop", "carla", "kitti", "labelme", "replicator", "solo", "vkitti"),
+        *("voc", "yolo"),
+    }
+)
 STEPS = {"strength": 0.5, "steps": 4}
 
 
