@@ -24,6 +24,7 @@ def convert(
     *,
     overwrite: bool = False,
     fail_fast: bool = False,
+    report: bool = True,
     registry: Registry | None = None,
     watch: JobWatcher | None = None,
 ) -> Summary:
@@ -31,6 +32,7 @@ def convert(
 
     config: resolved, or a mapping as it stands in YAML, or the path of a YAML file.
     overwrite: forget an earlier run into the same folder. fail_fast: stop after the first failure.
+    report: write the page of all pictures, unless they are more than LARGEST_REPORT.
     registry: the plugins; those that are installed if left out. watch: is told what happens.
 
     Raises:
@@ -42,7 +44,8 @@ def convert(
     job = open_job(as_config(config, registry), registry)
     summary = run_job(job, overwrite=overwrite, fail_fast=fail_fast, watch=watch)
     ended = summary.done + summary.rejected + summary.failed
-    if not summary.left and ended <= LARGEST_REPORT and _is_stale(summary.output / FOLDER):
+    small = not summary.left and ended <= LARGEST_REPORT
+    if report and small and _is_stale(summary.output / FOLDER):
         from sv2r.report.write import write_report
 
         write_report(summary.output, job.dataset)

@@ -68,26 +68,28 @@ def convert(
     request = convert.request(ctx, values)
     config = request.config()
     if dry_run:
-        return _dry_run(config, request.registry, as_json=as_json)
+        return run_dry(config, request.registry, as_json=as_json)
     with watcher() as watch:
         summary = run(
             config, overwrite=overwrite, fail_fast=fail_fast, registry=request.registry, watch=watch
         )
     if as_json:
-        click.echo(json.dumps({**_plain(summary), "exit_code": summary.exit_code}, default=str))
+        click.echo(json.dumps(summary_as_data(summary), default=str))
     else:
         watch.summarise(summary)
     return summary.exit_code
 
 
-def _plain(summary: Summary) -> dict[str, Any]:
+def summary_as_data(summary: Summary) -> dict[str, Any]:
+    """Return a summary and its exit code as JSON takes them."""
     from sv2r.output.records import line_of
 
     troubles = [json.loads(line_of(record)) for record in summary.troubles]
-    return {**{f.name: getattr(summary, f.name) for f in fields(summary)}, "troubles": troubles}
+    own = {f.name: getattr(summary, f.name) for f in fields(summary)}
+    return {**own, "troubles": troubles, "exit_code": summary.exit_code}
 
 
-def _dry_run(config: Config, registry: Registry, *, as_json: bool) -> int:
+def run_dry(config: Config, registry: Registry, *, as_json: bool) -> int:
     """Print what a run would do; no model is loaded and nothing is written."""
     from sv2r.job.preview import preview
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sv2r.cli.lines import plain
-from sv2r.cli.options import CommandLine, ModelCommand, ModelOption, component_options, own_options
+from sv2r.cli.options import (
+    CommandLine,
+    ModelCommand,
+    ModelOption,
+    component_options,
+    folder_in,
+    own_options,
+)
 from sv2r.errors import ConfigError
 from sv2r.plugin.hookspecs import hookimpl
 
@@ -111,21 +118,10 @@ def _loader_named(asked: CommandLine) -> str | None:
     from sv2r.config.resolve import detect_loader
 
     name: str | None = asked.named.get("loader")
-    folder = _folder_in(asked.rest)
+    folder = folder_in(asked.rest)
     if name is None and folder is not None and not asked.helping:
         return detect_loader(asked.registry, folder)
     return name
-
-
-def _folder_in(words: Sequence[str]) -> Path | None:
-    """Return the word that is INPUT, among options of which it is not known what they take."""
-    from sv2r.storage.source import as_source
-
-    values = {i + 1 for i, word in enumerate(words) if word.startswith("--") and "=" not in word}
-    plain = [word for i, word in enumerate(words) if i not in values and not word.startswith("--")]
-    # The word behind a switch looks like its value.
-    folders = plain or [word for word in words if Path(word).exists()]
-    return as_source(Path(folders[-1]).expanduser().absolute()) if folders else None
 
 
 def _open(

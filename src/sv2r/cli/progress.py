@@ -32,7 +32,8 @@ _BURST = 1.0
 class Progress:
     """Counts, and prints lines on stderr; what both kinds of output share."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "converting") -> None:
+        self._doing = doing
         self._total = 0
         self._ended = 0
         self._troubled = 0
@@ -93,16 +94,16 @@ class Progress:
             click.echo(plain(line))
 
 
-def watcher() -> Progress:
+def watcher(doing: str = "converting") -> Progress:
     """Return what fits stderr: a bar on a terminal, lines elsewhere."""
-    return Screen() if sys.stderr.isatty() else Plain()
+    return Screen(doing) if sys.stderr.isatty() else Plain(doing)
 
 
 class Plain(Progress):
     """A line now and then: for logs and pipes."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, doing: str = "converting") -> None:
+        super().__init__(doing)
         self._told = time.monotonic()
 
     def recorded(self, record: Record) -> None:
@@ -114,7 +115,7 @@ class Plain(Progress):
             self._told = now
             left = (self._total - self._ended) / rate
             self.said(
-                f"converting  {self._ended:,}/{self._total:,}  {brief(rate)} pictures/s  "
+                f"{self._doing:<11} {self._ended:,}/{self._total:,}  {brief(rate)} pictures/s  "
                 f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
             )
 
@@ -122,8 +123,8 @@ class Plain(Progress):
 class Screen(Progress):
     """A bar with rate and time left: for terminals."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, doing: str = "converting") -> None:
+        super().__init__(doing)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
@@ -132,7 +133,7 @@ class Screen(Progress):
         super().opened(job, plan)
         if not plan.tasks:
             return
-        self._bar = _bar("converting ", "{task.fields[rate]}", "{task.fields[notes]}")
+        self._bar = _bar(f"{self._doing:<11}", "{task.fields[rate]}", "{task.fields[notes]}")
         total, notes = len(plan.tasks), self._notes()
         self._task = self._bar.add_task("", total=total, rate="", notes=notes)
         self._bar.start()

@@ -26,7 +26,7 @@ from sv2r.config.sections import (
 from sv2r.errors import ConfigError, PluginError, Sv2rError
 from sv2r.plugin.options import Options, OptionsT, read_texts, validate_options
 from sv2r.plugin.registry import Entry, Kind, Registry
-from sv2r.storage.source import SourcePath, names_in
+from sv2r.storage.source import SourcePath, as_source, names_in
 from sv2r.types import Match
 
 # These may differ between a run and its resumption: they choose what is done, or where and how
@@ -253,8 +253,9 @@ class _Choosing:
 
 def detect_loader(registry: Registry, root: Path) -> str:
     """Return the name of the loader that is most certain of a folder; the user decides a tie."""
+    root = as_source(root)
     if not root.is_dir():
-        raise ConfigError(f"{root}: no such folder; give the dataset's folder with --input")
+        raise ConfigError(f"{root}: no such folder; give the dataset's folder")
     matches = {entry.name: _match(entry, root) for entry in registry.of_kind("loader")}
     best = max((m.confidence for m in matches.values()), default=0.0)
     winners = [name for name, match in matches.items() if match.confidence == best]

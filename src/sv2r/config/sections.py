@@ -229,10 +229,10 @@ class JobOptions(Options):
         description="What models compute in; auto: on a GPU the half precision that suits the "
         "model (float16 for Stable Diffusion 1.x, 2.x and XL, else bfloat16), else float32.",
     )
-    limit: int | None = Field(None, ge=1, description="Convert only the first LIMIT samples.")
+    limit: int | None = Field(None, ge=1, description="Only the first LIMIT samples.")
     only: tuple[str, ...] = Field(
         (),
-        description="Convert only samples whose id matches a pattern such as 'train/*'; @FILE: "
+        description="Only samples whose id matches a pattern such as 'train/*'; @FILE: "
         "those whose ids a text file lists, one a line.",
     )
     allow_unlabelled: bool = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 
@@ -13,19 +13,24 @@ def select(
 
     only: patterns such as "train/*"; none: all. limit: None: no limit.
     """
-    exact, patterns = _split(only)
+    is_wanted = wanted_by(only)
     left = len(ids) if limit is None else limit
     for index, id_ in enumerate(ids):
         if left <= 0:
             return
-        if not only or id_ in exact or any(fnmatchcase(id_, pattern) for pattern in patterns):
+        if is_wanted(id_):
             left -= 1
             yield index, id_
 
 
-def is_wanted(id_: str, only: Sequence[str]) -> bool:
-    """Return whether an id matches one of the patterns, or there is none."""
-    return not only or any(fnmatchcase(id_, pattern) for pattern in only)
+def wanted_by(only: Sequence[str]) -> Callable[[str], bool]:
+    """Return what tells whether an id matches one of the patterns, or there is none."""
+    exact, patterns = _split(only)
+
+    def is_wanted(id_: str) -> bool:
+        return not only or id_ in exact or any(fnmatchcase(id_, one) for one in patterns)
+
+    return is_wanted
 
 
 def _split(only: Sequence[str]) -> tuple[frozenset[str], list[str]]:

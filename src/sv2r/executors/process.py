@@ -15,6 +15,7 @@ from sv2r.types import Task
 
 if TYPE_CHECKING:
     from sv2r.worker.batcher import Batcher
+    from sv2r.worker.copying import Copier
     from sv2r.worker.work import LocalWork
 
     # What the driver sends: a task, a batch size, or the end of a round.
@@ -93,7 +94,7 @@ def _listen_to_driver(pipe: Connection, stop: threading.Event) -> _Inbox:
 def _round(
     inbox: _Inbox,
     work: LocalWork,
-    worker: Batcher,
+    worker: Batcher | Copier,
     known: dict[tuple[str, int], Task],
     tell: Callable[[str, object], None],
 ) -> Iterator[Task]:

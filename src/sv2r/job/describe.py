@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from sv2r.config.resolve import Config
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
 from sv2r.job.summary import Summary
@@ -29,11 +30,8 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
     yield _titled("loader", f"{config.loader.name} · {counts}")
     for note in dataset.notes:
         yield _titled("", note)
-    options = config.translator.options.model_dump(mode="json", exclude_defaults=True)
-    shown = [f"{name} {_brief(value)}" for name, value in options.items()]
-    conditioners = [c.name for c in config.conditioners]
-    controls = [f"conditioners {', '.join(conditioners)}"] if conditioners else []
-    yield _titled("translator", " · ".join([config.translator.name, *shown, *controls]))
+    if not job.registry.spec("translator", config.translator.name).keeps:
+        yield _titled("translator", _translator(config))
     for number, remark in enumerate(job.remarks):
         yield _titled("" if number else "writer", remark)
     for warning in _warnings(job):
@@ -43,6 +41,14 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
     todo = f"{len(plan.tasks):,} of {plan.inputs:,} to do"
     restored = f" · {plan.restored:,} done earlier" if plan.restored else ""
     yield _titled("plan", f"{todo}{restored} · output {config.job.output}")
+
+
+def _translator(config: Config) -> str:
+    options = config.translator.options.model_dump(mode="json", exclude_defaults=True)
+    shown = [f"{name} {_brief(value)}" for name, value in options.items()]
+    conditioners = [c.name for c in config.conditioners]
+    controls = [f"conditioners {', '.join(conditioners)}"] if conditioners else []
+    return " · ".join([config.translator.name, *shown, *controls])
 
 
 def _warnings(job: OpenJob) -> Iterator[str]:

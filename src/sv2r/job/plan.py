@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from sv2r.config.resolve import Config
-from sv2r.config.selection import is_wanted, select
+from sv2r.config.selection import select, wanted_by
 from sv2r.errors import ConfigError, SampleError
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.plugin.registry import Registry
@@ -79,7 +79,7 @@ def check_strangers(output: Path) -> None:
 def check_folders(source: Path, output: Path) -> None:
     """Raise ConfigError where the input is not a folder, or one folder lies inside the other."""
     if not source.is_dir():
-        raise ConfigError(f"{source}: no such folder; give the dataset's folder with --input")
+        raise ConfigError(f"{source}: no such folder; give the dataset's folder")
     inner, outer = output.resolve(), source.resolve()
     if inner == outer:
         raise ConfigError(f"{output}: is the input itself; give another --output")
@@ -119,8 +119,9 @@ def check_controls(config: Config, registry: Registry) -> None:
 def _problem_records(config: Config, dataset: Dataset) -> Iterator[Record]:
     """Yield a record per problem; its variant is below 0, so that it is no sample's."""
     count: Counter[str] = Counter()
+    is_wanted = wanted_by(config.job.only)
     for problem in dataset.problems:
-        if is_wanted(problem.id, config.job.only):
+        if is_wanted(problem.id):
             count[problem.id] += 1
             yield Record(problem.id, -count[problem.id], "failed", error=problem.message)
 

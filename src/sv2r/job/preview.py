@@ -55,6 +55,8 @@ def preview(config: Config, registry: Registry) -> Preview:
 
 
 def _prompts(job: OpenJob, plan: Plan) -> Iterator[tuple[str, str]]:
+    if job.registry.spec("translator", job.config.translator.name).keeps:
+        return
     for task in islice(plan.tasks, _EXAMPLES):
         id_ = job.dataset.ids[task.index]
         seed = picture_seed(job.config.job.seed, id_, task.variant)

@@ -114,6 +114,18 @@ def chosen(finished: Finished, registry: Registry, kind: Kind) -> tuple[Any, Any
     return spec, validate_options(spec.options, values, where=f"{FOLDER}/{RUN_FILE}: {kind}")
 
 
+def reader_of(finished: Finished, registry: Registry) -> tuple[str, Mapping[str, Any]]:
+    """Return the loader that reads what an output's writer wrote, and its options.
+
+    Raises:
+        ConfigError: as `chosen`.
+    """
+    spec, _ = chosen(finished, registry, "writer")
+    own = dict(finished.section("loader"))
+    name: str = str(own.pop("name", ""))
+    return spec.reads or (name, own)
+
+
 def selected_ids(finished: Finished, dataset: Dataset) -> Iterator[str]:
     """Yield the ids of the samples that the last run was asked for, as run.yaml tells."""
     patterns, limit = finished.settings.get("only") or (), finished.settings.get("limit")

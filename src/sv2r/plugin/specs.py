@@ -230,10 +230,13 @@ class TranslatorSpec(PluginSpec[OptionsT, Translator]):
     controls: the names of the control maps that it needs with these options.
     preflight: raises ConfigError for options that cannot work on pictures of these sizes
         (height, width; those known before anything is read), before any weight is read.
+    keeps: whether it leaves every picture as it is. A job without checks then draws nothing: it
+        copies files.
     """
 
     controls: Callable[[OptionsT], frozenset[str]] = _no_controls
     preflight: Callable[[OptionsT, Sequence[tuple[int, int]]], None] = _no_objection
+    keeps: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,11 +252,14 @@ class WriterSpec(PluginSpec[OptionsT, Writer]):
     rereads: whether a loader reads what it writes, by which a job and `sv2r verify` hold the
         result's labels against the input's. reads: that loader and its options; None: the one that
         read the input.
+    keeps: whether `publish` takes None as its image: the frame's own picture, whose file is copied
+        as it is where the format allows that.
     """
 
     variants: bool = False
     rereads: bool = False
     reads: tuple[str, Mapping[str, Any]] | None = None
+    keeps: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,15 +44,17 @@ def write_atomically(path: Path, data: bytes, *, sync_folder: bool = True) -> st
     return hashlib.sha256(data).hexdigest()
 
 
-def copy_atomically(source: Path, target: Path) -> str:
+def copy_atomically(source: Path, target: Path, *, sync_folder: bool = True) -> str:
     """Copy a file's bytes in one step and return the SHA-256 of the copy, read back from disk.
+
+    sync_folder: see `replacing`.
 
     Raises:
         StorageError: the output can take no more bytes.
         SampleError: the source cannot be read, or the copy differs from it.
     """
     digest = hashlib.sha256()
-    with replacing(target) as temporary:
+    with replacing(target, sync_folder=sync_folder) as temporary:
         with open_regular(source) as reader, temporary.open("wb") as writer:
             cloned = _cloned(reader, writer)
             while chunk := reader.read(1 << 20):

@@ -27,7 +27,8 @@ def check_writer(
     and width, with the hash that was told; so are the label files that are named, with the hashes
     that `finish` returns; what is published fits into a record. Nothing but the output is touched
     and no temporary file stays; another order of publishing, a second publishing and a second
-    finish give the same bytes; a sample that failed does not keep the others from being finished.
+    finish give the same bytes; a sample that failed does not keep the others from being finished;
+    one that `keeps` publishes a frame's own picture for None.
 
     dataset: a small one with 8-bit RGB pictures; three made pictures otherwise.
     """
@@ -51,7 +52,17 @@ def check_writer(
         partial = _Writing(subject, spec, options, given, folder / "partial")
         missing = [partial.missing(record) for record in records[:1]]
         partial.finish(missing + partial.publish(partial.jobs[1:]))
-        outside = {path.name for path in folder.iterdir()} - {"input", "once", "other", "partial"}
+        outside = {path.name for path in folder.iterdir()} - {
+            "input",
+            "once",
+            "other",
+            "partial",
+            "kept",
+        }
+        if spec.keeps:
+            kept = _Writing(subject, spec, options, given, folder / "kept")
+            for sample in given.samples:
+                kept.keep(sample)
         subject.must(not outside, "write inside its output alone", f"it made {outside}")
         subject.must(tree(given.root) == before, "leave its input as it was", "a file changed")
 
@@ -153,6 +164,14 @@ class _Writing:
         self.subject.must((height, width) == size, "keep the frame's height and width", seen)
         same = (pixels == as_uint8(frame.image).permute(1, 2, 0).numpy()).all()
         self.subject.must(bool(same) or not lossless, "keep every pixel of a PNG", target)
+
+    def keep(self, sample: Sample) -> None:
+        """Raise ContractError unless a frame's own picture is published for None."""
+        frame, publish = read_rgb_frame(sample), getattr(self.writer, "publish")  # noqa: B009
+        with self.subject.managing_to(f"publish {sample.id} as it is"):
+            published = publish(sample, 0, None, frame)
+        self._must_be_in_place(published, published.path)
+        self._must_show(published.path, frame)
 
     def missing(self, record: Record) -> Record:
         return replace(

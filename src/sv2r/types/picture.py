@@ -12,6 +12,8 @@ from sv2r.types.dataset import Sample
 from sv2r.types.instances import Instances
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -40,6 +42,13 @@ class Frame:
 
         return (self.image * 255).round().to(torch.uint8)
 
+    @cached_property
+    def array(self) -> NDArray[np.uint8]:
+        """Return the image as (H, W, 3) uint8, not to be written to."""
+        import numpy as np
+
+        return np.ascontiguousarray(self.pixels.cpu().permute(1, 2, 0).numpy())
+
     @property
     def size(self) -> tuple[int, int]:
         """Return (height, width) in pixels."""
@@ -47,25 +56,34 @@ class Frame:
 
 
 class ReadFrame(Frame):
-    """A frame as it came from its file, in uint8; it becomes float32 when that is first asked for.
+    """A frame as it came from its file, an array of uint8; it becomes a tensor, and float32, when
+    that is first asked for.
 
     A float32 picture is four times as large, and what copies, crops or sends pixels needs none.
-    """
+    """  # noqa: D205
 
     @classmethod
     def of(
         cls,
         sample: Sample,
-        pixels: Tensor,
+        array: NDArray[np.uint8],
         instances: Instances,
         normalised: tuple[str, ...],
         sha256: str,
     ) -> ReadFrame:
-        """Return the frame of (3, H, W) uint8 pixels; the other arguments are `Frame`'s."""
+        """Return the frame of (H, W, 3) uint8 pixels; the other arguments are `Frame`'s."""
         frame = cls.__new__(cls)
-        known = {"sample": sample, "pixels": pixels, "instances": instances}
+        known = {"sample": sample, "array": array, "instances": instances}
         frame.__dict__.update(known, normalised=normalised, sha256=sha256)
         return frame
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """Return the array as (3, H, W) uint8, which shares its memory."""
+        import torch
+
+        self.array.setflags(write=True)  # torch has no memory that is read-only
+        return torch.from_numpy(self.array).permute(2, 0, 1)
 
     @cached_property
     def image(self) -> Tensor:  # a field of Frame's, filled in later
@@ -79,7 +97,8 @@ class ReadFrame(Frame):
     @property
     def size(self) -> tuple[int, int]:
         """Return (height, width) in pixels."""
-        return self.pixels.shape[-2], self.pixels.shape[-1]
+        height, width, _ = self.array.shape
+        return height, width
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,8 @@ UPRIGHT = 1.5
 
 def read_frame(dataset: Dataset, index: int) -> Frame:
     """Return a sample that has been read; raises as `read_sample` does."""
-    import torch
-
     sample, picture, instances = read_sample(dataset, index)
-    picture.pixels.setflags(write=True)  # torch has no memory that is read-only
-    pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)
-    return ReadFrame.of(sample, pixels, instances, picture.normalised, picture.sha256)
+    return ReadFrame.of(sample, picture.pixels, instances, picture.normalised, picture.sha256)
 
 
 def read_sample(dataset: Dataset, index: int) -> tuple[Sample, Picture, Instances]:

@@ -139,10 +139,14 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
         return _publish(config, parts, subject, _Candidate(verdict, best.record), tried)
     except (StorageError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Sv2rError as error:
-        return replace(record, status="failed", error=name_sample(id_, error))
     except BaseException as error:  # a plugin's bug fails its picture, not the job
-        return replace(record, status="failed", error=f"{id_}: {one_line(error)}")
+        return stopped_by(error, record)
+
+
+def stopped_by(error: BaseException, record: Record) -> Record:
+    """Return the record of a picture that an error stopped."""
+    told = error if isinstance(error, Sv2rError) else one_line(error)
+    return replace(record, status="failed", error=name_sample(record.sample, told))
 
 
 def _prepare(config: Config, dataset: Dataset, parts: Parts, task: Task) -> _Subject:
@@ -264,7 +268,7 @@ def _record_of(subject: _Subject, draw: Draw, made: Made) -> Record:
         normalised=frame.normalised,
         settings=made.settings,
         input_sha256=frame.sha256,
-        instances=_by_category(frame.instances),
+        instances=ids_by_category(frame.instances),
         seconds=round(made.seconds, 6),
     )
 
@@ -309,7 +313,8 @@ def _checked(scores: Mapping[str, Any]) -> int:
     return len({id_ for id_, own in found if own})
 
 
-def _by_category(instances: Instances) -> dict[str, list[int]]:
+def ids_by_category(instances: Instances) -> dict[str, list[int]]:
+    """Return the ids of a picture's instances, as `Record.instances` has them."""
     ids: dict[str, list[int]] = {}
     for id_, instance in instances.table.items():
         ids.setdefault(instance.category, []).append(id_)

@@ -12,10 +12,11 @@ from sv2r.config.resolve import Config, resolve
 from sv2r.config.selection import select
 from sv2r.devices import has_bfloat16
 from sv2r.errors import ConfigError
-from sv2r.plugin.registry import Registry, load_registry
+from sv2r.plugin.registry import Kind, Registry, load_registry
 from sv2r.plugin.specs import Prepares, Runtime, Writer
-from sv2r.types import Dataset
+from sv2r.types import Dataset, Frame, Published
 from sv2r.worker.batcher import Batcher
+from sv2r.worker.copying import Copier
 from sv2r.worker.life import live
 from sv2r.worker.parts import build_parts
 
@@ -65,13 +66,15 @@ class LocalWork:
         """Return the id of the sample at a position of the dataset."""
         return self._dataset.ids[index]
 
-    def worker(self, device: str) -> Batcher:
+    def worker(self, device: str) -> Batcher | Copier:
         """Return a worker on a device in this process, its models loaded.
 
         Raises:
             ConfigError: a component cannot be built, or the model is another one than before.
         """
         job = self._config.job
+        if self._only_copies:
+            return Copier(self._dataset, self._put, job, self.stop)
         runtime = Runtime(
             device,
             choose_dtype(job.dtype, device),
@@ -91,6 +94,23 @@ class LocalWork:
             stop=self.stop,
             say=self.say,
         )
+
+    @property
+    def _only_copies(self) -> bool:
+        """Return whether pictures stay as they are and nothing looks at them."""
+        config = self._config
+        asked = config.checks or config.conditioners or config.small.cells
+        return bool(self._spec("translator").keeps and not asked)
+
+    def _put(self, frame: Frame, variant: int) -> Published:
+        """Publish a frame's own picture."""
+        publish: Any = self._writer.publish
+        image = None if self._spec("writer").keeps else frame.pixels
+        published: Published = publish(frame.sample, variant, image, frame)
+        return published
+
+    def _spec(self, kind: Kind) -> Any:
+        return self._registry.spec(kind, getattr(self._config, kind).name)
 
 
 def open_work(

@@ -42,9 +42,12 @@ class CocoWriter:
         """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
         return export_path(sample, variant, self._options.format)
 
-    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+    def publish(
+        self, sample: Sample, variant: int, image: Tensor | None, frame: Frame
+    ) -> Published:
         """Put the picture in place; the labels follow in `finish`."""
-        return publish_picture(self._output, self.target(sample, variant), image, self._options)
+        target = self.target(sample, variant)
+        return publish_picture(self._output, target, image, frame, self._options)
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Write the JSON of all pictures that are done; return its SHA-256."""
@@ -154,6 +157,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             build=build,
             variants=True,
             rereads=True,
+            keeps=True,
             reads=("coco", {"annotations": [ANNOTATIONS], "images": "."}),
         )
     ]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from sv2r.errors import SampleError
 from sv2r.images.encode import JPEG_QUALITY, encode_picture
 from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
-from sv2r.storage.files import write_atomically
+from sv2r.storage.files import copy_atomically, write_atomically
 from sv2r.storage.others import find_others
-from sv2r.types import Dataset, Published, Record, Sample
+from sv2r.types import Dataset, Frame, Published, Record, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
+
+# How the step begins that `read_picture` notes of a picture with an orientation.
+TURNED = "EXIF orientation"
 
 # Suffixes that already are a format.
 _ALIKE: Mapping[str, tuple[str, ...]] = {"jpg": (".jpg", ".jpeg"), "tif": (".tif", ".tiff")}
@@ -129,15 +133,19 @@ def picture_path(sample: Sample) -> str:
 
 
 def publish_picture(
-    output: Path, target: str, image: Tensor, options: EncodingOptions
+    output: Path, target: str, image: Tensor | None, frame: Frame, options: EncodingOptions
 ) -> Published:
-    """Write a (3, H, W) uint8 picture under the output folder, in the format of target's suffix.
+    """Write a picture under the output folder, in the format of target's suffix.
+
+    image: (3, H, W) uint8; None: the frame's own, whose file is copied where it is in that format.
 
     Raises:
         SampleError: the format cannot hold it. StorageError: the output takes no more bytes.
     """
+    if image is None and keeps_file(frame, target):
+        return Published(target, _copied(frame, output / target))
     data = encode_picture(
-        _interleaved(image),
+        frame.array if image is None else _interleaved(image),
         PurePosixPath(target).suffix,
         jpeg_quality=options.jpeg_quality,
         png_level=options.png_level,
@@ -145,6 +153,25 @@ def publish_picture(
     )
     # The journal syncs the folder, before it says that the picture is there.
     return Published(target, write_atomically(output / target, data, sync_folder=False))
+
+
+def keeps_file(frame: Frame, target: str) -> bool:
+    """Return whether the file that a frame was read from can lie at a target as it is.
+
+    Not one that viewers turn by its EXIF orientation: labels are drawn on the pixels as stored.
+    """
+    if any(step.startswith(TURNED) for step in frame.normalised):
+        return False
+    own, wanted = frame.sample.image.suffix.lower(), PurePosixPath(target).suffix.lower()
+    return own == wanted or any({own, wanted} <= {*alike} for alike in _ALIKE.values())
+
+
+def _copied(frame: Frame, target: Path) -> str:
+    """Copy the file that a frame was read from and return its SHA-256."""
+    digest = copy_atomically(frame.sample.image, target, sync_folder=False)
+    if digest != frame.sha256:
+        raise SampleError(f"{frame.sample.id}: changed while it was read; run the command again")
+    return digest
 
 
 def _interleaved(image: Tensor) -> NDArray[np.uint8]:

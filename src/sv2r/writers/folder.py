@@ -46,7 +46,9 @@ class FolderWriter:
         target = self.target(sample, variant)
         return [target, _mask_of(target)]
 
-    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+    def publish(
+        self, sample: Sample, variant: int, image: Tensor | None, frame: Frame
+    ) -> Published:
         """Write the mask, then the picture, so that no picture is ever without one."""
         from sv2r.images.label_image import encode_label_png
 
@@ -54,7 +56,7 @@ class FolderWriter:
         mask = encode_label_png(_renumbered(frame.instances, values))
         target = self.target(sample, variant)
         write_atomically(self._output / _mask_of(target), mask, sync_folder=False)
-        return publish_picture(self._output, target, image, self._options)
+        return publish_picture(self._output, target, image, frame, self._options)
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Write a line per picture that is done: what each value of its mask is."""
@@ -159,6 +161,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             build=build,
             variants=True,
             rereads=True,
+            keeps=True,
             reads=("folder", {"images": "images", "masks": "masks", "encoding": "ids"}),
         )
     ]

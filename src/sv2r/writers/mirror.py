@@ -80,13 +80,15 @@ class Mirror:
         own = relative_name(sample.image, self._input) or picture_path(sample)
         return own if self._options.format == "same" else str(self._renamed(PurePosixPath(own)))
 
-    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+    def publish(
+        self, sample: Sample, variant: int, image: Tensor | None, frame: Frame
+    ) -> Published:
         """Copy the sample's own labels, then put the picture in place."""
         copied = {self._place(f): f for f in (*sample.annotation_files, *sample.channels.values())}
         for place, file in copied.items():
             copy_labels(file, self._output / place)
         target = self.target(sample, variant)
-        published = publish_picture(self._output, target, image, self._options)
+        published = publish_picture(self._output, target, image, frame, self._options)
         return replace(published, labels=tuple(copied))
 
     def claims(self, sample: Sample, variant: int) -> Iterable[str]:
@@ -193,5 +195,6 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             options=MirrorOptions,
             build=build,
             rereads=True,
+            keeps=True,
         )
     ]

@@ -96,14 +96,16 @@ class YoloWriter:
         target = self.target(sample, variant)
         return [target, _rows_of(target)]
 
-    def publish(self, sample: Sample, variant: int, image: Tensor, frame: Frame) -> Published:
+    def publish(
+        self, sample: Sample, variant: int, image: Tensor | None, frame: Frame
+    ) -> Published:
         """Write the rows, then the picture, so that no picture is ever without them."""
         from dataclasses import replace
 
         target = self.target(sample, variant)
         text, inexact = self._rows(sample.id, frame.instances)
         write_atomically(self._output / _rows_of(target), text.encode(), sync_folder=False)
-        made = publish_picture(self._output, target, image, self._options)
+        made = publish_picture(self._output, target, image, frame, self._options)
         return replace(made, label_iou=inexact)
 
     def _rows(self, name: str, instances: Instances) -> tuple[str, Mapping[int, float]]:
@@ -171,6 +173,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
             build=build,
             variants=True,
             rereads=True,
+            keeps=True,
             reads=("yolo", {}),
         )
     ]
