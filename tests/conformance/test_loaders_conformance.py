@@ -209,7 +209,6 @@ def test_one_loader_alone_is_surest(name):
 
 
 REFUSED = {
-    "blender_mug": "no picture has a mask (depth_image.png is one of 6)",
     "exif_orientation": "no picture has a mask (Landscape_0.jpg is one of 18)",
     "grocery_photos": (
         "no picture that was looked at has a mask (Alpro-Blueberry-Soyghurt_002.jpg is one of 620)"
@@ -220,11 +219,9 @@ REFUSED = {
         " (loco_palletjacks/1564562568.298206.jpg is one of 57)"
     ),
     "tiny_formats/ade20k2017_dataset/dataset": "looks like ADE20K: ",
-    "tiny_formats/camvid_dataset": "no picture has a mask (test/0001TP_008550.png is one of 8)",
     "tiny_formats/kitti_dataset/kitti_detection": "looks like KITTI: ",
     "tiny_formats/kitti_dataset/kitti_raw": "looks like KITTI: ",
     "tiny_formats/labelme_dataset": "looks like LabelMe: ",
-    "tiny_formats/synthia_dataset/rand": "no picture has a mask (GT/000000.png is one of 4)",
     "tiny_formats/voc_dataset/voc_dataset2": "no picture in it (PNG, JPEG, WebP, TIFF, BMP)",
     "tiny_formats/yolo_dataset/strict": "looks like YOLO: ",
 }
@@ -236,6 +233,37 @@ def test_what_no_loader_takes_is_refused_with_a_reason(name):
     assert {match.confidence for match in matches.values()} == {0.0}
     assert matches["folder"].reason.startswith(REFUSED[name])
     assert all("\n" not in match.reason for match in matches.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs"),
+    [
+        (
+            "blender_mug",
+            {"rgb.png": "segmentation.png", "table_only/rgb.png": "table_only/segmentation.png"},
+        ),
+        (
+            "tiny_formats/camvid_dataset",
+            {
+                "test/0001TP_008550.png": "testannot/0001TP_008550.png",
+                "test/0001TP_008580.png": "testannot/0001TP_008580.png",
+                "train/0001TP_006690.png": "trainannot/0001TP_006690.png",
+                "val/0016E5_07959.png": "valannot/0016E5_07959.png",
+            },
+        ),
+        (
+            "tiny_formats/synthia_dataset/rand",
+            {"RGB/000000.png": "GT/000000.png", "RGB/000001.png": "GT/000001.png"},
+        ),
+    ],
+)
+def test_folders_are_paired_by_their_names(name, pairs):
+    (best,) = (loader for loader, match in detected(name).items() if match.confidence)
+    assert best == "folder"
+    samples = load("folder", name).samples
+    root = folder(name)
+    found = {s.id: s.annotation_files[0].relative_to(root).as_posix() for s in samples}
+    assert found == pairs
 
 
 @pytest.mark.parametrize("name", ["grocery_photos", "palletjack_synthetic_and_real"])

@@ -257,23 +257,29 @@ def detect_loader(registry: Registry, root: Path) -> str:
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder")
     matches = {entry.name: _match(entry, root) for entry in registry.of_kind("loader")}
-    best = max((m.confidence for m in matches.values()), default=0.0)
-    winners = [name for name, match in matches.items() if match.confidence == best]
-    reasons = "; ".join(
-        f"{name}: {matches[name].reason}" for name in (winners if best else matches)
-    )
+    best = max((match.confidence for match in matches.values()), default=0.0)
     if not best:
-        fix = "choose with --loader NAME and its options (sv2r plugins show NAME)"
-        if known := [match.reason for match in matches.values() if match.known]:
-            raise ConfigError(f"{root}: {'; or it '.join(known)}")
-        if inner := _only_folder(root):
-            fix = f"all of it lies in {inner}: give {root / inner}, or {fix}"
-        raise ConfigError(f"{root}: no loader knows this folder ({reasons}); {fix}")
+        raise ConfigError(f"{root}: {_unknown(root, matches)}")
+    winners = [name for name, match in matches.items() if match.confidence == best]
     if len(winners) > 1:
+        reasons = "; ".join(f"{name}: {matches[name].reason}" for name in winners)
         raise ConfigError(
             f"{root}: {' and '.join(winners)} fit alike ({reasons}); choose with --loader"
         )
     return winners[0]
+
+
+def _unknown(root: Path, matches: Mapping[str, Match]) -> str:
+    """Return what is said of a folder that no loader is sure of, and what to do."""
+    if inner := _only_folder(root):
+        return f"all of it lies in {inner}: give {root / inner}"
+    if known := [match.reason for match in matches.values() if match.known]:
+        return "; ".join(known)
+    reasons = "; ".join(f"{name}: {match.reason}" for name, match in matches.items())
+    return (
+        f"no loader knows this folder ({reasons}); choose with --loader NAME and its options"
+        " (sv2r plugins show NAME)"
+    )
 
 
 def _only_folder(root: Path) -> str | None:

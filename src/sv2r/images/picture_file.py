@@ -32,7 +32,10 @@ SUFFIXES: Mapping[Format, tuple[str, ...]] = MappingProxyType(
 PICTURE_SUFFIXES = frozenset(suffix for several in SUFFIXES.values() for suffix in several)
 """What a picture's suffix can be, in lower case."""
 
-LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".npy", ".npz"})
+ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
+"""What an array's suffix can be: next to one, a picture of the same name is its preview."""
+
+LABEL_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"}) | ARRAY_SUFFIXES
 """What a label picture's suffix can be, in lower case."""
 
 LOSSY_SUFFIXES = PICTURE_SUFFIXES - LABEL_SUFFIXES

@@ -59,7 +59,7 @@ def _categories(report: Report) -> Iterator[str]:
     if not report.categories:
         return
     shown = report.categories[:_LISTED]
-    width = min(40, max(len(category.name) for category in shown))
+    width = min(40, max(len(name) for name in ("category", *(one.name for one in shown))))
     most = shown[0].instances
     yield ""
     yield f"{'category':<{width}}  instances  pictures"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.storage.others import OWN, is_output
 from sv2r.storage.paths import inside
 from sv2r.storage.source import Listed, is_there, list_folder
 from sv2r.types import Problem
@@ -29,7 +30,9 @@ class Tree:
 
 
 def read_tree(root: Path) -> Tree:
-    """Return what lies below a folder. Links to folders are not followed.
+    """Return what lies below a folder, without the job's own files where it is a run's output.
+
+    Links to folders are not followed.
 
     Raises:
         ConfigError: it is missing, no folder, or cannot be listed.
@@ -38,8 +41,11 @@ def read_tree(root: Path) -> Tree:
     folders: list[str] = []
     problems: list[Problem] = []
     waiting = [""]
+    own = {OWN} if is_output(root) else set()
     while waiting:
         for name, entry in _entries(root, waiting.pop()):
+            if name in own:
+                continue
             if fault := _fault(root, name, entry):
                 problems.append(Problem(name.encode(errors="replace").decode(), fault))
             elif entry.is_dir(follow_symlinks=False):

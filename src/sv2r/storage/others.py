@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sv2r.errors import SampleError
 from sv2r.storage.files import TEMPORARY
@@ -29,6 +30,11 @@ class Others:
     files: tuple[str, ...]
     size: int
     left: Mapping[str, int]
+
+
+def is_output(root: Path) -> bool:
+    """Return whether a folder is a run's output: then its folder `sv2r` is no part of a dataset."""
+    return is_there(root / OWN / _MARK)
 
 
 def find_others(dataset: Dataset) -> Others:
@@ -75,7 +81,7 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
 def _reason(dataset: Dataset, name: str, entry: Listed) -> str | None:
     """Return why something is not taken along, or None."""
     if name == OWN and entry.is_dir():
-        if is_there(dataset.root / OWN / _MARK):
+        if is_output(dataset.root):
             return "the folder sv2r of an earlier run"
         return "the folder sv2r, as the output has its own; rename it to have it carried"
     if entry.name.startswith(TEMPORARY):

@@ -96,8 +96,8 @@ class Match:
     """How sure a loader is that a folder is in its format.
 
     confidence: 0 (no) to 1 (certain). reason: one line, also where the answer is no. known: whether
-    the reason names the folder's format and the options that read it, where these are needed: it
-    is then told without those of other loaders.
+    the reason tells of what lies in the folder (its format, what is missing, the options that read
+    it): where no loader is sure, these reasons alone are told.
     """
 
     confidence: float

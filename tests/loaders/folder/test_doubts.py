@@ -93,6 +93,7 @@ def test_smoothed_masks_are_doubted_and_black_and_white_is_cut_at_half(tmp_path,
         ([discs(s, values=[1, 2, 3, 65535]).astype(np.uint16) for s in range(3)], "value 65535 "),
         (bytes_of(discs(s, ground=1, values=[2, 3, 4, 5]) for s in range(3)), "value 1 covers"),
         (bytes_of(255 - 255 * (discs(s) > 0) for s in range(3)), "value 255 covers"),
+        (bytes_of(np.full((SIZE, SIZE), 7) for _ in range(3)), "value 7 covers 100%"),
         (
             [coloured(discs(s), [(70, 130, 180), *COLOURS[1:]]) for s in range(3)],
             "(70, 130, 180) covers",
@@ -160,6 +161,15 @@ def test_classes_are_told_from_instances(tmp_path):
     assert "11 may be void" in doubt
 
 
+def test_classes_in_colours_are_told_from_instances(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (12, 3), np.uint8)
+    colours[0] = 0
+    (doubt,) = doubts(tmp_path, [coloured(classes(seed), colours) for seed in range(4)])
+    assert doubt.startswith("values look like classes, not instances: 2.5 pieces each")
+    assert doubt.endswith("--loader.encoding colour")
+    assert dataset(tmp_path, encoding="colour").doubts == ()
+
+
 def touching(seed):
     """Return a mask of many small instances that touch, some of a pixel or two."""
     random = np.random.default_rng(seed)
@@ -179,6 +189,7 @@ def touching(seed):
         [coloured(mask, COLOURS) for mask in PLAIN],
         bytes_of(touching(seed) for seed in range(4)),
         [touching(seed).astype(np.uint16) * 97 for seed in range(4)],
+        [mask.astype(np.uint16) * 257 for mask in PLAIN],
         bytes_of(outlined(mask, 0) for mask in PLAIN),
         bytes_of(discs(s, values=[85, 170, 200, 255]) for s in range(3)),
     ],

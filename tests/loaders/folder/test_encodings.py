@@ -92,16 +92,24 @@ def test_masks_of_several_encodings_ask_for_one(tmp_path):
         samples[1].load_instances()
 
 
-def test_an_array_is_taken_where_npy_is_asked_for(tmp_path):
+def test_a_picture_beside_an_array_is_its_preview(tmp_path):
     put(tmp_path / "images/a.png")
     put(tmp_path / "masks/a.png", WHITE)
     put(tmp_path / "masks/a.npy", IDS)
-    assert problems(dataset(tmp_path)) == {
-        "images/a.png": "images/a.png: has two masks, masks/a.npy and masks/a.png; remove one,"
-        " or choose with --loader.mask_pattern '{stem}.png'"
-    }
+    assert problems(dataset(tmp_path)) == {}
+    assert only(tmp_path) == (IDS.tolist(), {1: "object", 7: "object"})
     assert only(tmp_path, encoding="npy") == (IDS.tolist(), {1: "object", 7: "object"})
     assert only(tmp_path, mask_pattern="{stem}.png") == ([[0, 1, 1], [0, 0, 0]], {1: "object"})
+
+
+def test_two_masks_of_one_picture_are_told(tmp_path):
+    put(tmp_path / "images/a.png")
+    put(tmp_path / "masks/a.png", WHITE)
+    put(tmp_path / "masks/a.tif", WHITE)
+    assert problems(dataset(tmp_path)) == {
+        "images/a.png": "images/a.png: has two masks, masks/a.png and masks/a.tif; remove one,"
+        " or choose with --loader.mask_pattern '{stem}.png'"
+    }
 
 
 def test_values_can_be_named_singly_by_range_and_by_colour(tmp_path):

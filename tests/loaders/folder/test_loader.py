@@ -91,12 +91,28 @@ def test_each_split_has_its_own_pair_of_folders(tmp_path):
         ("images/a.png", "masks/a_mask.png"),
         ("rgb/rgb_7.png", "segmentation/semantic_segmentation_7.png"),
         ("photos of today/a.png", "masks/a.png"),
+        ("img_dir/train/a.jpg", "ann_dir/train/a.png"),
+        ("JPEGImages/480p/bear/a.jpg", "Annotations/480p/bear/a.png"),
     ],
 )
 def test_the_usual_names_are_found(tmp_path, image, mask):
     put(tmp_path / image)
     put(tmp_path / mask, IDS)
     assert pairs(dataset(tmp_path)) == {image: [mask]}
+
+
+def test_a_folder_of_masks_may_add_a_word_to_the_name_of_its_neighbour(tmp_path):
+    for images, masks in (("train", "trainannot"), ("val", "valannot"), ("test", "test_labels")):
+        put(tmp_path / images / "a.png")
+        put(tmp_path / masks / "a.png", IDS)
+    put(tmp_path / "test_gt" / "b.png", IDS)
+    data = dataset(tmp_path)
+    assert pairs(data) == {
+        "test/a.png": ["test_labels/a.png"],
+        "train/a.png": ["trainannot/a.png"],
+        "val/a.png": ["valannot/a.png"],
+    }
+    assert data.problems == ()
 
 
 def test_patterns_name_pictures_and_masks(tmp_path):
@@ -202,7 +218,9 @@ def test_detect_knows_pairs_and_says_why_not(tmp_path):
     assert detect(tmp_path).reason == "no picture in it (PNG, JPEG, WebP, TIFF, BMP)"
     put(tmp_path / "images/a.png")
     assert detect(tmp_path).confidence == 0
-    assert detect(tmp_path).reason == "no picture has a mask (images/a.png is one of 1)"
+    assert detect(tmp_path).reason.startswith(
+        "no picture has a mask (images/a.png is one of 1); say where they are with --loader folder "
+    )
     put(tmp_path / "masks/a.png", IDS)
     assert detect(tmp_path).confidence == 0.6
     assert detect(tmp_path).reason == "pictures in images, masks in masks of the same name"

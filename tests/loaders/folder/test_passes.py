@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from sv2r.config.resolve import detect_loader
@@ -47,7 +46,7 @@ def test_what_is_seen_of_objects_comes_before_their_whole_outlines(tmp_path):
     assert pairs(dataset(tmp_path)) == {"rgb/000003.png": ["mask_visib/000003_000000.png"]}
 
 
-def test_infinigen_is_named_with_the_options_that_read_it(tmp_path):
+def test_infinigen_is_named_with_the_preset_that_reads_it(tmp_path):
     for kind in ("Image", "ObjectSegmentation"):
         put(tmp_path / f"frames/{kind}/camera_0/{kind}_0.png")
     put(tmp_path / "frames/ObjectSegmentation/camera_0/ObjectSegmentation_0.npy", IDS)
@@ -56,15 +55,26 @@ def test_infinigen_is_named_with_the_options_that_read_it(tmp_path):
     with pytest.raises(ConfigError) as refused:
         detect_loader(load_registry(), tmp_path)
     assert str(refused.value) == f"{tmp_path}: {match.reason}"
-    assert match.reason.startswith("looks like Infinigen: its masks are .npy beside previews of")
-    options = {
-        "images": "frames/Image/camera_0",
-        "masks": "frames/ObjectSegmentation/camera_0",
-        "image_pattern": "Image_{stem}.png",
-        "mask_pattern": "ObjectSegmentation_{stem}.npy",
-    }
-    told = match.reason.replace("'", "")
-    assert all(f"--loader.{name} {value}" in told for name, value in options.items())
-    data = dataset(tmp_path, **options)
-    assert list(data.ids) == ["frames/Image/camera_0/Image_0.png"]
-    assert np.array_equal(data.samples[0].load_instances().labels, IDS)
+    assert match.reason.startswith("looks like Infinigen: its masks are .npy or .npz")
+    assert "--preset infinigen" in match.reason
+
+
+def test_a_preview_of_a_mask_is_no_mask_without_a_picture(tmp_path):
+    put(tmp_path / "images/a.png")
+    put(tmp_path / "labels/a.png", IDS)
+    put(tmp_path / "labels/a_preview.png", WHITE)
+    put(tmp_path / "labels/b.png", IDS)
+    data = dataset(tmp_path)
+    assert pairs(data) == {"images/a.png": ["labels/a.png"]}
+    assert [problem.id for problem in data.problems] == ["labels/b.png"]
+
+
+@pytest.mark.parametrize(("image", "mask"), [("rgb.png", "mask.png"), ("image.jpg", "seg.npy")])
+def test_a_folder_for_each_frame_has_files_of_one_name(tmp_path, image, mask):
+    for frame in ("0001", "0002"):
+        put(tmp_path / frame / image)
+        put(tmp_path / frame / mask, IDS)
+        put(tmp_path / frame / "depth.png")
+    data = dataset(tmp_path)
+    assert pairs(data) == {f"{f}/{image}": [f"{f}/{mask}"] for f in ("0001", "0002")}
+    assert data.problems == ()

@@ -43,12 +43,14 @@ def test_kubric_s_palette_indices_are_instances(tmp_path: Path, folder: str) -> 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
 def test_infinigen_s_arrays_are_ids(tmp_path: Path, suffix: str) -> None:
     picture(tmp_path / "frames/Image/camera_0/Image_0_0_0001_0.png")
-    name = f"frames/InstanceSegmentation/camera_0/InstanceSegmentation_0_0_0001_0.{suffix}"
+    name = f"frames/ObjectSegmentation/camera_0/ObjectSegmentation_0_0_0001_0.{suffix}"
     (tmp_path / name).parent.mkdir(parents=True)
     if suffix == "npy":
         np.save(tmp_path / name, np.array(IDS))
     else:
         np.savez_compressed(tmp_path / name, np.array(IDS))
+    picture((tmp_path / name).with_suffix(".png"))  # the preview that Infinigen writes next to it
     data = opened("infinigen", tmp_path)
     assert list(data.ids) == ["frames/Image/camera_0/Image_0_0_0001_0.png"]
+    assert data.problems == ()
     assert data.samples[0].load_instances().labels.tolist() == IDS

@@ -73,7 +73,7 @@ def detect(root: Path) -> Match:
     if bare:
         return Match(0.5, f"{bare[0].name} {describe(bare[0])}")
     if candidates:
-        return Match(0.0, f"{candidates[0].name} {describe(candidates[0])}")
+        return Match(0.0, f"{candidates[0].name} {describe(candidates[0])}", known=True)
     return Match(0.0, "no JSON file has images and annotations")
 
 
@@ -150,7 +150,6 @@ def _open_splits(
     Raises:
         ConfigError: as `load`.
     """
-    notes.append(f"annotations in {listed(chosen.names)}")
     if chosen.others:
         notes.append(f"not read: {listed(chosen.others)}; --loader.annotations reads others")
     parts: list[Part] = []
@@ -162,6 +161,7 @@ def _open_splits(
             missing.append(error)
     if not parts:
         raise missing[0]
+    notes.insert(0, f"annotations in {listed([part.name for part in parts])}")
     there = " ".join(f"--loader.annotations {part.name}" for part in parts)
     doubts += [f"left out: {error}, or leave that file out with {there}" for error in missing]
     return parts

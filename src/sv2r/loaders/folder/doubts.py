@@ -69,9 +69,10 @@ def doubts(
     ground = _ground(seen)
     if ground is not None and open_(ground):
         yield _of_ground(seen, ground, colour)
-    if encoding in ("ids", "palette") and not categories.names():
-        yield from _packed(seen)
-        yield from _classes(seen, along)
+    if encoding != "binary" and not categories.names():
+        if not colour:
+            yield from _packed(seen)
+        yield from _classes(seen, along, colour)
 
 
 def _blended(seen: Sequence[MaskEvidence]) -> float:
@@ -145,7 +146,7 @@ def _ground(seen: Sequence[MaskEvidence]) -> int | None:
 def _surrounds(one: MaskEvidence, value: MaskValue) -> bool:
     zero = one.values.get(0)
     framed = value.sides == 4 and (zero is None or not zero.sides)
-    return framed and len(one.values) > 1 and value.pixels >= _GROUND * one.pixels
+    return framed and value.pixels >= _GROUND * one.pixels
 
 
 def _of_ground(seen: Sequence[MaskEvidence], number: int, colour: bool) -> str:
@@ -161,6 +162,8 @@ def _of_ground(seen: Sequence[MaskEvidence], number: int, colour: bool) -> str:
 def _packed(seen: Sequence[MaskEvidence]) -> Iterator[str]:
     """Yield what is said of numbers that hold a class and an instance each."""
     numbers = sorted({value.number for one in seen for value in one.objects})
+    if all(number % 257 == 0 for number in numbers):
+        return  # 8-bit ids that were stretched to 16 bits
     for base, most in _BASES:
         small = [n for n in numbers if n < base]
         large = [n for n in numbers if n >= base]
@@ -177,24 +180,26 @@ def _packed(seen: Sequence[MaskEvidence]) -> Iterator[str]:
             return
 
 
-def _classes(seen: Sequence[MaskEvidence], along: int | None) -> Iterator[str]:
+def _classes(seen: Sequence[MaskEvidence], along: int | None, colour: bool) -> Iterator[str]:
     """Yield what is said of values that are classes: each in several pieces, the same in all."""
     areas = [[v for v in one.objects if v.pixels >= _LEAST and v.number != along] for one in seen]
     values = [value for several in areas for value in several]
-    if len(values) < 3 or max(value.number for value in values) > 255:
+    top = max((value.number for value in values), default=0)
+    if len(values) < 3 or (top > 255 and not colour):
         return
     mean = sum(value.pieces for value in values) / len(values)
     broken = sum(value.pieces > 1 for value in values) / len(values)
     if mean < _PIECES or broken < _BROKEN or not _alike(areas):
         return
     zero = [one.values[0].pixels / one.pixels for one in seen if 0 in one.values]
-    share = f", and 0 ({sum(zero) / len(seen):.0%} of the pixels) is left out" if zero else ""
-    top = max(value.number for value in values)
+    black = spell(0, colour)
+    share = f", and {black} ({sum(zero) / len(seen):.0%} of the pixels) is left out" if zero else ""
+    void = "" if colour else f" {top} may be void;"
     yield (
         f"values look like classes, not instances: {mean:.1f} pieces each, {broken:.0%} in "
-        f"several, the same in most masks{share}; {top} may be void; name those that are "
+        f"several, the same in most masks{share};{void} name those that are "
         "objects with --loader.categories and --loader.only_named true, or settle it with "
-        "--loader.encoding ids"
+        f"--loader.encoding {'colour' if colour else 'ids'}"
     )
 
 

@@ -56,10 +56,8 @@ _FORMATS = (
         lambda tree: (
             _folder("ObjectSegmentation", "InstanceSegmentation")(tree) and _folder("Image")(tree)
         ),
-        "its masks are .npy beside previews of them; take --loader folder --loader.images "
-        "frames/Image/camera_0 --loader.masks frames/ObjectSegmentation/camera_0 "
-        "--loader.image_pattern 'Image_{stem}.png' --loader.mask_pattern "
-        "'ObjectSegmentation_{stem}.npy'",
+        "its masks are .npy or .npz beside previews of them; give the folder that holds frames with"
+        " --preset infinigen",
     ),
     ForeignFormat(
         "KITTI",
@@ -68,7 +66,7 @@ _FORMATS = (
     ),
     ForeignFormat(
         "Pascal VOC",
-        _folder("JPEGImages", "SegmentationObject"),
+        _folder("SegmentationObject"),
         "take --loader voc",
     ),
     ForeignFormat(

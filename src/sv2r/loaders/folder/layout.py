@@ -6,6 +6,7 @@ import os.path
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from sv2r.errors import ConfigError
@@ -24,13 +25,17 @@ from sv2r.loaders.tree import Tree, below, read_tree, split_name
 # Folder names, in lower case, the likelier first.
 IMAGE_FOLDERS = (
     *("images", "image", "imgs", "img", "rgb", "color", "colour", "renders", "render"),
-    *("pictures", "frames"),
+    *("pictures", "frames", "img_dir", "jpegimages"),
 )
 MASK_FOLDERS = (
     *("instances", "instance", "instance_masks", "instance_segmentation", "mask_visib"),
     *("masks", "mask"),
     *("segmentation", "segmentations", "seg", "labels", "label", "annotations", "annotation"),
+    *("ann_dir", "gt", "ground_truth"),
 )
+# What a folder of masks adds to the name of the folder of pictures next to it, the likelier first:
+# train and trainannot, val and val_masks.
+MASK_ENDINGS = ("instances", "masks", "mask", "seg", "labels", "annot", "annotations", "gt")
 
 # Enough pictures to tell a naming from a coincidence: runs of neighbours, since passes of one view
 # stand together and single names at even distances could all be of one pass.
@@ -161,10 +166,10 @@ def _owner(name: str, pictures: Mapping[str, str]) -> tuple[str, InstanceMask] |
 
 
 class NothingFound(ConfigError):
-    """No picture has a mask; `reason` says so without a fix."""
+    """No picture has a mask; `reason` says so on its own, where a loader was not chosen yet."""
 
-    def __init__(self, reason: str, fix: str) -> None:
-        super().__init__(f"{reason}{fix}")
+    def __init__(self, told: str, reason: str) -> None:
+        super().__init__(told)
         self.reason = reason
 
 
@@ -178,7 +183,24 @@ def find_places(asked: Asked, tree: Tree) -> list[Place]:
         places = [place for parent in parents if (place := _best(asked, tree, parent))]
         if places:
             return places
+    if not asked.images and not asked.masks and (places := list(_neighbours(asked, tree))):
+        return places
     raise _nothing_found(asked, tree)
+
+
+def _neighbours(asked: Asked, tree: Tree) -> Iterable[Place]:
+    """Yield the places of pictures and masks whose folders differ by an ending of the name."""
+    known = {name.lower(): name for name in tree.folders}
+    for images in tree.folders:
+        endings = (f"{mark}{word}" for word in MASK_ENDINGS for mark in ("", "_", "-"))
+        beside = (known.get(f"{images}{ending}".lower()) for ending in endings)
+        places = (_named(asked, _place(tree, images, masks)) for masks in beside if masks)
+        yield from islice(filter(_score, places), 1)
+
+
+def _named(asked: Asked, place: Place) -> Place:
+    """Return a place with the naming by which most of its pictures have masks."""
+    return max((replace(place, naming=naming) for naming in _namings(asked, place)), key=_score)
 
 
 def _levels(asked: Asked, tree: Tree) -> Iterable[list[str]]:
@@ -345,14 +367,20 @@ def _nothing_found(asked: Asked, tree: Tree) -> NothingFound:
     link = f"; {tree.problems[0].message}" if tree.problems else ""
     if not pictures:
         reason = f"no picture in it (PNG, JPEG, WebP, TIFF, BMP){link}"
-        return NothingFound(reason, f": {tree.root}")
+        return NothingFound(f"{reason}: {tree.root}", reason)
     if asked.images and not below(tuple(pictures), _normal(asked.images)):
         reason = f"--loader.images {asked.images}: no picture there"
-        return NothingFound(reason, f"; name a folder inside {tree.root}")
+        return NothingFound(f"{reason}; name a folder inside {tree.root}", reason)
     where = f" in {asked.masks}" if asked.masks else ""
     looked = "that was looked at " if len(_looked_at(pictures)) < len(pictures) else ""
+    reason = (
+        f"no picture {looked}has a mask{where} ({pictures[0]} is one of {len(pictures):,}){link}"
+    )
+    options = (
+        "--loader.images FOLDER and --loader.masks FOLDER, or how masks are named with"
+        " --loader.mask_pattern '{stem}_mask.png'"
+    )
     return NothingFound(
-        f"no picture {looked}has a mask{where} ({pictures[0]} is one of {len(pictures):,}){link}",
-        "; say where they are with --loader.images FOLDER and --loader.masks FOLDER, or how masks"
-        " are named with --loader.mask_pattern '{stem}_mask.png'",
+        f"{reason}; say where they are with {options}",
+        f"{reason}; say where they are with --loader folder {options}",
     )

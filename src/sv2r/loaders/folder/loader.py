@@ -293,7 +293,7 @@ def detect(root: Path) -> Match:
             return Match(0.0, why, known=True)
         place = find_places(Asked(), tree)[0]
     except NothingFound as error:
-        return Match(0.0, error.reason)
+        return Match(0.0, error.reason, known=True)
     except ConfigError as error:
         return Match(0.0, str(error))
     return Match(0.6, place.words())

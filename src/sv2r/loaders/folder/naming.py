@@ -135,6 +135,10 @@ APART = _usual()
 
 BESIDE = (
     *(naming for naming in APART if naming.words() != "{stem} with {stem}"),
+    *(
+        Naming(image_pattern(image), mask_pattern(mask))
+        for mask, image in itertools.product(_MASK_WORDS, _IMAGE_WORDS)
+    ),
     Naming(image_pattern("{stem}"), mask_pattern("{stem}.npy")),
     Naming(image_pattern("{stem}"), mask_pattern("{stem}.npz")),
     Naming(Pattern("{stem}", LOSSY_SUFFIXES), Pattern("{stem}", LABEL_SUFFIXES)),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from sv2r.images.picture_file import LABEL_SUFFIXES, PICTURE_SUFFIXES
+from sv2r.images.picture_file import ARRAY_SUFFIXES, LABEL_SUFFIXES, PICTURE_SUFFIXES
 from sv2r.loaders.folder.layout import InstanceMask, Place
 from sv2r.loaders.folder.naming import is_pass_of
 from sv2r.loaders.tree import Tree, below, split_name
@@ -139,7 +139,7 @@ def _one_each(place: Place, pictures: list[str], refused: set[str]) -> Iterator[
     for picture in pictures:
         masks = place.masks_of(picture)
         image = place.image_name(picture)
-        exact = [name for name in masks if split_name(name)[2].lower() in LABEL_SUFFIXES] or masks
+        exact = _of(ARRAY_SUFFIXES, masks) or _of(LABEL_SUFFIXES, masks) or masks
         first = used.setdefault(_key(exact[0]), picture) if exact else picture
         if not exact:
             yield Problem(image, _no_mask(place, picture))
@@ -154,6 +154,10 @@ def _one_each(place: Place, pictures: list[str], refused: set[str]) -> Iterator[
             folder = picture.partition("/")[0] if "/" in picture else ""
             yield Pair(image, place, folder, (InstanceMask(exact[0], "", 0),))
     yield from _orphans(place, used, set(pictures), refused)
+
+
+def _of(suffixes: Set[str], names: Iterable[str]) -> list[str]:
+    return [name for name in names if split_name(name)[2].lower() in suffixes]
 
 
 def _per_instance(place: Place, pictures: list[str], refused: set[str]) -> Iterator[Pair | Problem]:
@@ -184,6 +188,8 @@ def _orphans(
             continue
         if mask is not None and f"{folder}{mask.stem_of(stem, suffix)}" in refused:
             continue
+        if f"{folder}{is_pass_of(stem)}" in used:
+            continue  # a preview or another pass of a mask
         if mask is None or mask.stem_of(stem, suffix) is not None:
             where = place.images or "the input folder"
             shown = place.mask_name(name)
