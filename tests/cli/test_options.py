@@ -45,7 +45,13 @@ def shown(sv2r, *words):
         (["--sed", 3], "no option --sed; did you mean --seed?"),
         (["--translator.a.b", 3], "no option --translator.a.b; options of a component are"),
         (["--prompt.negativ", "x"], "no option --prompt.negativ; did you mean --prompt.negative?"),
-        (["--translator.strength"], "Option '--translator.strength' requires an argument."),
+        (["--translator.strength"], "--translator.strength needs a value; --help says which"),
+        (["--batch-size"], "--batch-size needs a value; --help says which"),
+        (["--help=x"], "--help takes no value; leave it out"),
+        (
+            ["--loader.only-named"],
+            "--loader.only-named needs --input, or --loader NAME, to mean something",
+        ),
         (
             ["--translator", "sdedit", "--strength", 0.4, "--translator.strength", 0.5],
             "--translator.strength is given twice; leave one out",
@@ -151,6 +157,11 @@ def test_hyphens_and_underscores_in_names_are_one(sv2r):
 )
 def test_a_switch_takes_a_value_where_there_is_one(sv2r, words, value):
     assert f"compile: {value}\n" in shown(sv2r, "--preset", "default", *words)
+
+
+@pytest.mark.parametrize("words", [["--seed", 1, "--allow-unlabelled"], ["--allow_unlabelled"]])
+def test_a_switch_of_the_job_may_stand_last(sv2r, words):
+    assert "allow_unlabelled: true\n" in shown(sv2r, "--preset", "default", *words)
 
 
 @pytest.mark.parametrize("named", [["--loader", "folder"], []])

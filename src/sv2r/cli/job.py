@@ -90,13 +90,14 @@ class JobCommand(ModelCommand):
     def merged(self, asked: CommandLine) -> dict[str, Any]:
         """Return what preset, config file and command line choose, in one mapping."""
         from sv2r.config.layers import COMMAND_LINE, Layer, merge
-        from sv2r.config.resolve import DEFAULTS, detect_loader
+        from sv2r.config.resolve import DEFAULTS, loader_for
 
         layers = [*self.layers(asked), Layer(COMMAND_LINE, _chosen(asked.named))]
         merged = merge(layers)[0]
-        if any(word.startswith("--loader.") for word in asked.dotted) and "loader" not in merged:
-            root = Path(asked.named.get("input") or merged.get("input", "."))
-            merged["loader"] = {"name": detect_loader(asked.registry, root)}
+        loaders = [word for word in asked.dotted if word.startswith("--loader.")]
+        if loaders and "loader" not in merged:
+            root = asked.named.get("input") or merged.get("input")
+            merged["loader"] = {"name": loader_for(asked.registry, root, loaders[0])}
         if not asked.helping:
             for kind, name in DEFAULTS.items():
                 merged.setdefault(kind, {}).setdefault("name", name)

@@ -136,7 +136,14 @@ class OnceCommand(click.Command):
     ) -> click.Context:
         """Return a context in which an option may be typed with - or _."""
         extra.setdefault("token_normalize_func", _normal)
-        return super().make_context(info_name, args, parent, **extra)
+        typed = list(args)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.BadOptionUsage as error:
+            name = _as_typed(error.option_name, typed)
+            needs = "requires" in error.message
+            fault = "needs a value; --help says which" if needs else "takes no value; leave it out"
+            raise ConfigError(f"{name} {fault}") from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse what is given twice, and let click do the rest."""
@@ -178,7 +185,7 @@ class ModelCommand(OnceCommand):
         parser = self.make_parser(ctx)
         del ctx.meta[_NAMING]
         parser.ignore_unknown_options = True
-        named, rest, _ = parser.parse_args(list(args))
+        named, rest, _ = parser.parse_args(self._with_switches(ctx, args))
         helping = ctx.resilient_parsing or bool(set(args) & set(ctx.help_option_names))
         ctx.obj = asked = CommandLine(named, rest, helping, self.own_options)
         if asked.dotted or helping:

@@ -189,7 +189,7 @@ def section_of(
     if path[0] in ONE and len(path) == 2:
         inner = merged.setdefault(path[0], {})
         if path[0] == "loader" and "name" not in inner:
-            inner["name"] = detect_loader(registry, Path(merged.get("input", ".")))
+            inner["name"] = loader_for(registry, merged.get("input"), dotted)
         name = _name_of(registry, path[0], inner)
         return registry.spec(path[0], name).options, inner
     shapes = "--translator.OPTION or --conditioner.NAME.OPTION"
@@ -249,6 +249,19 @@ class _Choosing:
             spec.options, values, where=where, listing=listing, origins=origins
         )
         return Chosen(kind, name, options)
+
+
+def loader_for(registry: Registry, root: Any, option: str) -> str:
+    """Return the name of the loader that an option belongs to where none is chosen.
+
+    root: the input, or None where it is not given.
+
+    Raises:
+        ConfigError: there is no input to tell the loader from, or none is sure of it.
+    """
+    if not root:
+        raise ConfigError(f"{option} needs --input, or --loader NAME, to mean something")
+    return detect_loader(registry, Path(root))
 
 
 def detect_loader(registry: Registry, root: Path) -> str:

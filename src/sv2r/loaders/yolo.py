@@ -75,9 +75,7 @@ def load(options: YoloOptions, root: Path) -> Dataset:
     names = _names(root, yaml)
     everything = _shots(tree)
     if not everything:
-        raise ConfigError(
-            f"{root}: has {yaml}, but no folder images with labels next to it", known=True
-        )
+        raise ConfigError(f"{root}: has {yaml}, but no folder images with labels next to it")
     splits = sorted({shot.split for shot in everything if shot.split})
     if unknown := sorted(set(options.split) - set(splits)):
         there = ", ".join(splits) or "none"
@@ -261,7 +259,7 @@ def detect(root: Path) -> Match:
         return Match(0.0, _NO_YAML)
     labelled = [shot for shot in _shots(tree) if shot.labels]
     if not labelled:
-        return Match(0.0, f"has {yaml}, but no folder images with labels next to it", known=True)
+        return Match(0.0, f"has {yaml}, but no folder images with labels next to it")
     for shot in labelled[:20]:
         try:
             if _rows(root, shot):
