@@ -76,6 +76,11 @@ def test_a_config_is_the_same_after_a_trip_through_yaml(registry):
     assert again.identity() == config.identity()
 
 
+def test_one_device_and_one_pattern_need_no_brackets(registry):
+    job = _resolve(registry, _base(device="cuda:0", only="train/*")).job
+    assert (job.device, job.only) == (("cuda:0",), ("train/*",))
+
+
 @pytest.mark.parametrize(
     ("values", "line"),
     [

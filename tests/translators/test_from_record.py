@@ -30,6 +30,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toys.save_sdxl(folder / "sdxl")
     toys.save_pix2pix(folder / "pix2pix")
     toys.save_controlnet(folder / "canny", seed=5)
+    toys.save_controlnet(folder / "near", seed=6)
+    toys.save_controlnet(folder / "lines", seed=7)
+    toys.save_controlnet(folder / "xl-canny", "sdxl", seed=8)
+    toys.save_depth(folder / "depth")
     toys.save_lora(folder / "lora")
     return folder
 
@@ -107,12 +111,27 @@ def control_maps(record: dict[str, Any], renders: Path, registry: Registry) -> l
     return found
 
 
+# A preset that works on larger pictures: at their own size here, which diffusers alone does too.
+NATIVE = {"fit": "native", "resolution": None}
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("default", {"model": "sd15"}),
     "photoreal": ("sdedit-photoreal", {"model": "sd15", "scheduler": "dpm++-2m-karras"}),
     "lora": ("default", {"model": "sd15", "lora": ["lora"], "scheduler": "euler"}),
     "xl": ("default", {"model": "sdxl"}),
     "canny": ("controlnet-canny", {"model": "sd15", "controlnet": {"canny": "canny"}}),
+    "bridge": ("bridge", {"model": "sd15"}),
+    "xl-canny": (
+        "sdxl-controlnet",
+        {"model": "sdxl", "controlnet": {"canny": "xl-canny"}, **NATIVE},
+    ),
+    "instance": (
+        "controlnet-instance",
+        {
+            "model": "sd15",
+            "controlnet": {"canny": "canny", "depth": "near", "instance-boundary": "lines"},
+        },
+    ),
     "checkpoint": ("default", {"name": "checkpoint", "model": "sd15"}),
     "pix2pix": (
         "",
@@ -147,6 +166,9 @@ def test_a_picture_is_made_again_from_its_record(
         "device": ["cpu"],
         **({"extends": preset} if preset else {"prompt": {"negative": "drawing"}}),
     }
+    if "depth" in values.get("controlnet", {}):
+        depth = {"model": str(models / "depth")}
+        config["conditioners"] = {"canny": {}, "depth": depth, "instance-boundary": {}}
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(config))
     assert sv2r.convert(file).done == len(NAMES)

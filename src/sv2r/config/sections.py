@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from sv2r.plugin.options import Options, whole
+from sv2r.plugin.options import Options, Several, whole
 from sv2r.plugin.registry import Kind
 from sv2r.storage.source import as_source
 
@@ -219,7 +219,7 @@ class JobOptions(Options):
         description="Pictures per batch, 1 or more, or auto: what the device does fastest. Another "
         "batch size may change the last bits of a picture.",
     )
-    device: tuple[str, ...] = Field(
+    device: Several = Field(
         ("auto",),
         description="Where models run (cpu, cuda:0, mps), or auto: a GPU if there is one. Several, "
         "as in cuda:0,cuda:1, get a worker process each.",
@@ -230,7 +230,7 @@ class JobOptions(Options):
         "model (float16 for Stable Diffusion 1.x, 2.x and XL, else bfloat16), else float32.",
     )
     limit: int | None = Field(None, ge=1, description="Only the first LIMIT samples.")
-    only: tuple[str, ...] = Field(
+    only: Several = Field(
         (),
         description="Only samples whose id matches a pattern such as 'train/*'; @FILE: "
         "those whose ids a text file lists, one a line.",

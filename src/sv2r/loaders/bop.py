@@ -20,7 +20,7 @@ from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.json_file import read_json
 from sv2r.loaders.lazy import LazySamples
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, Several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.storage.source import list_folder, names_in
@@ -36,10 +36,6 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _SCENE_FILES = (TRUTH, "scene_gt_info.json", "scene_gt_coco.json", "scene_camera.json")
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _text_keys(value: Any) -> Any:
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value
 
@@ -47,7 +43,7 @@ def _text_keys(value: Any) -> Any:
 class BopOptions(Options):
     """Options of the BOP loader."""
 
-    split: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+    split: Several = Field(
         (), description="Folders of scenes to take, such as train_pbr; all by default."
     )
     categories: Annotated[Mapping[str, str], BeforeValidator(_text_keys)] = Field(

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.lazy import LazySamples
 from sv2r.loaders.tree import Tree, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, Several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
@@ -75,10 +75,6 @@ _GROUND = frozenset({"road", "sidewalk", "road line", "ground", "terrain"})
 _CLEAR = 0.3
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class CarlaOptions(Options):
     """Options of the CARLA loader."""
 
@@ -87,7 +83,7 @@ class CarlaOptions(Options):
         description="What tags mean: those of CARLA 0.9.12 and 0.9.13, or from 0.9.14 on; auto "
         "looks at the tags of a few frames and says what it took, and why.",
     )
-    things: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+    things: Several = Field(
         (),
         description="Classes whose ids are instances, in place of the usual ones (pedestrian, "
         "rider, vehicles, traffic sign, traffic light, pole).",

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, overload
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
 from sv2r.loaders.tree import Tree, below, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, Several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
@@ -50,16 +50,10 @@ LABELS: Mapping[int, str] = MappingProxyType(
 )
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class CityscapesOptions(Options):
     """Options of the Cityscapes loader."""
 
-    split: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
-        (), description="Splits to take, such as train; all by default."
-    )
+    split: Several = Field((), description="Splits to take, such as train; all by default.")
     annotations: Literal["auto", "gtFine", "gtCoarse"] = Field(
         "auto",
         description="Which folder the instances are read from; auto takes gtFine where a picture "

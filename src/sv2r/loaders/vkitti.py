@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import read_file
 from sv2r.loaders.lazy import LazySamples
 from sv2r.loaders.tree import read_tree
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, Several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
@@ -31,19 +31,13 @@ _RGB = re.compile(
 )
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class VkittiOptions(Options):
     """Options of the Virtual KITTI loader."""
 
-    variant: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+    variant: Several = Field(
         (), description="Variants to take, such as clone, fog or rain; all by default."
     )
-    camera: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
-        (), description="Cameras to take: Camera_0, Camera_1; both by default."
-    )
+    camera: Several = Field((), description="Cameras to take: Camera_0, Camera_1; both by default.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import PICTURE_SUFFIXES, read_file
 from sv2r.loaders.lazy import LazySamples
 from sv2r.loaders.tree import Tree, below, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, Several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
@@ -40,14 +40,10 @@ NAMES = (
 """The classes by their index in SegmentationClass."""
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class VocOptions(Options):
     """Options of the Pascal VOC loader."""
 
-    split: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+    split: Several = Field(
         (),
         description="Lists of ImageSets/Segmentation to take, such as train; all pictures that "
         "have objects by default.",

@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import PICTURE_SUFFIXES, read_file
 from sv2r.loaders.lazy import LazySamples
 from sv2r.loaders.tree import Tree, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, Several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
@@ -38,16 +38,10 @@ _SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 _SLACK = 1e-3
 
 
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 class YoloOptions(Options):
     """Options of the YOLO loader."""
 
-    split: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
-        (), description="Splits to take: train, val or test; all by default."
-    )
+    split: Several = Field((), description="Splits to take: train, val or test; all by default.")
     data: str = Field(
         "", description="The YAML file with the classes' names; data.yaml or the only one there."
     )

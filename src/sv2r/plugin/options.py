@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     ValidationError,
     ValidationInfo,
@@ -36,6 +37,14 @@ def whole(path: Path) -> Path:
     except RuntimeError:
         raise ValueError(f"{path}: there is no such user here") from None
 
+
+def as_several(value: Any) -> Any:
+    """Return a single text or number as a list of one, anything else as it is."""
+    return [value] if isinstance(value, (str, int)) else value
+
+
+# Texts, as the type of an option: in YAML a single one needs no brackets.
+Several = Annotated[tuple[str, ...], BeforeValidator(as_several)]
 
 # A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.
 Folder = Annotated[Path, AfterValidator(whole)]

@@ -18,6 +18,7 @@ from sv2r.errors import ConfigError
 from sv2r.output.finished import RUN_FILE, SAMPLES, Finished
 from sv2r.output.journal import CHANGED_IDENTITY, FOLDER, JOURNAL, Journal, digest_of
 from sv2r.output.records import from_json, line_of
+from sv2r.storage.regular import is_own_file
 from sv2r.types import Record
 from sv2r.verify.findings import Fault
 
@@ -115,7 +116,9 @@ def _set_aside(folder: Path) -> Path | None:
     damaged = folder / JOURNAL
     for suffix in ("-wal", "-shm"):
         damaged.with_name(f"{JOURNAL}{suffix}").unlink(missing_ok=True)
-    return damaged.replace(folder / f"damaged-{JOURNAL}") if damaged.exists() else None
+    # What is no file is left where it is: opening the journal refuses it by its name.
+    own = damaged.exists() and is_own_file(damaged)
+    return damaged.replace(folder / f"damaged-{JOURNAL}") if own else None
 
 
 def forget(output: Path, tasks: Mapping[tuple[str, int], str]) -> None:

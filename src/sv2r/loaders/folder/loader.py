@@ -27,7 +27,7 @@ from sv2r.loaders.folder.table import (
 )
 from sv2r.loaders.tree import Tree, read_tree
 from sv2r.plugin.hookspecs import hookimpl
-from sv2r.plugin.options import Options
+from sv2r.plugin.options import Options, as_several
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
 from sv2r.types import Dataset, Instances, Match, Sample
@@ -52,10 +52,6 @@ def _file_pattern(pattern: str) -> str:
     if "{" in plain or "}" in plain:
         raise ValueError("can hold {stem} once and no other field")
     return pattern
-
-
-def _several(value: Any) -> Any:
-    return [value] if isinstance(value, (str, int)) else value
 
 
 def _text_keys(value: Any) -> Any:
@@ -99,7 +95,7 @@ class FolderOptions(Options):
         "auto looks at a few masks and says what it took.",
     )
     background: Annotated[
-        tuple[int | str, ...], BeforeValidator(_several), AfterValidator(_keys)
+        tuple[int | str, ...], BeforeValidator(as_several), AfterValidator(_keys)
     ] = Field(
         (),
         description="Values that are no instance: an id (255), a range (0-999) or a colour "
