@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.loaders.voc import VocOptions, colours, detect, load, sv2r_loaders
+from sv2r.images.label_tables import voc_colours
+from sv2r.loaders.voc import VocOptions, detect, load, sv2r_loaders
 from sv2r.testing import check_loader
 from sv2r.types import Dataset
 
@@ -20,7 +21,7 @@ KINDS = [[15, 255, 7], [15, 0, 7]]
 
 def palette(values: Any) -> Image.Image:
     image = Image.fromarray(np.uint8(values), "P")
-    image.putpalette([part for c in colours(256) for part in (c >> 16, c >> 8 & 255, c & 255)])
+    image.putpalette([part for c in voc_colours(256) for part in (c >> 16, c >> 8 & 255, c & 255)])
     return image
 
 
@@ -108,9 +109,9 @@ def test_classes_that_do_not_fit_fail_their_picture(
 
 
 def test_the_colours_are_vocs_own() -> None:
-    assert colours(16)[1] == 128 << 16
-    assert colours(16)[15] == 192 << 16 | 128 << 8 | 128
-    assert colours(256)[255] == 224 << 16 | 224 << 8 | 192
+    assert voc_colours(16)[1] == 128 << 16
+    assert voc_colours(16)[15] == 192 << 16 | 128 << 8 | 128
+    assert voc_colours(256)[255] == 224 << 16 | 224 << 8 | 192
 
 
 def test_it_keeps_the_contract_and_is_recognised(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_folder_exports_ids_that_the_folder_loader_reads_back(tmp_path):
 
 def test_mirror_holds_one_picture_per_source(tmp_path):
     source = make_coco(tmp_path / "in", ("a.png",))
-    with pytest.raises(ConfigError, match="choose --writer coco or folder"):
+    with pytest.raises(ConfigError, match="choose --writer cityscapes, coco, folder, "):
         sv2r.convert(_config(source, tmp_path / "out", variants=2))
 
 

@@ -69,9 +69,20 @@ def test_an_instance_of_two_pieces_is_told_of(tmp_path: Path) -> None:
     assert 0.9 < iou < 0.98
     (note,) = summary.notes
     assert note == (
-        f"1 instances are not held to the pixel, at worst with an IoU of {iou:.2f} (label_iou in "
+        f"1 instance is not held to the pixel, at worst with an IoU of {iou:.2f} (label_iou in "
         "samples.jsonl); --writer coco or folder is exact"
     )
+
+
+def test_a_crowd_is_left_out_and_told_of(tmp_path: Path) -> None:
+    source = make_coco(tmp_path / "in", ("a.png",))
+    data = json.loads((source / "annotations.json").read_text())
+    data["annotations"][0]["iscrowd"] = 1
+    (source / "annotations.json").write_text(json.dumps(data))
+    summary = export(source, tmp_path / "out")
+    assert (summary.done, summary.faults) == (1, ())
+    assert records_of(tmp_path / "out")["a.png"]["label_iou"] == {"1": 0.0}
+    assert (tmp_path / "out/labels/train/a.txt").read_text().count("\n") == 1
 
 
 def test_a_changed_row_is_found(tmp_path: Path) -> None:

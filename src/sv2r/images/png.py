@@ -9,7 +9,7 @@ Edition), sections 5 and 9.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 # Writers take their options' defaults from here when a command lists them: numpy and isal are
@@ -26,7 +26,7 @@ FILTER: RowFilter = "paeth"
 LEVEL = 2
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _RGB = 0, 2
+_GREY, _RGB, _PALETTE = 0, 2, 3
 # A block of rows whose intermediates stay in the second-level cache.
 _BLOCK_BYTES = 1 << 17
 
@@ -63,6 +63,31 @@ def encode_png(
         bit_depth=8 * pixels.itemsize,
         colour_type=_GREY if pixels.ndim == 2 else _RGB,
         level=level,
+    )
+
+
+def encode_palette_png(
+    indices: NDArray[np.uint8], colours: Sequence[int], *, level: int = LEVEL
+) -> bytes:
+    """Return a PNG file of (H, W) indices into up to 256 colours, r << 16 | g << 8 | b.
+
+    Raises:
+        ValueError: an index has no colour.
+    """
+    import numpy as np
+
+    highest = int(np.max(indices))
+    if indices.dtype != np.uint8 or highest >= len(colours):
+        raise ValueError(f"no colour for index {highest}")
+    palette = b"".join(colour.to_bytes(3) for colour in colours)
+    rows = np.ascontiguousarray(indices)
+    return png_file(
+        filter_rows(rows, 1, "none"),
+        size=(rows.shape[0], rows.shape[1]),
+        bit_depth=8,
+        colour_type=_PALETTE,
+        level=level,
+        chunks=[chunk(b"PLTE", palette)],
     )
 
 

@@ -21,12 +21,13 @@ def label_faults(job: OpenJob, journal: Journal) -> tuple[str, ...]:
     Where nothing was renamed, labels were copied byte for byte, and there is nothing to read.
     """
     spec = job.registry.spec("writer", job.config.writer.name)
+    reads = spec.reader(job.config.writer.options)
     done = sum(status == "done" for _, _, status in journal.statuses())
-    if not spec.rereads or not done or (spec.reads is None and not _renamed(journal)):
+    if not spec.rereads or not done or (reads is None and not _renamed(journal)):
         return ()
     loader = job.config.loader
     own = loader.options.model_dump(mode="json", exclude_defaults=True)
-    name, options = spec.reads or (loader.name, own)
+    name, options = reads or (loader.name, own)
     found = read_back(job.registry, job.config.job.output, name, options)
     if isinstance(found, str):
         return (found,)

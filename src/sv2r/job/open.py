@@ -70,8 +70,8 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
     check_controls(config, registry)
     writer_spec = registry.spec("writer", config.writer.name)
     if config.job.variants > 1 and not writer_spec.variants:
-        several = [e.name for e in registry.of_kind("writer") if e.value.variants]
-        fix = f"choose --writer {' or '.join(several)}"
+        *some, last = [e.name for e in registry.of_kind("writer") if e.value.variants]
+        fix = f"choose --writer {', '.join(some)} or {last}"
         raise ConfigError(f"the {config.writer.name} writer holds one picture per source; {fix}")
     runtime = Runtime(input=config.job.input, output=config.job.output)
     loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)

@@ -292,8 +292,9 @@ def _inexact(journal: Journal) -> Iterator[str]:
     shares = [share for record in journal.records() for share in record.label_iou.values()]
     poor = [share for share in shares if share < _POOR]
     if poor:
+        several = "instance is" if len(poor) == 1 else "instances are"
         yield (
-            f"{len(poor):,} instances are not held to the pixel, at worst with an IoU of "
+            f"{len(poor):,} {several} not held to the pixel, at worst with an IoU of "
             f"{min(poor):.2f} (label_iou in samples.jsonl); --writer coco or folder is exact"
         )
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, overload
 
 from pydantic import AfterValidator, Field
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.images.label_tables import CITYSCAPES
 from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
+from sv2r.loaders.json_file import read_json
 from sv2r.loaders.tree import Tree, below, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options, Several
@@ -30,24 +31,7 @@ PICTURES = "leftImg8bit"
 # Label maps that are looked at before anything is read.
 _LOOKED_AT = 3
 ANNOTATIONS = ("gtFine", "gtCoarse")
-
-# cityscapesscripts/helpers/labels.py, by id. Only ids that an instance's class can have: 0 would
-# give instance ids below 1000.
-LABELS: Mapping[int, str] = MappingProxyType(
-    dict(
-        enumerate(
-            (
-                *("ego vehicle", "rectification border", "out of roi", "static", "dynamic"),
-                *("ground", "road", "sidewalk", "parking", "rail track", "building", "wall"),
-                *("fence", "guard rail", "bridge", "tunnel", "pole", "polegroup"),
-                *("traffic light", "traffic sign", "vegetation", "terrain", "sky", "person"),
-                *("rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle"),
-                "bicycle",
-            ),
-            start=1,
-        )
-    )
-)
+NAMES_FILE = "labels.json"  # {"26": "car"}: what sv2r writes of classes that Cityscapes has not
 
 
 class CityscapesOptions(Options):
@@ -85,6 +69,7 @@ class CityscapesSamples(Sequence[Sample]):
     root: Path
     scenes: Sequence[Scene]
     channels: Mapping[str, str]
+    names: Mapping[int, str]
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -97,20 +82,22 @@ class CityscapesSamples(Sequence[Sample]):
 
     def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
         if isinstance(index, slice):
-            return CityscapesSamples(self.root, self.scenes[index], self.channels)
+            return CityscapesSamples(self.root, self.scenes[index], self.channels, self.names)
         scene = self.scenes[index]
         image = self.root / scene.image
         return Sample(
             id=scene.image,
             image=image,
-            load_instances=partial(load_instances, self.root / scene.instances, scene.instances),
+            load_instances=partial(
+                load_instances, self.root / scene.instances, scene.instances, self.names
+            ),
             annotation_files=tuple(self.root / name for name in scene.files),
             channels=find_channels(self.root, image, self.channels),
             attributes=_attributes(scene.image),
         )
 
 
-def load_instances(path: Path, name: str) -> Instances:
+def load_instances(path: Path, name: str, names: Mapping[int, str] = CITYSCAPES) -> Instances:
     """Return the instances of an instanceIds picture; regions without instances are background.
 
     Raises:
@@ -132,13 +119,27 @@ def load_instances(path: Path, name: str) -> Instances:
         )
     labels = np.where(label.values >= 1000, label.values, 0).astype(np.int32)
     ids = [int(id_) for id_ in np.unique(labels).tolist() if id_]
-    return Instances(labels, {id_: Instance(id_, category_of(id_)) for id_ in ids})
+    return Instances(labels, {id_: Instance(id_, category_of(id_, names)) for id_ in ids})
 
 
-def category_of(instance_id: int) -> str:
+def category_of(instance_id: int, names: Mapping[int, str] = CITYSCAPES) -> str:
     """Return an instance's category: the label's name, or "class-<id>" for one not in the table."""
     class_id = instance_id // 1000
-    return LABELS.get(class_id, f"class-{class_id}")
+    return names.get(class_id, f"class-{class_id}")
+
+
+def _read_names(root: Path, tree: Tree) -> Mapping[int, str]:
+    """Return the names of classes by their ids, of labels.json where there is one.
+
+    Raises:
+        ConfigError: it is not what it should be.
+    """
+    if NAMES_FILE not in tree.files:
+        return dict(CITYSCAPES)  # a proxy cannot be sent to another process
+    try:
+        return read_json(root / NAMES_FILE, NAMES_FILE, dict[int, str])
+    except SampleError as error:
+        raise ConfigError(str(error)) from None
 
 
 def load(options: CityscapesOptions, root: Path) -> Dataset:
@@ -162,15 +163,16 @@ def load(options: CityscapesOptions, root: Path) -> Dataset:
     scenes = [item for item in found if isinstance(item, Scene)]
     problems = [item for item in found if isinstance(item, Problem)]
     _refuse_narrow(root, scenes)
-    channels = {"depth": options.depth}
+    channels, names = {"depth": options.depth}, _read_names(root, tree)
     require_channels(root, (root / scene.image for scene in islice(scenes, 20)), channels)
     return Dataset(
         root=root,
-        samples=CityscapesSamples(root, scenes, channels),
+        samples=CityscapesSamples(root, scenes, channels, names),
         ids=[scene.image for scene in scenes],
-        categories=tuple(LABELS.values()),
+        categories=tuple(names.values()),
+        annotation_files=(root / NAMES_FILE,) if NAMES_FILE in tree.files else (),
         problems=(*links, *problems),
-        category_ids={name: id_ for id_, name in LABELS.items()},
+        category_ids={name: id_ for id_, name in names.items()},
         notes=_notes(scenes),
     )
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.images.label_tables import CITYSCAPES
 from sv2r.images.picture_file import PICTURE_SUFFIXES, read_file
-from sv2r.loaders.cityscapes import LABELS
 from sv2r.loaders.lazy import LazySamples
 from sv2r.loaders.tree import Tree, read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
@@ -165,7 +165,7 @@ def _classes(root: Path, listed: str, factor: int) -> Mapping[int, str]:
         ConfigError: the list cannot be read.
     """
     if not listed:
-        return LABELS if factor == 256 else _MOTS
+        return CITYSCAPES if factor == 256 else _MOTS
     try:
         lines = read_file(inside(root, listed), listed).decode("utf-8", "replace").splitlines()
     except SampleError as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.images.label_tables import voc_colours
 from sv2r.images.picture_file import PICTURE_SUFFIXES, read_file
 from sv2r.loaders.lazy import LazySamples
 from sv2r.loaders.tree import Tree, below, read_tree, split_name
@@ -145,21 +146,6 @@ def _named(value: int, image: LabelImage, classes: Classes, name: str) -> str:
     return names[value]
 
 
-def colours(count: int) -> list[int]:
-    """Return VOC's colours of the first indices, r << 16 | g << 8 | b: its devkit's VOCcolormap."""
-    found = []
-    for index in range(count):
-        red = green = blue = 0
-        rest = index
-        for bit in range(7, -1, -1):
-            red |= (rest & 1) << bit
-            green |= (rest >> 1 & 1) << bit
-            blue |= (rest >> 2 & 1) << bit
-            rest >>= 3
-        found.append(red << 16 | green << 8 | blue)
-    return found
-
-
 def _read_classes(root: Path, tree: Tree, home: str) -> Classes:
     """Return the classes of labelmap.txt ("name:r,g,b:parts:actions"), or VOC's own.
 
@@ -168,7 +154,7 @@ def _read_classes(root: Path, tree: Tree, home: str) -> Classes:
     """
     if f"{home}{_LABELMAP}" not in tree.files:
         own = dict(enumerate(NAMES))
-        return Classes(own, dict(zip(colours(len(NAMES)), NAMES, strict=True)))
+        return Classes(own, dict(zip(voc_colours(len(NAMES)), NAMES, strict=True)))
     path = root / home / _LABELMAP
     try:
         text = read_file(path, path.name).decode("utf-8", "replace")

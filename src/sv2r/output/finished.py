@@ -120,10 +120,10 @@ def reader_of(finished: Finished, registry: Registry) -> tuple[str, Mapping[str,
     Raises:
         ConfigError: as `chosen`.
     """
-    spec, _ = chosen(finished, registry, "writer")
+    spec, options = chosen(finished, registry, "writer")
     own = dict(finished.section("loader"))
-    name: str = str(own.pop("name", ""))
-    return spec.reads or (name, own)
+    default = str(own.pop("name", "")), own
+    return spec.reader(options) or default
 
 
 def selected_ids(finished: Finished, dataset: Dataset) -> Iterator[str]:

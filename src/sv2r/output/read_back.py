@@ -76,7 +76,7 @@ def different(
         return None
     mine, theirs = _masks(one, inexact), _masks(other)
     lost, more = (mine - theirs).total(), (theirs - mine).total()
-    if not lost and more == len(inexact):
+    if not lost and more <= len(inexact):
         return None
     return f"{lost} of {mine.total()} instances are not those of its source ({more} others)"
 

@@ -244,22 +244,30 @@ class CheckSpec(PluginSpec[OptionsT, Check]):
     """A look at the picture before it is published, returned from `sv2r_checks`."""
 
 
+# A loader's name and its options.
+Reads = tuple[str, Mapping[str, Any]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class WriterSpec(PluginSpec[OptionsT, Writer]):
     """A way of laying out the result, returned from `sv2r_writers`.
 
     variants: whether it can hold several pictures per source.
     rereads: whether a loader reads what it writes, by which a job and `sv2r verify` hold the
-        result's labels against the input's. reads: that loader and its options; None: the one that
-        read the input.
+        result's labels against the input's. reads: that loader and its options, or what returns
+        them for the writer's options; None: the one that read the input.
     keeps: whether `publish` takes None as its image: the frame's own picture, whose file is copied
         as it is where the format allows that.
     """
 
     variants: bool = False
     rereads: bool = False
-    reads: tuple[str, Mapping[str, Any]] | None = None
+    reads: Reads | Callable[[OptionsT], Reads] | None = None
     keeps: bool = False
+
+    def reader(self, options: OptionsT) -> Reads | None:
+        """Return the loader that reads what is written with these options, and its own options."""
+        return self.reads(options) if callable(self.reads) else self.reads
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,7 +175,7 @@ class Published:
     labels: paths, under the output folder, of the sample's own label files that were copied with it
         and found equal byte for byte.
     label_iou: instances whose mask the format cannot hold to the pixel: how much of it is kept, as
-        intersection over union. All others are exact.
+        intersection over union; 0 where it is left out. All others are exact.
     """
 
     path: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from sv2r.output.finished import Finished, chosen
+from sv2r.output.finished import Finished, chosen, reader_of
 from sv2r.output.read_back import ReadBack, read_back
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Runtime, Writer
@@ -61,8 +61,7 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Exp
     if carries and options.format == "same":
         return Carried(finished, dataset, None)
     writer = spec.build(options, Runtime(input=dataset.root, output=finished.output))
-    loader = dict(finished.section("loader"))
-    name, own = spec.reads or (str(loader.pop("name", "")), loader)
+    name, own = reader_of(finished, registry)
     found = read_back(registry, finished.output, name, own)
     made = MadeLabels(finished.output, dataset, found, writer, _named(own))
     return Carried(finished, dataset, made) if carries else made

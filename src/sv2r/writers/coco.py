@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,15 @@ from sv2r.storage.files import replacing
 from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
-    ExportOptions,
+    MarkingOptions,
     about_itself,
+    done_samples,
     doubtful_ids,
     export_path,
     left_out,
     publish_picture,
 )
+from sv2r.writers.splits import drawn_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +31,9 @@ ANNOTATIONS = "annotations.json"
 
 
 class CocoWriter:
-    """Writes images/ and annotations.json."""
+    """Writes images/ and annotations.json, or annotations/instances_SPLIT.json."""
 
-    def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
+    def __init__(self, options: MarkingOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
 
@@ -39,8 +42,8 @@ class CocoWriter:
         yield from left_out(dataset, ANNOTATIONS)
 
     def target(self, sample: Sample, variant: int) -> str:
-        """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
-        return export_path(sample, variant, self._options.format)
+        """Return images/ID or images/SPLIT/ID; further variants end in _v1, _v2 ..."""
+        return export_path(sample, variant, self._options)
 
     def publish(
         self, sample: Sample, variant: int, image: Tensor | None, frame: Frame
@@ -50,28 +53,64 @@ class CocoWriter:
         return publish_picture(self._output, target, image, frame, self._options)
 
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
-        """Write the JSON of all pictures that are done; return its SHA-256."""
-        path = self._output / ANNOTATIONS
-        places = {id_: index for index, id_ in enumerate(dataset.ids)}
-        done = (r for r in records if r.status == "done" and r.sample in places)
+        """Write the JSON of what is done, or one for each split that has pictures."""
+        numbers = _Numbers(_category_ids(dataset))
+        return {
+            name: self._write(name, _document(dataset, done, numbers, self._options.doubtful))
+            for name, done in self._by_file(dataset, records)
+        }
+
+    def _by_file(
+        self, dataset: Dataset, records: Iterable[Record]
+    ) -> Iterable[tuple[str, Iterable[_Done]]]:
+        """Return what is done, by the file that lists it: one, or one for each split."""
+        done = done_samples(dataset, records)
+        if not self._options.split:
+            return [(ANNOTATIONS, done)]
+        found: dict[str, list[_Done]] = {}
+        for sample, record in done:
+            name = _FILE.format(drawn_split(sample, self._options))
+            kept = replace(record, scores=_survival(record))
+            found.setdefault(name, []).append((sample, kept))
+        return found.items()
+
+    def _write(self, name: str, pieces: Iterable[str]) -> str:
+        path = self._output / name
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-            stream.writelines(_document(dataset, places, done, self._options.doubtful))
-        return {ANNOTATIONS: sha256_file(path)}
+            stream.writelines(pieces)
+        return sha256_file(path)
+
+
+_FILE = "annotations/instances_{}.json"
+_Done = tuple[Sample, Record]
+
+
+def _survival(record: Record) -> Mapping[str, Any]:
+    """Return the scores that are needed, where the records of a dataset are in memory."""
+    return {name: told for name, told in record.scores.items() if name == "survival"}
+
+
+@dataclass
+class _Numbers:
+    """What counts on from file to file. images, annotations: the last ids."""
+
+    categories: dict[str, int]
+    images: Iterator[int] = field(default_factory=lambda: count(1))
+    annotations: Iterator[int] = field(default_factory=lambda: count(1))
 
 
 def _document(
-    dataset: Dataset, places: Mapping[str, int], records: Iterable[Record], doubtful: float
+    dataset: Dataset, done: Iterable[_Done], numbers: _Numbers, doubtful: float
 ) -> Iterator[str]:
-    """Yield the JSON in pieces, so that memory does not grow with the dataset."""
-    category_ids = _category_ids(dataset)
+    """Yield the JSON in pieces, so that memory does not grow with the masks."""
+    category_ids, ids = numbers.categories, numbers.annotations
     images: list[str] = []
-    ids = count(1)
     top = {"info": {"description": "made by sv2r"}, **about_itself(dataset)}
     yield "{" + "".join(f"{_dump(key)}: {_dump(value)},\n" for key, value in top.items())
     yield '"annotations": ['
     separator = "\n"
-    for image_id, record in enumerate(records, 1):
-        sample = dataset.samples[places[record.sample]]
+    for sample, record in done:
+        image_id = next(numbers.images)
         instances = sample.load_instances()
         images.append(_dump({**sample.extra, **_image(image_id, record, instances)}))
         crowds = doubtful_ids(record, doubtful)
@@ -141,7 +180,12 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def build(options: ExportOptions, runtime: Runtime) -> Writer:
+def _reads(options: MarkingOptions) -> tuple[str, Mapping[str, Any]]:
+    # A split without a picture has no file: the loader finds those that are there.
+    return "coco", {"images": ".", **({} if options.split else {"annotations": [ANNOTATIONS]})}
+
+
+def build(options: MarkingOptions, runtime: Runtime) -> Writer:
     """Return the writer."""
     return CocoWriter(options, runtime)
 
@@ -153,11 +197,11 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
         WriterSpec(
             name="coco",
             summary="COCO: images/ and annotations.json with pixel-exact RLE masks.",
-            options=ExportOptions,
+            options=MarkingOptions,
             build=build,
             variants=True,
             rereads=True,
             keeps=True,
-            reads=("coco", {"annotations": [ANNOTATIONS], "images": "."}),
+            reads=_reads,
         )
     ]

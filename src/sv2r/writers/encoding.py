@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,8 @@ from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
 from sv2r.storage.files import copy_atomically, write_atomically
 from sv2r.storage.others import find_others
-from sv2r.types import Dataset, Frame, Published, Record, Sample
+from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
+from sv2r.writers.splits import SplitOptions, drawn_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
+
+_OTHER = "choose --writer coco"
 
 # How the step begins that `read_picture` notes of a picture with an orientation.
 TURNED = "EXIF orientation"
@@ -50,12 +53,17 @@ class EncodingOptions(Options):
     )
 
 
-class ExportOptions(EncodingOptions):
+class ExportOptions(EncodingOptions, SplitOptions):
     """Options that exporting writers share."""
 
     format: OutputFormat = Field(
         "same", description="The pictures' format; same keeps the input's."
     )
+
+
+class MarkingOptions(ExportOptions):
+    """Options of exports that can mark an instance as a crowd."""
+
     doubtful: float = Field(
         0.0,
         ge=0,
@@ -63,6 +71,47 @@ class ExportOptions(EncodingOptions):
         description="Mark instances whose survival is below this as crowds, which training and "
         "evaluation leave aside. 0 marks none. Needs the check survival.",
     )
+
+
+def done_samples(dataset: Dataset, records: Iterable[Record]) -> Iterator[tuple[Sample, Record]]:
+    """Yield the records of pictures that are done, each behind its sample."""
+    places = {id_: index for index, id_ in enumerate(dataset.ids)}
+    for record in records:
+        if record.status == "done" and record.sample in places:
+            yield dataset.samples[places[record.sample]], record
+
+
+def visible_shares(instances: Instances) -> dict[int, float]:
+    """Return, of instances that others cover in part, what a label map holds of each: its share."""
+    if not instances.overlaps:
+        return {}
+    areas, hidden = instances.areas(), instances.overlaps
+    return {id_: round(1 - len(hidden[id_]) / areas[id_], 4) for id_ in hidden if len(hidden[id_])}
+
+
+def mask_values(instances: Instances, most: int, held: str) -> dict[int, int]:
+    """Return each instance's value in a mask: its id where all are at most most, else 1 to n.
+
+    Raises:
+        SampleError: there are more than that. held: what holds so many.
+    """
+    if all(id_ <= most for id_ in instances.table):
+        return {id_: id_ for id_ in instances.table}
+    if len(instances.table) > most:
+        count = len(instances.table)
+        raise SampleError(f"{held} holds {most:,} instances of a picture, not {count:,}; {_OTHER}")
+    return {id_: value for value, id_ in enumerate(sorted(instances.table), 1)}
+
+
+def renumbered(instances: Instances, values: Mapping[int, int]) -> NDArray[np.int32]:
+    """Return the (H, W) label map with a value for each id; background stays 0."""
+    import numpy as np
+
+    if all(id_ == value for id_, value in values.items()):
+        return instances.labels
+    ids = np.array([0, *sorted(values)])
+    targets = np.array([0, *(values[id_] for id_ in sorted(values))], np.int32)
+    return targets[np.searchsorted(ids, instances.labels)]
 
 
 def doubtful_ids(record: Record, below: float) -> frozenset[int]:
@@ -185,12 +234,28 @@ def _interleaved(image: Tensor) -> NDArray[np.uint8]:
     return np.stack((pixels[..., 0], pixels[..., 1], pixels[..., 2]), axis=-1)
 
 
-def export_path(sample: Sample, variant: int, wanted: OutputFormat) -> str:
+def export_path(sample: Sample, variant: int, options: ExportOptions) -> str:
     """Return images/ID in a format, with _v1, _v2 ... before the suffix of further variants.
 
-    An id that begins with images/ keeps it once, so that an export can be exported again.
+    Where splits are drawn it is images/SPLIT/ID.
     """
-    path = PurePosixPath("images") / picture_path(sample).removeprefix("images/")
+    split = drawn_split(sample, options) if options.split else ""
+    return str(PurePosixPath("images") / bare_path(sample, variant, options, split=split))
+
+
+def bare_path(
+    sample: Sample, variant: int, options: ExportOptions, *, split: str = "", home: str = "images"
+) -> PurePosixPath:
+    """Return SPLIT/ID in a format, with _v1, _v2 ... before the suffix of further variants.
+
+    An id that begins with home, or with the split, has it once, so that an export can be exported
+    again.
+    """
+    path = PurePosixPath(picture_path(sample))
+    if len(path.parts) > 1 and path.parts[0] == home:
+        path = path.relative_to(home)
+    if split and len(path.parts) > 1 and path.parts[0] == split:
+        path = path.relative_to(split)
     if variant:
         path = path.with_name(f"{path.stem}_v{variant}{path.suffix}")
-    return str(in_format(path, wanted))
+    return split / in_format(path, options.format)

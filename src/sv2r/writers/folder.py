@@ -13,17 +13,19 @@ from sv2r.storage.files import replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
-    ExportOptions,
+    MarkingOptions,
     about_itself,
+    done_samples,
     doubtful_ids,
     export_path,
     left_out,
+    mask_values,
     publish_picture,
+    renumbered,
 )
+from sv2r.writers.splits import drawn_split
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
 TABLE, ABOUT = "instances.jsonl", "dataset.json"
@@ -33,13 +35,13 @@ _LARGEST = 65535
 class FolderWriter:
     """Writes images/, masks/ and instances.jsonl."""
 
-    def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
+    def __init__(self, options: MarkingOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
 
     def target(self, sample: Sample, variant: int) -> str:
-        """Return images/ID, with _v1, _v2 ... before the suffix of further variants."""
-        return export_path(sample, variant, self._options.format)
+        """Return images/ID or images/SPLIT/ID; further variants end in _v1, _v2 ..."""
+        return export_path(sample, variant, self._options)
 
     def claims(self, sample: Sample, variant: int) -> Iterable[str]:
         """Return where the picture and its mask go."""
@@ -52,8 +54,8 @@ class FolderWriter:
         """Write the mask, then the picture, so that no picture is ever without one."""
         from sv2r.images.label_image import encode_label_png
 
-        values = mask_values(frame.instances)
-        mask = encode_label_png(_renumbered(frame.instances, values))
+        values = mask_values(frame.instances, _LARGEST, TABLE)
+        mask = encode_label_png(renumbered(frame.instances, values))
         target = self.target(sample, variant)
         write_atomically(self._output / _mask_of(target), mask, sync_folder=False)
         return publish_picture(self._output, target, image, frame, self._options)
@@ -61,13 +63,11 @@ class FolderWriter:
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Write a line per picture that is done: what each value of its mask is."""
         path = self._output / TABLE
-        places = {id_: index for index, id_ in enumerate(dataset.ids)}
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-            for record in records:
-                if record.status == "done" and record.sample in places:
-                    sample = dataset.samples[places[record.sample]]
-                    crowds = doubtful_ids(record, self._options.doubtful)
-                    stream.write(_line(record, sample.load_instances(), crowds, sample.extra))
+            for sample, record in done_samples(dataset, records):
+                crowds = doubtful_ids(record, self._options.doubtful)
+                split = drawn_split(sample, self._options) if self._options.split else ""
+                stream.write(_line(record, sample.load_instances(), crowds, sample.extra, split))
         about = _about(dataset)
         written = {TABLE: sha256_file(path)}
         if about:
@@ -91,30 +91,17 @@ def _about(dataset: Dataset) -> bytes:
     return f"{text}\n".encode()
 
 
-def mask_values(instances: Instances) -> dict[int, int]:
-    """Return each instance's value in the mask: its id where all fit 16 bits, else 1 to n."""
-    if all(id_ <= _LARGEST for id_ in instances.table):
-        return {id_: id_ for id_ in instances.table}
-    return {id_: value for value, id_ in enumerate(sorted(instances.table), 1)}
-
-
-def _renumbered(instances: Instances, values: Mapping[int, int]) -> NDArray[np.int32]:
-    import numpy as np
-
-    if all(id_ == value for id_, value in values.items()):
-        return instances.labels
-    ids = np.array([0, *sorted(values)])
-    targets = np.array([0, *(values[id_] for id_ in sorted(values))], np.int32)
-    return targets[np.searchsorted(ids, instances.labels)]
-
-
 def _mask_of(target: str) -> str:
     inner = PurePosixPath(target).relative_to("images")
     return str(PurePosixPath("masks") / inner.with_suffix(".png"))
 
 
 def _line(
-    record: Record, instances: Instances, crowds: frozenset[int], extra: Mapping[str, Any]
+    record: Record,
+    instances: Instances,
+    crowds: frozenset[int],
+    extra: Mapping[str, Any],
+    split: str,
 ) -> str:
     """Return a line of instances.jsonl; pictures of one source share group_id.
 
@@ -122,7 +109,7 @@ def _line(
 
     hidden: pixels of the instance that others cover, which a mask of ids cannot show.
     """
-    values = mask_values(instances)
+    values = mask_values(instances, _LARGEST, TABLE)
     rows = [
         {
             "value": values[i.id],
@@ -139,13 +126,14 @@ def _line(
         "mask": _mask_of(str(record.output)),
         "group_id": record.sample,
         "variant": record.variant,
+        **({"split": split} if split else {}),
         "instances": rows,
         **({"extra": dict(extra)} if extra else {}),
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def build(options: ExportOptions, runtime: Runtime) -> Writer:
+def build(options: MarkingOptions, runtime: Runtime) -> Writer:
     """Return the writer."""
     return FolderWriter(options, runtime)
 
@@ -157,7 +145,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
         WriterSpec(
             name="folder",
             summary="Pictures and 16-bit id masks: images/, masks/ and instances.jsonl.",
-            options=ExportOptions,
+            options=MarkingOptions,
             build=build,
             variants=True,
             rereads=True,

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-from pydantic import Field, field_validator
 
 from sv2r.errors import SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-from sv2r.writers.encoding import (
-    EncodingOptions,
-    OutputFormat,
-    export_path,
-    left_out,
-    publish_picture,
-)
+from sv2r.writers.encoding import ExportOptions, bare_path, left_out, publish_picture
+from sv2r.writers.splits import SPLITS, drawn_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,38 +20,13 @@ if TYPE_CHECKING:
     from sv2r.types import Instances
 
 ABOUT = "data.yaml"
-SPLITS = ("train", "val", "test")
-_NAMED = {"train": "train", "training": "train", "val": "val", "valid": "val", "test": "test"}
 _EXACT = 1.0
-
-
-class YoloExportOptions(EncodingOptions):
-    """Options of the YOLO exporter."""
-
-    format: OutputFormat = Field(
-        "same", description="The pictures' format; same keeps the input's."
-    )
-
-    split: tuple[float, ...] = Field(
-        (),
-        description="Shares of train, val and test, such as 0.8 0.1 0.1; pictures of one scene and "
-        "the variants of a picture stay together.  Default: the input's own splits, or all train.",
-    )
-    split_seed: int = Field(0, ge=0, description="Draws which scene goes where.")
-
-    @field_validator("split")
-    @classmethod
-    def _makes_one(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        wrong = len(value) > len(SPLITS) or any(share < 0 for share in value)
-        if value and (wrong or abs(sum(value) - 1) > 1e-6):
-            raise ValueError("must be up to three shares that add up to 1")
-        return value
 
 
 class YoloWriter:
     """Writes images/SPLIT, labels/SPLIT and data.yaml."""
 
-    def __init__(self, options: YoloExportOptions, runtime: Runtime) -> None:
+    def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
         self._options = options
         self._output = runtime.output
         self._numbers: dict[str, int] = {}
@@ -71,25 +38,8 @@ class YoloWriter:
 
     def target(self, sample: Sample, variant: int) -> str:
         """Return images/SPLIT/ID, with _v1, _v2 ... before the suffix of further variants."""
-        path = PurePosixPath(export_path(sample, variant, self._options.format))
-        inner, split = path.relative_to("images"), self.split(sample)
-        if len(inner.parts) > 1 and inner.parts[0] == split:  # an export that is exported again
-            inner = inner.relative_to(split)
-        return str(PurePosixPath("images") / split / inner)
-
-    def split(self, sample: Sample) -> str:
-        """Return the split that a sample belongs to."""
-        shares = self._options.split
-        if not shares:
-            return _NAMED.get(str(sample.attributes.get("split", "")).lower(), "train")
-        group = str(sample.attributes.get("scene", sample.id))
-        digest = hashlib.sha256(f"{self._options.split_seed}/{group}".encode()).digest()
-        drawn = int.from_bytes(digest[:8]) / 2**64
-        for name, share in zip(SPLITS, shares, strict=False):
-            if drawn < share:
-                return name
-            drawn -= share
-        return SPLITS[len(shares) - 1]
+        split = drawn_split(sample, self._options)
+        return str("images" / bare_path(sample, variant, self._options, split=split))
 
     def claims(self, sample: Sample, variant: int) -> Iterable[str]:
         """Return where the picture and its rows go."""
@@ -119,7 +69,9 @@ class YoloWriter:
         lines, inexact = [], {}
         for id_, instance in instances.table.items():
             mask = instances.mask(id_)
-            if instance.crowd or not mask.any():  # YOLO has no crowds
+            if instance.crowd:  # YOLO has none
+                inexact[id_] = 0.0
+            if instance.crowd or not mask.any():
                 continue
             corners = polygon_of(mask)
             drawn = fill_polygon(corners, (height, width))
@@ -157,7 +109,7 @@ def _rows_of(target: str) -> str:
     return str(PurePosixPath("labels") / inner.with_suffix(".txt"))
 
 
-def build(options: YoloExportOptions, runtime: Runtime) -> Writer:
+def build(options: ExportOptions, runtime: Runtime) -> Writer:
     """Return the writer."""
     return YoloWriter(options, runtime)
 
@@ -169,7 +121,7 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
         WriterSpec(
             name="yolo",
             summary="YOLO segmentation: images/, labels/*.txt with polygons, and data.yaml.",
-            options=YoloExportOptions,
+            options=ExportOptions,
             build=build,
             variants=True,
             rereads=True,
