@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from sv2r.errors import ConfigError
 from sv2r.output.finished import Finished, open_dataset, open_finished
 from sv2r.plugin.registry import load_registry
+from sv2r.storage.source import published_file
 from sv2r.types import Record
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class Results(Sequence[Translated]):
                 f"is with source="
             )
         sample = self.dataset.samples[self._places[record.sample]]
-        return Translated(self._finished.output / str(record.output), record, sample)
+        path = published_file(self._finished.output, str(record.output))
+        return Translated(path, record, sample)
 
 
 class TensorResults:

@@ -38,7 +38,7 @@ NEEDS_A_MODEL = {
 OWN_TESTS = frozenset(
     {
         *("blenderproc", "bop", "carla", "kitti", "labelme", "replicator", "solo", "vkitti"),
-        *("voc", "yolo"),
+        *("voc", "webdataset", "yolo"),
     }
 )
 STEPS = {"strength": 0.5, "steps": 4}

@@ -26,6 +26,7 @@ from sv2r.output.records import line_of
 from sv2r.plugin.specs import Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
+from sv2r.storage.others import PARTS
 from sv2r.storage.paths import under
 from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
@@ -137,6 +138,7 @@ def _remove(output: Path, journal: Journal) -> None:
     """
     for name in (SAMPLES, REPORT, CONTACT_SHEET):
         (output / FOLDER / name).unlink(missing_ok=True)
+    shutil.rmtree(output / FOLDER / PARTS, ignore_errors=True)
     folders: set[Path] = set()
     for name in _made(journal):
         path = under(output, name)

@@ -11,7 +11,7 @@ from sv2r.images.decode import read_picture
 from sv2r.images.outlines import draw_outlines
 from sv2r.images.png import encode_png
 from sv2r.storage.files import write_atomically
-from sv2r.storage.paths import inside
+from sv2r.storage.source import published_file
 from sv2r.types import Dataset, Record
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _row(dataset: Dataset, index: int, record: Record, output: Path) -> Image.Im
 
     sample = dataset.samples[index]
     before = read_picture(sample.image, sample.id).pixels
-    after = read_picture(inside(output, str(record.output)), str(record.output)).pixels
+    after = read_picture(published_file(output, str(record.output)), str(record.output)).pixels
     outlined = draw_outlines(after, sample.load_instances().labels)
     cells = [_scaled(pixels) for pixels in (before, after, outlined)]
     width = sum(cell.width for cell in cells) + _GAP * (len(cells) + 1)

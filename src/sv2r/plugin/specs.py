@@ -258,12 +258,15 @@ class WriterSpec(PluginSpec[OptionsT, Writer]):
         them for the writer's options; None: the one that read the input.
     keeps: whether `publish` takes None as its image: the frame's own picture, whose file is copied
         as it is where the format allows that.
+    packs: whether pictures lie in shards, which `finish` makes of what `publish` has written: a
+        target is SHARD/NAME then, and is there after `finish`.
     """
 
     variants: bool = False
     rereads: bool = False
     reads: Reads | Callable[[OptionsT], Reads] | None = None
     keeps: bool = False
+    packs: bool = False
 
     def reader(self, options: OptionsT) -> Reads | None:
         """Return the loader that reads what is written with these options, and its own options."""

@@ -14,7 +14,7 @@ from sv2r.errors import SampleError
 from sv2r.images.decode import read_picture
 from sv2r.images.outlines import contour_paths
 from sv2r.report.entries import ReportEntry
-from sv2r.storage.paths import inside
+from sv2r.storage.source import published_file
 from sv2r.types import Dataset
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def embed(entry: ReportEntry, output: Path, dataset: Dataset | None, index: int 
     after = None
     if record.output:
         try:
-            after = read_picture(inside(output, record.output), record.output).pixels
+            after = read_picture(published_file(output, record.output), record.output).pixels
         except SampleError as error:
             missing.append(str(error))
     for pixels in (before, after):

@@ -16,6 +16,9 @@ from sv2r.types import Dataset
 OWN = "sv2r"
 """The folder of a job's own files in an output, and in an input that is itself one."""
 
+PARTS = "parts"
+"""The folder in OWN of what is to be packed into shards when the job ends."""
+
 # What each run leaves in it.
 _MARK = "journal.sqlite3"
 

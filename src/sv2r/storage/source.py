@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from sv2r.storage.archive import Archive, Entry, is_archive, open_archive
+from sv2r.storage.paths import inside
 
 if TYPE_CHECKING:
     _Path = Path
@@ -62,6 +63,15 @@ def as_source(path: Path) -> Path:
         return path
     open_archive(file)
     return SourcePath(path)
+
+
+def published_file(output: Path, name: str) -> Path:
+    """Return a file that a job has published, also where it lies in a shard.
+
+    Raises:
+        SampleError: as `inside`. ConfigError: the shard cannot be read.
+    """
+    return as_source(inside(output, name))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from sv2r.output.finished import (
 from sv2r.output.journal import FOLDER, JOURNAL
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.storage.files import TEMPORARY
+from sv2r.storage.others import PARTS
 from sv2r.types import Record
 from sv2r.verify.findings import Fault
 from sv2r.verify.labels import Compared, as_recorded, open_labels
@@ -242,7 +243,7 @@ def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     if place.name.startswith(TEMPORARY) and place.as_posix() not in explained:
         return "left over from a killed run; delete it"
     if place.parts[0] == FOLDER:
-        own = len(place.parts) == 2 and place.name in _OWN
+        own = (len(place.parts) == 2 and place.name in _OWN) or place.parts[1] == PARTS
         return None if own else "none of the job's own files; move it out of the output folder"
     if strict and place.as_posix() not in explained:
         return "no record and no label explains it; move it out of the output folder"

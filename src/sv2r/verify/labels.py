@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from sv2r.output.finished import Finished, chosen, reader_of
 from sv2r.output.read_back import ReadBack, read_back
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Claims, Runtime, Writer
+from sv2r.plugin.specs import Claims, Prepares, Runtime, Writer
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.others import find_others
 from sv2r.storage.paths import under
+from sv2r.storage.source import published_file
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Fault
 
@@ -63,6 +64,8 @@ def open_labels(finished: Finished, dataset: Dataset, registry: Registry) -> Exp
     writer = spec.build(options, Runtime(input=dataset.root, output=finished.output))
     name, own = reader_of(finished, registry)
     found = read_back(registry, finished.output, name, own)
+    if isinstance(writer, Prepares):
+        tuple(writer.prepare(dataset))  # what it says was told when the job began
     made = MadeLabels(finished.output, dataset, found, writer, _named(own))
     return Carried(finished, dataset, made) if carries else made
 
@@ -171,7 +174,7 @@ class MadeLabels:
         own = self._writer.claims if isinstance(self._writer, Claims) else None
         places = frozenset(own(sample, record.variant) if own else ()) - {str(record.output)}
         for place in sorted(places):
-            path = self._output / place
+            path = published_file(self._output, place)
             if path.is_symlink() or not path.is_file():
                 text = _LINK if path.is_symlink() else "a label file is missing"
                 return Compared(places, 0, (_finding(text, place, record),))

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sv2r.errors import SampleError
+from sv2r.errors import ConfigError, SampleError
 from sv2r.images.decode import picture_size, read_picture
 from sv2r.plugin.specs import Check
 from sv2r.storage.hashes import sha256_file
-from sv2r.storage.paths import inside
+from sv2r.storage.source import published_file
 from sv2r.types import Dataset, Record
 from sv2r.verify.findings import Fault
 from sv2r.verify.labels import Compared, ExpectedLabels
@@ -77,7 +77,10 @@ def _look_at_picture(
 ) -> Picture | None:
     """Return a published picture that can be read, and note what is wrong with it."""
     try:
-        path = inside(inputs.output, record.output or "")
+        path = published_file(inputs.output, record.output or "")
+    except ConfigError as error:
+        findings.append(_of(record, "unreadable", str(error)))
+        return None
     except SampleError:
         text = "its record, or a link, leads to a file outside of the output folder"
         findings.append(_of(record, "record", text))

@@ -26,6 +26,9 @@ OutputFormat = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
 
 _OTHER = "choose --writer coco"
 
+# How files end that hold many pictures.
+SHARDS = (".tar", ".parquet")
+
 # How the step begins that `read_picture` notes of a picture with an orientation.
 TURNED = "EXIF orientation"
 
@@ -114,6 +117,35 @@ def renumbered(instances: Instances, values: Mapping[int, int]) -> NDArray[np.in
     return targets[np.searchsorted(ids, instances.labels)]
 
 
+def instance_rows(
+    instances: Instances, values: Mapping[int, int], crowds: frozenset[int] = frozenset()
+) -> list[dict[str, Any]]:
+    """Return what there is to say of each value of a mask, as JSON values.
+
+    hidden: pixels of the instance that others cover, which a mask of ids cannot show.
+    crowds: the instances that are to be marked so, in addition to those that are.
+    """
+    return [
+        {
+            "value": values[i.id],
+            "id": i.source_id or i.id,
+            "category": i.category,
+            "crowd": i.crowd or i.id in crowds,
+            "hidden": len(instances.overlaps.get(i.id, ())),
+            **({"extra": dict(i.extra)} if i.extra else {}),
+        }
+        for i in instances.table.values()
+    ]
+
+
+def told_of(dataset: Dataset) -> dict[str, Any]:
+    """Return what a dataset says of itself and of its categories, as JSON values."""
+    names = [*dict.fromkeys([*dataset.categories, *dataset.details])]
+    ids, details = dataset.category_ids, dataset.details
+    own = [{**({"id": ids[n]} if n in ids else {}), "name": n, **details.get(n, {})} for n in names]
+    return {**about_itself(dataset), "categories": own}
+
+
 def doubtful_ids(record: Record, below: float) -> frozenset[int]:
     """Return the instances whose survival, as the record has it, is below a threshold."""
     instances = record.scores.get("survival", {}).get("instances", {})
@@ -182,17 +214,25 @@ def picture_path(sample: Sample) -> str:
 
 
 def publish_picture(
-    output: Path, target: str, image: Tensor | None, frame: Frame, options: EncodingOptions
+    output: Path,
+    target: str,
+    image: Tensor | None,
+    frame: Frame,
+    options: EncodingOptions,
+    *,
+    sync_folder: bool = False,
 ) -> Published:
     """Write a picture under the output folder, in the format of target's suffix.
 
     image: (3, H, W) uint8; None: the frame's own, whose file is copied where it is in that format.
+    sync_folder: see `replacing`; without it the journal syncs the folder, before it says that the
+        picture is there.
 
     Raises:
         SampleError: the format cannot hold it. StorageError: the output takes no more bytes.
     """
     if image is None and keeps_file(frame, target):
-        return Published(target, _copied(frame, output / target))
+        return Published(target, _copied(frame, output / target, sync_folder=sync_folder))
     data = encode_picture(
         frame.array if image is None else _interleaved(image),
         PurePosixPath(target).suffix,
@@ -200,8 +240,7 @@ def publish_picture(
         png_level=options.png_level,
         png_filter=options.png_filter,
     )
-    # The journal syncs the folder, before it says that the picture is there.
-    return Published(target, write_atomically(output / target, data, sync_folder=False))
+    return Published(target, write_atomically(output / target, data, sync_folder=sync_folder))
 
 
 def keeps_file(frame: Frame, target: str) -> bool:
@@ -215,9 +254,9 @@ def keeps_file(frame: Frame, target: str) -> bool:
     return own == wanted or any({own, wanted} <= {*alike} for alike in _ALIKE.values())
 
 
-def _copied(frame: Frame, target: Path) -> str:
+def _copied(frame: Frame, target: Path, *, sync_folder: bool) -> str:
     """Copy the file that a frame was read from and return its SHA-256."""
-    digest = copy_atomically(frame.sample.image, target, sync_folder=False)
+    digest = copy_atomically(frame.sample.image, target, sync_folder=sync_folder)
     if digest != frame.sha256:
         raise SampleError(f"{frame.sample.id}: changed while it was read; run the command again")
     return digest
@@ -248,10 +287,12 @@ def bare_path(
 ) -> PurePosixPath:
     """Return SPLIT/ID in a format, with _v1, _v2 ... before the suffix of further variants.
 
-    An id that begins with home, or with the split, has it once, so that an export can be exported
-    again.
+    An id that begins with home, with the split or with a shard loses that, so that an export can
+    be exported again.
     """
     path = PurePosixPath(picture_path(sample))
+    if len(path.parts) > 1 and path.parts[0].endswith(SHARDS):
+        path = path.relative_to(path.parts[0])
     if len(path.parts) > 1 and path.parts[0] == home:
         path = path.relative_to(home)
     if split and len(path.parts) > 1 and path.parts[0] == split:

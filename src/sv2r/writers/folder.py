@@ -18,10 +18,12 @@ from sv2r.writers.encoding import (
     done_samples,
     doubtful_ids,
     export_path,
+    instance_rows,
     left_out,
     mask_values,
     publish_picture,
     renumbered,
+    told_of,
 )
 from sv2r.writers.splits import drawn_split
 
@@ -68,27 +70,16 @@ class FolderWriter:
                 crowds = doubtful_ids(record, self._options.doubtful)
                 split = drawn_split(sample, self._options) if self._options.split else ""
                 stream.write(_line(record, sample.load_instances(), crowds, sample.extra, split))
-        about = _about(dataset)
+        about = told_of(dataset) if dataset.details or about_itself(dataset) else {}
         written = {TABLE: sha256_file(path)}
         if about:
-            written[ABOUT] = write_atomically(self._output / ABOUT, about)
+            text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+            written[ABOUT] = write_atomically(self._output / ABOUT, text.encode())
         return written
 
     def prepare(self, dataset: Dataset) -> Iterable[str]:
         """Yield what the export cannot hold."""
         yield from left_out(dataset, TABLE)
-
-
-def _about(dataset: Dataset) -> bytes:
-    """Return what the dataset says of itself and its categories, as JSON; b"" for nothing."""
-    extra = about_itself(dataset)
-    if not extra and not dataset.details:
-        return b""
-    names = [*dict.fromkeys([*dataset.categories, *dataset.details])]
-    ids, details = dataset.category_ids, dataset.details
-    own = [{**({"id": ids[n]} if n in ids else {}), "name": n, **details.get(n, {})} for n in names]
-    text = json.dumps({**extra, "categories": own}, ensure_ascii=False, indent=1)
-    return f"{text}\n".encode()
 
 
 def _mask_of(target: str) -> str:
@@ -106,21 +97,9 @@ def _line(
     """Return a line of instances.jsonl; pictures of one source share group_id.
 
     extra: what the dataset says of the picture besides.
-
-    hidden: pixels of the instance that others cover, which a mask of ids cannot show.
     """
     values = mask_values(instances, _LARGEST, TABLE)
-    rows = [
-        {
-            "value": values[i.id],
-            "id": i.source_id or i.id,
-            "category": i.category,
-            "crowd": i.crowd or i.id in crowds,
-            "hidden": len(instances.overlaps.get(i.id, ())),
-            **({"extra": dict(i.extra)} if i.extra else {}),
-        }
-        for i in instances.table.values()
-    ]
+    rows = instance_rows(instances, values, crowds)
     line = {
         "image": record.output,
         "mask": _mask_of(str(record.output)),

@@ -1,0 +1,188 @@
+"""Exports in shards: whole or not there, the same bytes however often the job was stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sv2r
+from sv2r.loaders.webdataset import WebdatasetOptions, detect, load
+from sv2r.plugin.registry import Registry
+from sv2r.testing import check_loader
+from sv2r.verify.dataset import verify
+from tests.toys import processes
+from tests.toys.datasets import make_coco
+from tests.toys.jobs import files_of, records_of
+
+NAMES = tuple(f"{folder}/{number}.png" for folder in "ab" for number in range(3))
+
+
+def config(source: Path, output: Path, **writer: Any) -> dict[str, Any]:
+    """Return an export's config, as `sv2r export` makes it."""
+    return {
+        "input": str(source),
+        "output": str(output),
+        "device": ["cpu"],
+        "translator": "keep",
+        "checks": [],
+        "writer": {"name": "webdataset", "per_shard": 2, **writer},
+    }
+
+
+def without_run(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if not name.endswith(("yaml", "html"))}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_coco(tmp_path_factory.mktemp("in") / "renders", NAMES)
+
+
+@pytest.fixture(scope="module")
+def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an export that was never stopped."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    summary = sv2r.convert(config(source, output))
+    assert (summary.done, summary.faults, summary.exit_code) == (6, (), 0)
+    return output
+
+
+def test_a_key_is_a_picture_a_mask_and_what_it_says(source: Path, whole: Path) -> None:
+    with tarfile.open(whole / "train-000001.tar") as tar:
+        found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    assert list(found) == [
+        *("a/2.png", "a/2.mask.png", "a/2.json", "b/0.png", "b/0.mask.png", "b/0.json")
+    ]
+    assert found["b/0.png"] == (source / "b/0.png").read_bytes()
+    told = json.loads(found["b/0.json"])
+    assert (told["group_id"], told["variant"], told["split"]) == ("b/0.png", 0, "train")
+    rows = {row["value"]: row["category"] for row in told["instances"]}
+    assert rows == {31: "coffee_mug", 32: "bowl"}
+    mask = np.array(Image.open(io.BytesIO(found["b/0.mask.png"])))
+    assert {int(value): int((mask == value).sum()) for value in np.unique(mask)} == {
+        0: 27 * 43 - 336,
+        31: 168,
+        32: 168,
+    }
+    assert sorted(path.name for path in whole.iterdir()) == [
+        *("dataset.json", "sv2r", "train-000000.tar", "train-000001.tar", "train-000002.tar")
+    ]
+
+
+def test_the_webdataset_library_opens_it(whole: Path, source: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    shards = f"file:{whole}/train-{{000000..000002}}.tar"
+    found = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
+    assert [one["__key__"] for one in found] == [name.removesuffix(".png") for name in NAMES]
+    first = np.array(Image.open(source / "a/0.png").convert("RGB"))
+    assert np.array_equal(np.array(found[0]["png"]), first)
+    assert [row["category"] for row in found[0]["json"]["instances"]] == ["coffee_mug", "bowl"]
+
+
+def test_verify_finds_a_shard_that_was_changed_and_makes_it_anew(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    sv2r.convert(config(source, output))
+    assert verify(output).findings == ()
+    (output / "train-000001.tar").unlink()
+    found = verify(output, fix=True)
+    assert [finding.kind for finding in found.findings] == ["missing"] * len(found.findings)
+    assert sv2r.convert(config(source, output)).exit_code == 0
+    assert without_run(files_of(output)) == without_run(files_of(whole))
+
+
+@pytest.mark.parametrize("step", [2, 7, 23, 42, 44, 46, 48, 50, 52])
+def test_killed_anywhere_and_resumed_ends_with_the_same_bytes(
+    source: Path, whole: Path, tmp_path: Path, step: int
+) -> None:
+    output = tmp_path / "out"
+    settings = config(source, output)
+    assert processes.run(processes.convert_and_die, settings, output, step) == -9
+    for path in output.glob("*.tar"):
+        if not path.name.startswith("."):
+            with tarfile.open(path) as tar:
+                assert len(tar.getmembers()) == 6
+    assert processes.run(processes.convert, settings) == 0
+    assert without_run(files_of(output)) == without_run(files_of(whole))
+
+
+def test_more_of_a_dataset_goes_into_the_same_shards(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    sv2r.convert({**config(source, output), "limit": 3})
+    assert not (output / "train-000002.tar").exists()
+    before = (output / "train-000000.tar").stat().st_mtime_ns
+    sv2r.convert(config(source, output))
+    assert (output / "train-000000.tar").stat().st_mtime_ns == before
+    assert without_run(files_of(output)) == without_run(files_of(whole))
+
+
+def test_overwriting_leaves_nothing_of_a_run_that_was_killed(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    settings = config(source, output)
+    assert processes.run(processes.convert_and_die, settings, output, 20) == -9
+    assert (output / "sv2r/parts").is_dir()
+    other = {**settings, "writer": {"name": "coco"}}
+    assert sv2r.convert(other, overwrite=True).exit_code == 0
+    assert not (output / "sv2r/parts").exists()
+    assert verify(output).findings == ()
+
+
+def test_dots_in_keys_are_escaped_and_doubtful_instances_are_crowds(
+    registry: Registry, tmp_path: Path
+) -> None:
+    from sv2r.plugin.specs import Runtime
+    from sv2r.types import Record
+    from sv2r.worker.frames import read_frame
+    from tests.writers.test_round_trips import dataset_of
+
+    labels = np.array([[0, 70_000], [3, 0]], np.int32)
+    kinds = {70_000: "car", 3: "person"}
+    dataset = dataset_of(tmp_path / "in", {"v1.5/a.b%.PNG": (labels, kinds)})
+    spec = registry.spec("writer", "webdataset")
+    output = tmp_path / "out"
+    writer = spec.build(spec.options(doubtful=0.5), Runtime(output=output))
+    tuple(writer.prepare(dataset))
+    frame = read_frame(dataset, 0)
+    made = writer.publish(frame.sample, 1, None, frame)
+    assert made.path == "train-000000.tar/v1%2E5/a%2Eb%25_v1.png"
+    scores = {"survival": {"instances": {"70000": {"survival": 0.2}}}}
+    done = Record(dataset.ids[0], 1, "done", output=made.path, scores=scores)
+    writer.finish(dataset, [done])
+    found = load(WebdatasetOptions(), output)
+    table = found.samples[0].load_instances().table
+    assert {one.category: one.crowd for one in table.values()} == {"car": True, "person": False}
+    assert {one.category: one.source_id for one in table.values()} == {
+        "car": "70000",
+        "person": "3",
+    }
+
+
+def test_the_loader_keeps_its_contract_and_names_what_is_missing(
+    registry: Registry, whole: Path, tmp_path: Path
+) -> None:
+    check_loader(registry.spec("loader", "webdataset"), whole)
+    with tarfile.open(tmp_path / "dataset-0.tar", "w") as tar:
+        for name in ("a.jpg", "a.cls"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+    match = detect(tmp_path)
+    assert (match.confidence, match.reason) == (0.0, "dataset-0.tar: pictures, but no .mask.png")
+    (problem,) = load(WebdatasetOptions(), tmp_path).problems
+    fix = "has no .mask.png of its key; pack it with its labels"
+    assert problem.message == f"dataset-0.tar/a.jpg: {fix}"
+
+
+def test_what_a_run_publishes_in_shards_is_there_from_python(source: Path, whole: Path) -> None:
+    run = sv2r.open(whole)
+    assert [one.record.sample for one in run] == sorted(NAMES)
+    assert np.array_equal(run[0].pixels, run[0].source)
+    assert records_of(whole)["a/0.png"]["output"] == "train-000000.tar/a/0.png"
