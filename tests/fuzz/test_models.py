@@ -14,7 +14,7 @@ from sv2r.plugin.specs import Runtime
 from sv2r.translators import checkpoint, controlnet, sdedit
 from tests import toys
 from tests.fuzz.changes import cases, change_folder, changed
-from tests.fuzz.test_labels import assert_one_line, run
+from tests.fuzz.reading import assert_one_line, run
 
 
 @pytest.fixture(scope="module")

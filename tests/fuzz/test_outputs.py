@@ -12,7 +12,7 @@ import sv2r
 from sv2r.errors import Sv2rError
 from sv2r.verify.dataset import verify
 from tests.fuzz.changes import cases, change_folder, changed_bytes
-from tests.fuzz.test_labels import assert_one_line
+from tests.fuzz.reading import assert_one_line
 from tests.toys import processes
 from tests.toys.datasets import make_coco
 from tests.toys.jobs import files_of

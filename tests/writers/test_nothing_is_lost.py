@@ -223,6 +223,17 @@ def test_a_dataset_that_has_a_folder_of_the_jobs_name(tmp_path):
     assert verify(tmp_path / "out").findings == ()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "a.json", "depth", "c.png"])
+def test_a_link_in_circles_is_left_and_stops_nothing(tmp_path, name):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    (source / name).symlink_to(name)
+    assert convert(source, tmp_path / "out", "mirror").done == 1
+    assert find_others(load(source, CocoOptions())).left == {
+        "links that lead out of the input, or names that cannot be kept": 1
+    }
+    assert verify(tmp_path / "out").findings == ()
+
+
 def test_mirror_leaves_other_files_if_asked(tmp_path):
     source = coco(tmp_path / "in", {"a.png": "a.png"})
     (source / "README").write_text("x")

@@ -23,7 +23,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside, safe_relative
-from sv2r.storage.source import list_folder, names_in
+from sv2r.storage.source import leads_to_folder, list_folder, names_in
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 _FRAME = ".frame_data.json"
@@ -64,7 +64,7 @@ class _Annotation(msgspec.Struct, rename="camel"):
     def labelled(self) -> Iterator[_Labelled]:
         """Yield the labels of the instances that have one as SOLO writes it."""
         for raw in self.instances:
-            with suppress(msgspec.DecodeError):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
                 yield msgspec.json.decode(raw, type=_Labelled)
 
 
@@ -177,7 +177,7 @@ def _instances_of(root: Path, shot: Shot) -> list[_Coloured]:
 def _coloured(raw: msgspec.Raw, name: str) -> _Coloured:
     try:
         one = msgspec.json.decode(raw, type=_Coloured)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SampleError(f"{name}: an instance is not as SOLO has it ({error})") from None
     if one.instance_id < 1:
         raise SampleError(f"{name}: has instanceId {one.instance_id}; they start at 1")
@@ -198,7 +198,8 @@ def _packed(one: _Coloured, name: str) -> int:
 def _frames(root: Path) -> Iterator[str]:
     """Yield every frame's JSON relative to root, in the order of sequences and steps."""
     with list_folder(root) as entries:
-        names = [e.name for e in entries if e.name.startswith(_SEQUENCE) and e.is_dir()]
+        found = [e for e in entries if e.name.startswith(_SEQUENCE)]
+        names = [entry.name for entry in found if leads_to_folder(entry)]
     for sequence in sorted(names, key=_numbered):
         steps = names_in(root / sequence)
         files = [name for name in steps if name.endswith(_FRAME)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from sv2r.errors import ConfigError, SampleError
 from sv2r.storage.others import OWN, is_output
 from sv2r.storage.paths import inside
-from sv2r.storage.source import Listed, is_there, list_folder
+from sv2r.storage.source import Listed, is_there, leads_to_folder, list_folder
 from sv2r.types import Problem
 
 
@@ -75,7 +75,7 @@ def _fault(root: Path, name: str, entry: Listed) -> str | None:
         return f"{name!a}: the name holds characters that no other system reads; rename it"
     if not entry.is_symlink():
         return None
-    if entry.is_dir():
+    if leads_to_folder(entry):
         return f"{name}: a link to a folder, which is not followed; put the folder itself there"
     try:
         inside(root, name)

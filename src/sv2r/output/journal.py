@@ -32,7 +32,8 @@ CREATE INDEX IF NOT EXISTS by_status ON records (status, sample, variant);
 # After a kill, records that were not committed are made again: the same pictures, bit for bit.
 _COMMIT_RECORDS = 64
 _COMMIT_SECONDS = 1.0
-
+# What comes of damaged bytes; SQLite's own words about them may hold some that are no text.
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 CHANGED_IDENTITY = "the settings in it are not those that were stored"
 
@@ -70,7 +71,7 @@ class Journal:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
             wrong = self._db.execute(_OTHER_TYPES).fetchone()
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             self._lock.close()
             if getattr(error, "sqlite_errorname", "") in _UNWRITABLE:
                 raise ConfigError(f"{self._path}: {error}; {_WRITABLE}") from None
@@ -216,7 +217,7 @@ class Journal:
         """
         try:
             yield from self._db.execute(query, values)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             raise self._damaged(error) from None
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
@@ -227,7 +228,7 @@ class Journal:
         except sqlite3.OperationalError as error:
             fix = "free some space, then run the same command again"
             raise Sv2rError(f"{self._path}: {error}; {fix}") from None
-        except sqlite3.DatabaseError as error:
+        except _DAMAGE as error:
             raise self._damaged(error) from None
 
 

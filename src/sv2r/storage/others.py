@@ -10,7 +10,7 @@ from pathlib import Path
 from sv2r.errors import SampleError
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.paths import inside, relative_name
-from sv2r.storage.source import Listed, is_there, list_folder
+from sv2r.storage.source import Listed, is_there, leads_to_file, leads_to_folder, list_folder
 from sv2r.types import Dataset
 
 OWN = "sv2r"
@@ -83,16 +83,16 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
 
 def _reason(dataset: Dataset, name: str, entry: Listed) -> str | None:
     """Return why something is not taken along, or None."""
-    if name == OWN and entry.is_dir():
+    if name == OWN and leads_to_folder(entry):
         if is_output(dataset.root):
             return "the folder sv2r of an earlier run"
         return "the folder sv2r, as the output has its own; rename it to have it carried"
     if entry.name.startswith(TEMPORARY):
         return "leftovers of a killed run"
-    if entry.is_dir():
+    if leads_to_folder(entry):
         return "links to folders"
     try:
         inside(dataset.root, name)
     except SampleError:
         return "links that lead out of the input, or names that cannot be kept"
-    return None if entry.is_file() else "links to nothing, pipes or devices"
+    return None if leads_to_file(entry) else "links to nothing, pipes or devices"

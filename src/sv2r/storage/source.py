@@ -50,6 +50,22 @@ class Listed(Protocol):
         """Return its size and times."""
 
 
+def leads_to_folder(entry: Listed) -> bool:
+    """Return whether it is a folder or a link to one; a link that goes in circles is neither."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def leads_to_file(entry: Listed) -> bool:
+    """Return whether it is a file or a link to one; a link that goes in circles is neither."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 def as_source(path: Path) -> Path:
     """Return a path to read from: of an archive, or what lies in one, a `SourcePath`; else itself.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sv2r.errors import ConfigError
+from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.coco.loader import CocoOptions, load
 from sv2r.plugin.options import validate_options
 
@@ -137,6 +137,18 @@ def test_another_charset_is_asked_for_and_read(tmp_path):
     assert loaded(tmp_path, charset="gbk").categories == ("车",)
     with pytest.raises(ConfigError, match=r"--loader.charset gkb: no such charset"):
         loaded(tmp_path, charset="gkb")
+
+
+def test_a_byte_of_another_charset_fails_its_picture_alone(tmp_path):
+    write(tmp_path, coco({1: "a.png", 2: "b.png"}, [(1, BOX), (2, BOX)]))
+    file = tmp_path / "coco.json"
+    text = file.read_bytes()
+    at = text.rindex(b'"segmentation"')
+    file.write_bytes(text[:at] + b'"note": "\xe7", ' + text[at:])
+    first, second = loaded(tmp_path).samples
+    assert len(first.load_instances().table) == 1
+    with pytest.raises(SampleError, match=r"annotation is not UTF-8 \(byte .*--loader.charset"):
+        second.load_instances()
 
 
 @pytest.mark.parametrize(

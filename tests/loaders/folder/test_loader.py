@@ -248,3 +248,15 @@ def test_the_module_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_link_in_circles_is_a_problem_and_no_end(tmp_path):
+    for name in "ab":
+        put(tmp_path / f"images/{name}.png")
+        put(tmp_path / f"masks/{name}.png", IDS)
+    (tmp_path / "images/c.png").symlink_to("c.png")
+    (tmp_path / "notes.txt").symlink_to("notes.txt")
+    data = dataset(tmp_path)
+    assert list(data.ids) == ["images/a.png", "images/b.png"]
+    assert [problem.id for problem in data.problems] == ["images/c.png"]
+    assert detect(tmp_path).confidence == 0.6

@@ -103,7 +103,7 @@ class Reader(Generic[StructT]):
         """
         try:
             return self._all.decode(b"[" + part.text + b"]")
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return [self._read_one(part, index) for index in range(len(part.starts))]
 
     def _read_one(self, part: Elements, index: int) -> StructT:
@@ -115,7 +115,7 @@ class Reader(Generic[StructT]):
             )
         try:
             return self._one.decode(text)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found = parse_leniently(text)
         if found is None and (why := not_utf8(text, place)):
             raise ConfigError(f"{self._name}: {why}")

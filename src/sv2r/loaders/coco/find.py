@@ -14,7 +14,7 @@ from sv2r.loaders.coco.charset import marked_charset
 from sv2r.loaders.tree import AnyCase
 from sv2r.plugin.words import nearest
 from sv2r.storage.paths import inside
-from sv2r.storage.source import list_folder
+from sv2r.storage.source import leads_to_file, list_folder
 
 CandidateKind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
 
@@ -196,7 +196,7 @@ def _listing(root: Path, folder: str) -> tuple[list[str], list[str]]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.name.lower().endswith(".json") and entry.is_file():
+                if entry.name.lower().endswith(".json") and leads_to_file(entry):
                     files.append(f"{folder}{entry.name}")
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(f"{folder}{entry.name}/")

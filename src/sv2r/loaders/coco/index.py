@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import msgspec
 
 from sv2r.errors import SampleError
+from sv2r.loaders.coco.charset import not_utf8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,15 +120,16 @@ class CocoIndex:
             SampleError: the file has changed or cannot be read, or the object is no strict JSON.
         """
         at, length = int(self.image_at[position]), int(self.image_length[position])
-        return parse_object(self._read([(at, length)])[0], "image")
+        return parse_object(self._read([(at, length)])[0], "image", at)
 
     def annotations(self, position: int) -> list[dict[str, Any]]:
         """Return the annotations of a picture, read from the file; raises as `image` does."""
         span = slice(int(self.first[position]), int(self.first[position + 1]))
-        places = zip(
-            self.annotation_at[span].tolist(), self.annotation_length[span].tolist(), strict=True
-        )
-        return [parse_object(text, "annotation") for text in self._read(list(places))]
+        starts, lengths = self.annotation_at[span].tolist(), self.annotation_length[span].tolist()
+        texts = self._read(list(zip(starts, lengths, strict=True)))
+        return [
+            parse_object(text, "annotation", at) for text, at in zip(texts, starts, strict=True)
+        ]
 
     def _read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
         texts = []
@@ -142,16 +144,18 @@ class CocoIndex:
         return texts
 
 
-def parse_object(text: bytes, what: str) -> dict[str, Any]:
+def parse_object(text: bytes, what: str, at: int) -> dict[str, Any]:
     """Return a JSON object.
 
-    what: how an error calls it.
+    what: how an error calls it. at: where it begins in its file, in bytes.
 
     Raises:
-        SampleError: it holds a number that JSON does not have, or is none any more.
+        SampleError: it is not UTF-8, holds a number that JSON does not have, or is none any more.
     """
     try:
         parsed = msgspec.json.decode(text)
+    except UnicodeDecodeError:
+        raise SampleError(f"{what} {not_utf8(text, at)}") from None
     except (msgspec.DecodeError, RecursionError):
         lenient = parse_leniently(text)
         if lenient is None:

@@ -78,6 +78,7 @@ _FORMATS = (
     ForeignFormat("Mapillary Vistas", _folder("v1.2", "v2.0"), _EXPORT),
     ForeignFormat("ADE20K", _file("_atr.txt"), "its masks hold parts and classes; " + _EXPORT),
     ForeignFormat("LabelMe", _labelme, "its masks are drawn in their alpha; " + _EXPORT),
+    ForeignFormat("CVAT's XML", _file("annotations.xml"), _EXPORT),
     ForeignFormat(
         "YOLO", _yolo, "its labels are text; take --loader yolo where a data.yaml names classes"
     ),
