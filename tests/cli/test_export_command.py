@@ -148,3 +148,14 @@ def test_nothing_that_computes_is_imported(renders, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_without_pyarrow_the_extra_is_named(sv2r, renders, tmp_path, monkeypatch):
+    out, fix = tmp_path / "out", "needs the pyarrow package; pip install sv2r[hf]\n"
+    assert sv2r("export", renders, "--writer", "hf", "--output", out)[0] == 0
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    code, _, error = sv2r("export", renders, "--writer", "hf", "--output", tmp_path / "new")
+    assert (code, error) == (2, f"Error: the hf writer {fix}")
+    code, _, error = sv2r("lint", out)
+    assert (code, error.endswith(fix), error.count("\n")) == (2, True, 1)

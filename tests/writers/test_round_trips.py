@@ -21,7 +21,7 @@ from sv2r.types import Dataset, Instance, Instances, Record, Sample
 from sv2r.worker.frames import read_frame
 
 NAMES = ("car", "coffee mug", "Straße", "7", "person")
-EXACT = ("coco", "folder", "voc", "cityscapes", "webdataset")
+EXACT = ("coco", "folder", "voc", "cityscapes", "webdataset", "hf")
 
 Case = tuple[NDArray[np.int32], Mapping[int, str]]
 Masks = list[tuple[str, bytes]]

@@ -13,10 +13,14 @@ import pytest
 from PIL import Image
 
 import sv2r
+from sv2r.errors import ConfigError
+from sv2r.loaders import hf as hf_loader
 from sv2r.loaders.webdataset import WebdatasetOptions, detect, load
 from sv2r.plugin.registry import Registry
+from sv2r.storage.source import as_source, names_in
 from sv2r.testing import check_loader
 from sv2r.verify.dataset import verify
+from sv2r.writers.shards import _files_in
 from tests.toys import processes
 from tests.toys.datasets import make_coco
 from tests.toys.jobs import files_of, records_of
@@ -32,7 +36,7 @@ def config(source: Path, output: Path, **writer: Any) -> dict[str, Any]:
         "device": ["cpu"],
         "translator": "keep",
         "checks": [],
-        "writer": {"name": "webdataset", "per_shard": 2, **writer},
+        "writer": {"per_shard": 2, "name": "webdataset", **writer},
     }
 
 
@@ -50,6 +54,15 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an export that was never stopped."""
     output = tmp_path_factory.mktemp("whole") / "out"
     summary = sv2r.convert(config(source, output))
+    assert (summary.done, summary.faults, summary.exit_code) == (6, (), 0)
+    return output
+
+
+@pytest.fixture(scope="module")
+def hf(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an export in Parquet."""
+    output = tmp_path_factory.mktemp("hf") / "out"
+    summary = sv2r.convert(config(source, output, name="hf"))
     assert (summary.done, summary.faults, summary.exit_code) == (6, (), 0)
     return output
 
@@ -99,19 +112,24 @@ def test_verify_finds_a_shard_that_was_changed_and_makes_it_anew(
     assert without_run(files_of(output)) == without_run(files_of(whole))
 
 
-@pytest.mark.parametrize("step", [2, 7, 23, 42, 44, 46, 48, 50, 52])
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        *(("webdataset", step) for step in (2, 7, 23, 42, 44, 46, 48, 50, 52)),
+        *(("hf", step) for step in (20, 30, 32, 34, 36)),
+    ],
+)
 def test_killed_anywhere_and_resumed_ends_with_the_same_bytes(
-    source: Path, whole: Path, tmp_path: Path, step: int
+    source: Path, whole: Path, hf: Path, tmp_path: Path, name: str, step: int
 ) -> None:
     output = tmp_path / "out"
-    settings = config(source, output)
+    settings = config(source, output, name=name)
     assert processes.run(processes.convert_and_die, settings, output, step) == -9
-    for path in output.glob("*.tar"):
-        if not path.name.startswith("."):
-            with tarfile.open(path) as tar:
-                assert len(tar.getmembers()) == 6
+    for path in (*output.glob("train*.tar"), *output.glob("data/train*.parquet")):
+        assert len(_files_in(path)) == (6 if name == "webdataset" else 4)
     assert processes.run(processes.convert, settings) == 0
-    assert without_run(files_of(output)) == without_run(files_of(whole))
+    before = {"webdataset": whole, "hf": hf}[name]
+    assert without_run(files_of(output)) == without_run(files_of(before))
 
 
 def test_more_of_a_dataset_goes_into_the_same_shards(
@@ -186,3 +204,50 @@ def test_what_a_run_publishes_in_shards_is_there_from_python(source: Path, whole
     assert [one.record.sample for one in run] == sorted(NAMES)
     assert np.array_equal(run[0].pixels, run[0].source)
     assert records_of(whole)["a/0.png"]["output"] == "train-000000.tar/a/0.png"
+
+
+def test_the_datasets_library_opens_the_folder(hf: Path, source: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    mask = pytest.importorskip("pycocotools.mask")
+    found = datasets.load_dataset(str(hf), cache_dir=str(tmp_path))
+    assert {name: len(split) for name, split in found.items()} == {"train": 6}
+    row = found["train"][3]
+    assert (row["image_id"], row["group_id"], row["variant"]) == ("b/0.png", "b/0.png", 0)
+    pixels = np.array(Image.open(source / "b/0.png").convert("RGB"))
+    assert np.array_equal(np.array(row["image"].convert("RGB")), pixels)
+    names = found["train"].features["objects"]["category"].feature.names
+    assert [names[number] for number in row["objects"]["category"]] == ["coffee_mug", "bowl"]
+    assert row["objects"]["bbox"] == [[3.0, 6.0, 12.0, 14.0], [18.0, 6.0, 12.0, 14.0]]
+    size = [row["height"], row["width"]]
+    drawn = mask.decode({"size": size, "counts": row["objects"]["rle"][0]})
+    assert (int(drawn.sum()), drawn[6:20, 3:15].all()) == (168, True)
+
+
+def test_the_card_counts_what_there_is(hf: Path) -> None:
+    text = (hf / "README.md").read_text()
+    assert text.startswith("---\ntask_categories:\n- image-segmentation\n")
+    assert "  - split: train\n    path: data/train-*.parquet\n" in text
+    assert "| train | 6 |" in text
+    assert "| bowl | 6 |\n| coffee_mug | 6 |" in text
+
+
+def test_a_parquet_file_is_an_archive_of_its_pictures(
+    registry: Registry, hf: Path, source: Path
+) -> None:
+    path = as_source(hf / "data/train-00001.parquet")
+    assert sorted(names_in(path / "b")) == ["0.json", "0.png"]
+    assert (path / "b/0.png").read_bytes() == (source / "b/0.png").read_bytes()
+    assert json.loads((path / "b/0.json").read_text())["width"] == 43
+    check_loader(registry.spec("loader", "hf"), hf)
+
+
+def test_damaged_parquet_is_one_line(hf: Path, tmp_path: Path) -> None:
+    data = (hf / "data/train-00000.parquet").read_bytes()
+    for number, some in enumerate((data[:100], b"PAR1" + bytes(100), b"", data[:-9] + bytes(9))):
+        root = tmp_path / str(number)
+        root.mkdir()
+        (root / "x.parquet").write_bytes(some)
+        match = hf_loader.detect(root)
+        assert (match.confidence, match.reason.startswith("x.parquet: cannot be read")) == (0, True)
+        with pytest.raises(ConfigError, match=r"x\.parquet: cannot be read as Parquet"):
+            hf_loader.load(hf_loader.HfOptions(), root)

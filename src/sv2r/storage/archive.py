@@ -112,6 +112,8 @@ def _opened(path: Path, size: int, modified: int) -> Archive:
     import tarfile
     import zipfile
 
+    if _is_parquet(path):
+        return _of_parquet(path, size)
     zipped = zipfile.is_zipfile(path)
     # RuntimeError is also a version or a way of packing that is not implemented.
     wrong: tuple[type[Exception], ...] = (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError)
@@ -125,8 +127,28 @@ def _opened(path: Path, size: int, modified: int) -> Archive:
     return Archive(path, entries, _children(entries), path.stat(), zipped)
 
 
+def _of_parquet(path: Path, size: int) -> Archive:
+    from sv2r.storage.parquet import ParquetArchive, parquet_entries
+
+    try:
+        listed = parquet_entries(path)
+    except (OSError, ValueError) as error:
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{path}: cannot be read as Parquet ({detail})") from error
+    entries = _checked(path, listed, size)
+    return ParquetArchive(path, entries, _children(entries), path.stat(), zipped=False)
+
+
+def _is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet, by its name and its first bytes."""
+    if path.suffix.lower() != ".parquet":
+        return False
+    with path.open("rb") as stream:
+        return stream.read(4) == b"PAR1"
+
+
 def is_archive(path: Path) -> bool:
-    """Return whether a file is a zip or a tar, by its bytes; compressed tars are told by name.
+    """Return whether a file is a zip, a tar or Parquet, by its bytes; compressed tars by name.
 
     Raises:
         ConfigError: it is a tar that is compressed as a whole.
@@ -136,6 +158,8 @@ def is_archive(path: Path) -> bool:
 
     if zipfile.is_zipfile(path):
         return True
+    if path.suffix.lower() == ".parquet":
+        return _is_parquet(path)
     try:
         with path.open("rb") as stream:
             head = stream.read(512)

@@ -291,8 +291,8 @@ def bare_path(
     be exported again.
     """
     path = PurePosixPath(picture_path(sample))
-    if len(path.parts) > 1 and path.parts[0].endswith(SHARDS):
-        path = path.relative_to(path.parts[0])
+    shard = next((place for place in path.parents if place.name.endswith(SHARDS)), None)
+    path = path.relative_to(shard) if shard else path
     if len(path.parts) > 1 and path.parts[0] == home:
         path = path.relative_to(home)
     if split and len(path.parts) > 1 and path.parts[0] == split:
