@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sv2r.job.plan import Plan
     from sv2r.job.summary import Summary
     from sv2r.plugin.registry import Registry
+    from sv2r.plugin.specs import Stage
     from sv2r.types import Batch, Record
 
 T = TypeVar("T")
@@ -94,6 +95,9 @@ class Stopwatch:
         self._seen += 1
         if self._seen in (self._warm, self._warm + self.pictures):
             self.note()
+
+    def shown(self, stage: Stage, detail: str) -> None:
+        """Do nothing."""
 
     def note(self) -> None:
         """Note wall time and processor time."""

@@ -175,7 +175,7 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
     }
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("converting")]
     titles = [line[:12].strip() for line in lines]
-    assert titles == ["loader", "", "translator", "plan", "failed"]
+    assert titles == ["loader", "", "translator", "plan", "loading", "failed"]
 
 
 def test_a_job_of_very_many_pictures_leaves_its_page_to_sv2r_report(

@@ -59,10 +59,13 @@ def enlarge(renders: Path, names) -> None:
     (renders / "annotations.json").write_text(json.dumps(data))
 
 
-def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(asked, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_ctrl_c_finishes_what_is_begun_and_the_same_command_goes_on(
+    asked, tmp_path, number
+):
     process = started(asked, tmp_path)
     wait_for(tmp_path / "out" / NAMES[0], process)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     process.join(120)
     assert process.exitcode == 130
     lines = (tmp_path / "error.txt").read_text().splitlines()
@@ -111,6 +114,22 @@ def test_the_second_ctrl_c_stops_at_once_and_leaves_nothing_half_written(asked, 
         assert {record.sample for record in journal.records()} <= {NAMES[0]}
 
 
+def test_ctrl_c_while_weights_are_loaded_ends_at_once(asked, tmp_path):
+    process = started(asked, tmp_path)
+    end = time.monotonic() + 120
+    error = tmp_path / "error.txt"
+    while not error.exists() or "loading" not in error.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(60)
+    assert process.exitcode == 130
+    lines = (tmp_path / "error.txt").read_text().splitlines()
+    assert lines[-1] == "stopped; run the same command again to continue"
+    assert not any(line.startswith("stopping") for line in lines)
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(asked, tmp_path):
     shown = on_terminal([*with_steps(asked, 20), "--limit", 4], tmp_path)
     assert "\x1b[" in shown
@@ -127,6 +146,8 @@ def test_a_terminal_is_told_of_failures_above_the_bar(asked, tmp_path):
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "failed      01.png: is empty" in plain
     assert "1 failed or rejected" in plain
+    assert re.search(r"drawing: step \d of \d", plain)
+    assert "01.png" not in (tmp_path / "out.txt").read_text()
 
 
 def on_terminal(asked, tmp_path) -> str:
@@ -161,9 +182,5 @@ def test_elsewhere_there_are_plain_lines(asked, tmp_path):
     assert "\x1b" not in text
     assert "━" not in text
     titles = [line[:12].strip() for line in text.splitlines()]
-    assert [title for title in titles if title != "converting"] == [
-        "loader",
-        "",
-        "translator",
-        "plan",
-    ]
+    assert titles == ["loader", "", "translator", "plan", "loading"]
+    assert re.search(r"^loading +/\S+, [\d.]+ [kM]B$", text, re.MULTILINE)

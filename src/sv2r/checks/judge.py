@@ -53,6 +53,7 @@ def build(options: JudgeOptions, runtime: Runtime) -> Check:
     Raises:
         ConfigError: the checkpoint is missing, has no safetensors, or segments no instances.
     """
+    runtime.show("loading", options.model)
     segmenter = Segmenter(options, runtime.device)
 
     def check(frame: Frame, picture: Tensor) -> CheckResult:

@@ -62,6 +62,7 @@ def build(options: SecondOpinionOptions, runtime: Runtime) -> Check:
     Raises:
         ConfigError: the checkpoint is missing, has no safetensors, or takes no prompts.
     """
+    runtime.show("loading", options.model)
     segmenter = Promptable(options, runtime.device)
 
     def check(frame: Frame, picture: Tensor) -> CheckResult:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import click
@@ -18,6 +20,7 @@ import click
 from sv2r.cli.lines import plain, write_any_text
 from sv2r.devices import settle_waiting
 from sv2r.errors import ConfigError, PluginError, Sv2rError
+from sv2r.interrupts import take_interrupts
 from sv2r.plugin.discovery import GROUP, InstalledPlugin, Unwanted, find_plugins
 from sv2r.plugin.guard import guard_command
 
@@ -126,6 +129,7 @@ def run_command(command: click.Command) -> int:
     # Pydantic looks for plugins of its own in the metadata of all that is installed, which takes
     # long and fails where one distribution's is damaged.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    give_back = _take_interrupts()
     try:
         code = command.main(standalone_mode=False)
         if sys.stdout is not None:
@@ -137,7 +141,16 @@ def run_command(command: click.Command) -> int:
         return _told(error)
     except KeyboardInterrupt:
         return _told(click.Abort())
+    finally:
+        give_back()
     return code if isinstance(code, int) else 0
+
+
+def _take_interrupts() -> Callable[[], None]:
+    """Let SIGTERM and SIGHUP be as Ctrl-C; return what undoes that."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    return take_interrupts(signal.default_int_handler, (signal.SIGTERM, signal.SIGHUP))
 
 
 def _told(error: Exception) -> int:

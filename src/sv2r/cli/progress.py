@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from sv2r.job.describe import header_lines, summary_lines
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
 from sv2r.job.summary import Summary
+from sv2r.plugin.specs import Stage
 from sv2r.types import Record
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 # Seconds between two lines where there is no terminal to redraw.
-_EVERY = 10.0
+_EVERY = 30.0
 # Seconds in which pictures come as one batch.
 _BURST = 1.0
 
@@ -38,7 +40,8 @@ class Progress:
         self._ended = 0
         self._troubled = 0
         self._restored = 0
-        self._last = ""
+        self._told: set[str] = set()  # variants of one picture fail alike
+        self._stage: tuple[Stage, str] = ("loading", "")
         self._first = self._since = 0.0  # when the first pictures were there
         self._before = 0  # how many they were
 
@@ -71,9 +74,13 @@ class Progress:
         if record.status != "done":
             self._troubled += 1
             line = f"{record.status:<11} {record.error}"
-            if line != self._last:  # variants of one picture fail alike
+            if line not in self._told:
                 self.said(line)
-            self._last = line
+            self._told.add(line)
+
+    def shown(self, stage: Stage, detail: str) -> None:
+        """Take what is done at the moment."""
+        self._stage = (stage, detail)
 
     def _begin_counting(self, now: float) -> None:
         """Note when the first batch is there: what comes before it is loading, no pace."""
@@ -89,9 +96,10 @@ class Progress:
         return (self._ended - 1) / (now - self._first) if self._ended > 1 else 0.0
 
     def summarise(self, summary: Summary) -> None:
-        """Print how the job ended."""
+        """Print how the job ended, without the failures that were told when they came."""
         for line in summary_lines(summary):
-            click.echo(plain(line))
+            if line not in self._told:
+                click.echo(plain(line))
 
 
 def watcher(doing: str = "converting") -> Progress:
@@ -104,20 +112,39 @@ class Plain(Progress):
 
     def __init__(self, doing: str = "converting") -> None:
         super().__init__(doing)
-        self._told = time.monotonic()
+        self._over = threading.Event()
 
-    def recorded(self, record: Record) -> None:
-        """Count a record; every few seconds say how far the job is."""
-        super().recorded(record)
-        now = time.monotonic()
-        rate = self.rate()
-        if now - self._told >= _EVERY and rate:
-            self._told = now
-            left = (self._total - self._ended) / rate
-            self.said(
-                f"{self._doing:<11} {self._ended:,}/{self._total:,}  {brief(rate)} pictures/s  "
-                f"{time.strftime('%H:%M:%S', time.gmtime(left))} left"
-            )
+    def opened(self, job: OpenJob, plan: Plan) -> None:
+        """Say what is about to run, and from then on how far it is."""
+        super().opened(job, plan)
+        if plan.tasks:
+            threading.Thread(target=self._keep_telling, daemon=True).start()
+
+    def shown(self, stage: Stage, detail: str) -> None:
+        """Say what is done before pictures are drawn."""
+        if stage != "drawing" and (stage, detail) != self._stage:
+            self.said(f"{stage:<11} {detail}")
+        super().shown(stage, detail)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+
+    def _keep_telling(self) -> None:
+        while not self._over.wait(_EVERY):
+            self.said(self._how_far())
+
+    def _how_far(self) -> str:
+        """Return a line: pictures, pace and time left; before the first, what is done."""
+        counts = f"{self._doing:<11} {self._ended:,}/{self._total:,}"
+        if not (rate := self.rate()):
+            return f"{counts}  {': '.join(filter(None, self._stage))}"
+        left = time.strftime("%H:%M:%S", time.gmtime((self._total - self._ended) / rate))
+        return f"{counts}  {brief(rate)} pictures/s  {left} left"
 
 
 class Screen(Progress):
@@ -152,9 +179,16 @@ class Screen(Progress):
             pace = f"{brief(rate)} pictures/s" if (rate := self.rate()) else ""
             self._bar.update(self._task, advance=1, rate=pace, notes=self._notes())
 
+    def shown(self, stage: Stage, detail: str) -> None:
+        """Show at the bar's end what is done at the moment."""
+        super().shown(stage, detail)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, notes=self._notes())
+
     def _notes(self) -> str:
         counts = ((self._restored, "done earlier"), (self._troubled, "failed or rejected"))
-        return "  ".join(f"{count:,} {what}" for count, what in counts if count)
+        told = [f"{count:,} {what}" for count, what in counts if count]
+        return "  ".join([*told, ": ".join(filter(None, self._stage))])
 
     def __exit__(
         self,

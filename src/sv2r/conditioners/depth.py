@@ -76,6 +76,8 @@ def build(options: DepthOptions, runtime: Runtime) -> Conditioner:
     Raises:
         ConfigError: the checkpoint is missing, has no safetensors, or estimates no depth.
     """
+    if options.model:
+        runtime.show("loading", options.model)
     estimator = Estimator(options, runtime.device) if options.model else None
     return Depth(options, runtime, estimator)
 

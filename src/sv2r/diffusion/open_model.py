@@ -26,10 +26,12 @@ from sv2r.diffusion.pipeline_engine import PipelineEngine
 from sv2r.diffusion.preflight import PALETTE, fitting_of
 from sv2r.diffusion.schedulers import find_scheduler
 from sv2r.diffusion.source import FoundModel
+from sv2r.diffusion.steps import show_steps
 from sv2r.errors import ConfigError
 from sv2r.images.palette import Palette
 from sv2r.images.references import find_photos
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.files import in_bytes
 from sv2r.weights import weights_sha256
 
 
@@ -135,12 +137,13 @@ def open_pipeline(
     """
     import torch
 
-    from sv2r.diffusion.loading import fetch, load_pipeline
+    from sv2r.diffusion.loading import load_pipeline
 
     check_device(options, runtime)
     palette = _palette(options)
-    source = fetch(source)
+    source = _fetched(source, runtime)
     pipe = load_pipeline(source, class_name, options, getattr(torch, runtime.dtype))
+    show_steps(pipe, runtime.show)
     offload = choose_offload(options.offload, pipe, runtime.device)
     core = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
     compilation = Compilation()
@@ -221,11 +224,11 @@ def _load(
     import torch
 
     from sv2r.diffusion.latents import may_be_float32
-    from sv2r.diffusion.loading import fetch, load_network, load_pipeline
+    from sv2r.diffusion.loading import load_network, load_pipeline
 
     dtype = getattr(torch, runtime.dtype)
-    nets = [fetch(control.source) for control in controls]
-    source = fetch(source)
+    nets = [_fetched(control.source, runtime) for control in controls]
+    source = _fetched(source, runtime)
     loaded = [load_network(net, "ControlNetModel", dtype) for net in nets]
     class_name = family.image_to_image
     extra = {}
@@ -234,6 +237,7 @@ def _load(
         extra["controlnet"] = loaded[0] if len(loaded) == 1 else loaded
     exact = may_be_float32(family, options.vae_dtype, runtime.dtype)
     pipe = load_pipeline(source, class_name, options, dtype, exact_vae=exact, **extra)
+    show_steps(pipe, runtime.show)
     core = getattr(pipe, family.core)
     processors = [*getattr(core, "attn_processors", {}).values()]
     controlnets = {
@@ -257,6 +261,18 @@ def _load(
             **({"controlnets": controlnets} if controlnets else {}),
         },
     )
+
+
+def _fetched(source: FoundModel, runtime: Runtime) -> FoundModel:
+    """Return a source with its weights here, and show what is loaded."""
+    from sv2r.diffusion.loading import fetch
+
+    if source.remote:
+        runtime.show("loading", f"fetching {source.asked}")
+    source = fetch(source)
+    size = sum(file.stat().st_size for file in source.weight_files())
+    runtime.show("loading", f"{source.asked}, {in_bytes(size)}")
+    return source
 
 
 def _prepare(

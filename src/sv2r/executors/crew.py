@@ -179,6 +179,8 @@ class Crew:
             hand.state, hand.alone = "idle", False
         elif what == "said":
             self._work.say(value)
+        elif what == "shown":
+            self._work.show(*value)
         elif what == "error":
             raise value
 

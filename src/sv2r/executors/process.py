@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from sv2r.errors import Sv2rError
+from sv2r.interrupts import INTERRUPTS
 from sv2r.types import Task
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def serve(
 
     share: how many workers there are on the device.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     from tqdm import tqdm
 
     from sv2r.output.records import to_json
@@ -49,7 +51,14 @@ def serve(
             pipe.send((what, value))
 
     try:
-        work = open_work(config, (device,), batch_size, model, lambda line: tell("said", line))
+        work = open_work(
+            config,
+            (device,),
+            batch_size,
+            model,
+            say=lambda line: tell("said", line),
+            show=lambda stage, detail: tell("shown", (stage, detail)),
+        )
         inbox = _listen_to_driver(pipe, work.stop)
         if device == "cpu":
             _take_share(share)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from sv2r.config.resolve import Config, difference, identity_of
 from sv2r.errors import ConfigError, PluginError
+from sv2r.interrupts import take_interrupts
 from sv2r.job.faults import label_faults
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
@@ -23,7 +24,7 @@ from sv2r.output.contact_sheet import CONTACT_SHEET, SHEET_ROWS, write_contact_s
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.output.records import line_of
-from sv2r.plugin.specs import Runtime
+from sv2r.plugin.specs import Runtime, Stage
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.others import PARTS
@@ -51,6 +52,9 @@ class JobWatcher(Protocol):
     def recorded(self, record: Record) -> None:
         """One more task has ended."""
 
+    def shown(self, stage: Stage, detail: str) -> None:
+        """Something else is done at the moment: see `sv2r.plugin.specs.Runtime.show`."""
+
 
 class Silence:
     """A watcher that shows nothing."""
@@ -62,6 +66,9 @@ class Silence:
         """Do nothing."""
 
     def recorded(self, record: Record) -> None:
+        """Do nothing."""
+
+    def shown(self, stage: Stage, detail: str) -> None:
         """Do nothing."""
 
 
@@ -92,8 +99,8 @@ def run_job(
             _prepare(output, job.config.job.input, journal)
         if plan.tasks:
             journal.keep("complete", value=False)
-            with _first_interrupt_sets((pressed, stop), watch):
-                _run(job, plan, journal, stop, watch, notes, fail_fast=fail_fast)
+            with _first_interrupt_sets((pressed, stop), watch) as drawing:
+                _run(job, plan, journal, stop, watch, drawing, notes, fail_fast=fail_fast)
             changed = True
         _finish(job, journal, changed=changed, stopped=stop.is_set())
         notes.extend(_inexact(journal))
@@ -194,16 +201,25 @@ def _run(
     journal: Journal,
     stop: threading.Event,
     watch: JobWatcher,
+    drawing: threading.Event,
     notes: list[str],
     *,
     fail_fast: bool,
 ) -> None:
-    """Run the plan's tasks and keep a record of each as it ends; what is said goes into notes."""
+    """Run the plan's tasks and keep a record of each as it ends; what is said goes into notes.
+
+    drawing: set once the first pictures are drawn.
+    """
     config = job.config
 
     def say(line: str) -> None:
         notes.append(line)
         watch.said(line)
+
+    def show(stage: Stage, detail: str) -> None:
+        if stage == "drawing":
+            drawing.set()
+        watch.shown(stage, detail)
 
     asked = config.job.batch_size
     work = LocalWork(
@@ -216,6 +232,7 @@ def _run(
         model=journal.get("model"),
         stop=stop,
         say=say,
+        show=show,
     )
     executor = job.registry.spec("executor", config.executor.name).build(
         config.executor.options, Runtime(input=config.job.input, output=config.job.output)
@@ -249,24 +266,32 @@ def _until(stop: threading.Event, tasks: Iterable[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _first_interrupt_sets(events: Iterable[threading.Event], watch: JobWatcher) -> Iterator[None]:
-    """Let the first Ctrl-C set events, and the second one interrupt."""
+def _first_interrupt_sets(
+    events: Iterable[threading.Event], watch: JobWatcher
+) -> Iterator[threading.Event]:
+    """Let the first Ctrl-C set events, and the second one interrupt.
+
+    Yields an event: until it is set, nothing is begun that could be finished, and the first one
+    interrupts. SIGTERM and SIGHUP are as Ctrl-C.
+    """
+    begun = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield begun
         return
 
     def drain(number: int, frame: object) -> None:
-        # A job that a script began in the background has SIGINT ignored before.
-        signal.signal(signal.SIGINT, before if callable(before) else signal.default_int_handler)
+        take_interrupts(signal.default_int_handler)
+        if not begun.is_set():
+            raise KeyboardInterrupt
         for event in events:
             event.set()
         watch.said("stopping: finishing what is begun; Ctrl-C again stops at once")
 
-    before = signal.signal(signal.SIGINT, drain)
+    give_back = take_interrupts(drain)
     try:
-        yield
+        yield begun
     finally:
-        signal.signal(signal.SIGINT, before)
+        give_back()
 
 
 def _finish(job: OpenJob, journal: Journal, *, changed: bool, stopped: bool) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from sv2r.plugin.options import Options
 from sv2r.types import (
@@ -30,6 +30,14 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 ComponentT = TypeVar("ComponentT")
 
 
+Stage = Literal["loading", "batch size", "drawing"]
+"""What a job does at the moment: loads weights, looks for the batch size, draws pictures."""
+
+
+def unseen(stage: Stage, detail: str, /) -> None:
+    """Show nobody what a job does at the moment."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     """What a component is built for.
@@ -40,6 +48,8 @@ class Runtime:
         (``sv2r plugins show``, a test) may find Path() in both.
     auto_dtype: whether nobody asked for that dtype: a translator may take one that suits its model
         better.
+    show: takes what is being done at the moment, for whoever watches the job: a stage, and what of
+        it in a few words ("step 3 of 30").
     """
 
     device: str = "cpu"
@@ -47,6 +57,7 @@ class Runtime:
     input: Path = Path()
     output: Path = Path()
     auto_dtype: bool = False
+    show: Callable[[Stage, str], None] = field(default=unseen, compare=False)
 
 
 Loader = Callable[[Path], Dataset]
@@ -156,6 +167,9 @@ class Work(Protocol):
 
     def say(self, line: str, /) -> None:
         """Tell the user something in one line."""
+
+    def show(self, stage: Stage, detail: str, /) -> None:
+        """Show the user what is being done at the moment; see `Runtime.show`."""
 
     def sample_id(self, index: int, /) -> str:
         """Return the id of the sample at a position of the dataset."""

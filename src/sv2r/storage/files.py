@@ -144,3 +144,12 @@ def is_leftover(path: Path) -> bool:
     """Return whether a file has such a name as `replacing` gives; links and folders have not."""
     named = _TEMPORARY.fullmatch(path.name) is not None
     return named and path.is_file() and not path.is_symlink()
+
+
+def in_bytes(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    units = iter(("bytes", "kB", "MB", "GB", "TB"))
+    size, unit = float(count), next(units)
+    while size >= 1000:
+        size, unit = size / 1000, next(units)
+    return f"{size:.3g} {unit}"

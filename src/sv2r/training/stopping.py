@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from sv2r.interrupts import take_interrupts
+
 
 class Stop:
     """Says whether to stop; a step that has begun is always finished, and its state saved."""
@@ -26,22 +28,17 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a wish to stop while this lasts; a second one is obeyed."""
+        """Take interrupts as a wish to stop while this lasts; a second one is obeyed."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def wish(number: int, frame: FrameType | None) -> None:
             self.interrupted = True
-            again = before[signal.Signals(number)]
-            # A run that a script began in the background has SIGINT ignored before.
-            signal.signal(number, signal.SIG_DFL if again == signal.SIG_IGN else again)
+            take_interrupts(signal.default_int_handler)
 
-        for number in before:
-            signal.signal(number, wish)
+        give_back = take_interrupts(wish)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            give_back()

@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
 from sv2r.config.sections import JobOptions
 from sv2r.devices import free_memory, is_out_of_memory
 from sv2r.errors import ConfigError, SampleError
+from sv2r.plugin.specs import Stage
 from sv2r.types import Batch, Record, Refusal, Task
 from sv2r.worker.batch_size import BATCH_SIZES, pick_batch_size
 from sv2r.worker.life import Draw, Life, Made
@@ -53,7 +53,8 @@ class Batcher:
     batch_size: pictures per batch, or None: found out with the first picture.
     pictures: how many the whole job has.
     stop: once set, what is not yet in a batch is left undone.
-    say: takes one line for the user ("out of memory ...").
+    say: takes one line for the user ("out of memory ..."). show: takes what is being done at the
+    moment.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Batcher:
         pictures: int,
         stop: Event,
         say: Callable[[str], None],
+        show: Callable[[Stage, str], None],
     ) -> None:
         self._begin = begin
         self._parts = parts
@@ -77,6 +79,7 @@ class Batcher:
         self._made = False
         self._stop = stop
         self._say = say
+        self._show = show
         self._buckets: dict[Hashable, deque[_Waiting]] = {}
         self._behind: deque[Future[_Waiting | Record]] = deque()
 
@@ -142,6 +145,7 @@ class Batcher:
     def _run_batch(self, batch: list[_Waiting], writing: ThreadPoolExecutor) -> None:
         """Draw what the lives of one bucket are waiting for, and continue them."""
         start = time.monotonic()
+        self._show("drawing", f"{len(batch)} at a time" if len(batch) > 1 else "one at a time")
         images = self._images(batch)
         if images is None:
             free_memory()  # not sooner: an error's frames hold the batch
@@ -184,7 +188,11 @@ class Batcher:
         sizes = [size for size in BATCH_SIZES if size * _TRIAL_SHARE <= self._pictures] or [1]
         if sizes == [1]:
             return 1
-        make = partial(batch_of_draws, [draw])
+
+        def make(size: int) -> Batch:
+            self._show("batch size", f"trying {size} at a time")
+            return batch_of_draws([draw], size)
+
         try:
             return pick_batch_size(make, self._parts.translate, self._device, sizes)
         except Exception as error:

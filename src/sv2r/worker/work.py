@@ -13,7 +13,7 @@ from sv2r.config.selection import select
 from sv2r.devices import has_bfloat16
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Kind, Registry, load_registry
-from sv2r.plugin.specs import Prepares, Runtime, Writer
+from sv2r.plugin.specs import Prepares, Runtime, Stage, Writer
 from sv2r.types import Dataset, Frame, Published
 from sv2r.worker.batcher import Batcher
 from sv2r.worker.copying import Copier
@@ -26,7 +26,8 @@ class LocalWork:
 
     batch_size: pictures per batch, or None: the worker finds out.
     model: the model's hash in an earlier part of this job, or None.
-    stop: once set, nothing new is begun. say: takes one line for the user.
+    stop: once set, nothing new is begun. say: takes one line for the user. show: takes what is
+    being done at the moment.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class LocalWork:
         model: str | None,
         stop: Event,
         say: Callable[[str], None],
+        show: Callable[[Stage, str], None],
     ) -> None:
         self.stop = stop
         self.say = say
+        self.show = show
         self._config = config
         self._registry = registry
         self._dataset = dataset
@@ -81,6 +84,7 @@ class LocalWork:
             job.input,
             job.output,
             auto_dtype=job.dtype == "auto",
+            show=self.show,
         )
         parts = build_parts(self._registry, self._config, runtime, self._writer)
         _require_model(self.model, parts.settings().get("model_sha256"))
@@ -93,6 +97,7 @@ class LocalWork:
             pictures=sum(1 for _ in select(self._dataset.ids, job.only, job.limit)) * job.variants,
             stop=self.stop,
             say=self.say,
+            show=self.show,
         )
 
     @property
@@ -119,6 +124,7 @@ def open_work(
     batch_size: int | None,
     model: str | None,
     say: Callable[[str], None],
+    show: Callable[[Stage, str], None],
 ) -> LocalWork:
     """Return the work of a job in another process than the driver's, from its config as data.
 
@@ -143,6 +149,7 @@ def open_work(
         model=model,
         stop=Event(),
         say=say,
+        show=show,
     )
 
 

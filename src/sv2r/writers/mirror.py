@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from sv2r.errors import ConfigError, SampleError
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
-from sv2r.storage.files import write_atomically
+from sv2r.storage.files import in_bytes, write_atomically
 from sv2r.storage.others import OWN, Others, find_others
 from sv2r.storage.paths import relative_name, safe_relative
 from sv2r.types import Dataset, Frame, Published, Record, Sample
@@ -142,9 +142,8 @@ class Mirror:
 
     def _told(self, others: Others, *, renames: bool) -> Iterator[str]:
         several = f"file{'' if len(others.files) == 1 else 's'}"
-        what = (
-            f"{len(others.files):,} {several} that the loader does not know ({_size(others.size)})"
-        )
+        size = in_bytes(others.size)
+        what = f"{len(others.files):,} {several} that the loader does not know ({size})"
         example = f"such as {others.files[0]}"
         if self._options.others == "leave":
             yield f"leaves {what} behind, {example}"
@@ -169,15 +168,6 @@ class Mirror:
             fix = f"say where it goes with --writer.relocate {file.parent}=masks"
             raise SampleError(f"{file}: lies outside of the input folder; {fix}")
         return inside
-
-
-def _size(count: int) -> str:
-    """Return a number of bytes as people read it."""
-    units = iter(("bytes", "kB", "MB", "GB", "TB"))
-    size, unit = float(count), next(units)
-    while size >= 1000:
-        size, unit = size / 1000, next(units)
-    return f"{size:.3g} {unit}"
 
 
 def build(options: MirrorOptions, runtime: Runtime) -> Writer:

@@ -1,0 +1,41 @@
+"""Steps of a pipeline's call, counted for whoever watches the job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from sv2r.plugin.specs import Stage
+
+
+def show_steps(pipe: Any, show: Callable[[Stage, str], None]) -> None:
+    """Let a diffusers pipeline show its steps where it would draw a bar of its own."""
+    pipe.progress_bar = partial(_Steps, show)
+
+
+class _Steps:
+    """What stands in for tqdm's bar: pipelines iterate over it, or update it in a `with`."""
+
+    def __init__(
+        self, show: Callable[[Stage, str], None], iterable: Any = None, total: int | None = None
+    ) -> None:
+        self._show, self._items = show, iterable
+        self._total = len(iterable) if total is None else total
+        self._done = 0
+
+    def __enter__(self) -> _Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._items:
+            yield item
+            self.update()
+
+    def update(self, n: int = 1) -> None:
+        """Count steps."""
+        self._done += n
+        self._show("drawing", f"step {self._done} of {self._total}")
