@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sv2r.job.plan import Plan
     from sv2r.job.summary import Summary
     from sv2r.plugin.registry import Registry
-    from sv2r.plugin.specs import Stage
+    from sv2r.plugin.specs import Phase
     from sv2r.types import Batch, Record
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Stopwatch:
         if self._seen in (self._warm, self._warm + self.pictures):
             self.note()
 
-    def shown(self, stage: Stage, detail: str) -> None:
+    def shown(self, phase: Phase, detail: str) -> None:
         """Do nothing."""
 
     def note(self) -> None:

@@ -18,7 +18,7 @@ from sv2r.job.describe import header_lines, summary_lines
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
 from sv2r.job.summary import Summary
-from sv2r.plugin.specs import Stage
+from sv2r.plugin.specs import Phase
 from sv2r.types import Record
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Progress:
         self._troubled = 0
         self._restored = 0
         self._told: set[str] = set()  # variants of one picture fail alike
-        self._stage: tuple[Stage, str] = ("loading", "")
+        self._phase: tuple[Phase, str] = ("loading", "")
         self._first = self._since = 0.0  # when the first pictures were there
         self._before = 0  # how many they were
 
@@ -78,9 +78,9 @@ class Progress:
                 self.said(line)
             self._told.add(line)
 
-    def shown(self, stage: Stage, detail: str) -> None:
+    def shown(self, phase: Phase, detail: str) -> None:
         """Take what is done at the moment."""
-        self._stage = (stage, detail)
+        self._phase = (phase, detail)
 
     def _begin_counting(self, now: float) -> None:
         """Note when the first batch is there: what comes before it is loading, no pace."""
@@ -120,11 +120,11 @@ class Plain(Progress):
         if plan.tasks:
             threading.Thread(target=self._keep_telling, daemon=True).start()
 
-    def shown(self, stage: Stage, detail: str) -> None:
+    def shown(self, phase: Phase, detail: str) -> None:
         """Say what is done before pictures are drawn."""
-        if stage != "drawing" and (stage, detail) != self._stage:
-            self.said(f"{stage:<11} {detail}")
-        super().shown(stage, detail)
+        if phase != "drawing" and (phase, detail) != self._phase:
+            self.said(f"{phase:<11} {detail}")
+        super().shown(phase, detail)
 
     def __exit__(
         self,
@@ -142,7 +142,7 @@ class Plain(Progress):
         """Return a line: pictures, pace and time left; before the first, what is done."""
         counts = f"{self._doing:<11} {self._ended:,}/{self._total:,}"
         if not (rate := self.rate()):
-            return f"{counts}  {': '.join(filter(None, self._stage))}"
+            return f"{counts}  {': '.join(filter(None, self._phase))}"
         left = time.strftime("%H:%M:%S", time.gmtime((self._total - self._ended) / rate))
         return f"{counts}  {brief(rate)} pictures/s  {left} left"
 
@@ -179,16 +179,16 @@ class Screen(Progress):
             pace = f"{brief(rate)} pictures/s" if (rate := self.rate()) else ""
             self._bar.update(self._task, advance=1, rate=pace, notes=self._notes())
 
-    def shown(self, stage: Stage, detail: str) -> None:
+    def shown(self, phase: Phase, detail: str) -> None:
         """Show at the bar's end what is done at the moment."""
-        super().shown(stage, detail)
+        super().shown(phase, detail)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, notes=self._notes())
 
     def _notes(self) -> str:
         counts = ((self._restored, "done earlier"), (self._troubled, "failed or rejected"))
         told = [f"{count:,} {what}" for count, what in counts if count]
-        return "  ".join([*told, ": ".join(filter(None, self._stage))])
+        return "  ".join([*told, ": ".join(filter(None, self._phase))])
 
     def __exit__(
         self,

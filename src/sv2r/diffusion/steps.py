@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sv2r.plugin.specs import Stage
+from sv2r.plugin.specs import Phase
 
 
-def show_steps(pipe: Any, show: Callable[[Stage, str], None]) -> None:
+def show_steps(pipe: Any, show: Callable[[Phase, str], None]) -> None:
     """Let a diffusers pipeline show its steps where it would draw a bar of its own."""
     pipe.progress_bar = partial(_Steps, show)
 
@@ -18,7 +18,7 @@ class _Steps:
     """What stands in for tqdm's bar: pipelines iterate over it, or update it in a `with`."""
 
     def __init__(
-        self, show: Callable[[Stage, str], None], iterable: Any = None, total: int | None = None
+        self, show: Callable[[Phase, str], None], iterable: Any = None, total: int | None = None
     ) -> None:
         self._show, self._items = show, iterable
         self._total = len(iterable) if total is None else total

@@ -57,7 +57,7 @@ def serve(
             batch_size,
             model,
             say=lambda line: tell("said", line),
-            show=lambda stage, detail: tell("shown", (stage, detail)),
+            show=lambda phase, detail: tell("shown", (phase, detail)),
         )
         inbox = _listen_to_driver(pipe, work.stop)
         if device == "cpu":

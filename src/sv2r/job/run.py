@@ -24,7 +24,7 @@ from sv2r.output.contact_sheet import CONTACT_SHEET, SHEET_ROWS, write_contact_s
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.output.records import line_of
-from sv2r.plugin.specs import Runtime, Stage
+from sv2r.plugin.specs import Phase, Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.others import PARTS
@@ -52,7 +52,7 @@ class JobWatcher(Protocol):
     def recorded(self, record: Record) -> None:
         """One more task has ended."""
 
-    def shown(self, stage: Stage, detail: str) -> None:
+    def shown(self, phase: Phase, detail: str) -> None:
         """Something else is done at the moment: see `sv2r.plugin.specs.Runtime.show`."""
 
 
@@ -68,7 +68,7 @@ class Silence:
     def recorded(self, record: Record) -> None:
         """Do nothing."""
 
-    def shown(self, stage: Stage, detail: str) -> None:
+    def shown(self, phase: Phase, detail: str) -> None:
         """Do nothing."""
 
 
@@ -216,10 +216,10 @@ def _run(
         notes.append(line)
         watch.said(line)
 
-    def show(stage: Stage, detail: str) -> None:
-        if stage == "drawing":
+    def show(phase: Phase, detail: str) -> None:
+        if phase == "drawing":
             drawing.set()
-        watch.shown(stage, detail)
+        watch.shown(phase, detail)
 
     asked = config.job.batch_size
     work = LocalWork(

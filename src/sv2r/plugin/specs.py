@@ -30,11 +30,11 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 ComponentT = TypeVar("ComponentT")
 
 
-Stage = Literal["loading", "batch size", "drawing"]
+Phase = Literal["loading", "batch size", "drawing"]
 """What a job does at the moment: loads weights, looks for the batch size, draws pictures."""
 
 
-def unseen(stage: Stage, detail: str, /) -> None:
+def unseen(phase: Phase, detail: str, /) -> None:
     """Show nobody what a job does at the moment."""
 
 
@@ -48,7 +48,7 @@ class Runtime:
         (``sv2r plugins show``, a test) may find Path() in both.
     auto_dtype: whether nobody asked for that dtype: a translator may take one that suits its model
         better.
-    show: takes what is being done at the moment, for whoever watches the job: a stage, and what of
+    show: takes what is being done at the moment, for whoever watches the job: a phase, and what of
         it in a few words ("step 3 of 30").
     """
 
@@ -57,7 +57,7 @@ class Runtime:
     input: Path = Path()
     output: Path = Path()
     auto_dtype: bool = False
-    show: Callable[[Stage, str], None] = field(default=unseen, compare=False)
+    show: Callable[[Phase, str], None] = field(default=unseen, compare=False)
 
 
 Loader = Callable[[Path], Dataset]
@@ -168,7 +168,7 @@ class Work(Protocol):
     def say(self, line: str, /) -> None:
         """Tell the user something in one line."""
 
-    def show(self, stage: Stage, detail: str, /) -> None:
+    def show(self, phase: Phase, detail: str, /) -> None:
         """Show the user what is being done at the moment; see `Runtime.show`."""
 
     def sample_id(self, index: int, /) -> str:

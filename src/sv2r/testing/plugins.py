@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sv2r.plugin.registry import Entry, Registry, load_registry
-from sv2r.plugin.specs import ExecutorSpec, Runtime, Stage, Work, Worker
+from sv2r.plugin.specs import ExecutorSpec, Phase, Runtime, Work, Worker
 from sv2r.storage.strict_yaml import read_yaml
 from sv2r.testing.contract import ContractError, Given, Subject, built, check_options, subject_of
 from sv2r.testing.loading import check_loader
@@ -128,7 +128,7 @@ class _NoWork:
     def say(self, _line: str, /) -> None:
         """Tell nobody."""
 
-    def show(self, _stage: Stage, _detail: str, /) -> None:
+    def show(self, _phase: Phase, _detail: str, /) -> None:
         """Show nobody."""
 
     def sample_id(self, index: int, /) -> str:

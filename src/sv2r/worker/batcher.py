@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sv2r.config.sections import JobOptions
 from sv2r.devices import free_memory, is_out_of_memory
 from sv2r.errors import ConfigError, SampleError
-from sv2r.plugin.specs import Stage
+from sv2r.plugin.specs import Phase
 from sv2r.types import Batch, Record, Refusal, Task
 from sv2r.worker.batch_size import BATCH_SIZES, pick_batch_size
 from sv2r.worker.life import Draw, Life, Made
@@ -68,7 +68,7 @@ class Batcher:
         pictures: int,
         stop: Event,
         say: Callable[[str], None],
-        show: Callable[[Stage, str], None],
+        show: Callable[[Phase, str], None],
     ) -> None:
         self._begin = begin
         self._parts = parts

@@ -13,7 +13,7 @@ from sv2r.config.selection import select
 from sv2r.devices import has_bfloat16
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Kind, Registry, load_registry
-from sv2r.plugin.specs import Prepares, Runtime, Stage, Writer
+from sv2r.plugin.specs import Phase, Prepares, Runtime, Writer
 from sv2r.types import Dataset, Frame, Published
 from sv2r.worker.batcher import Batcher
 from sv2r.worker.copying import Copier
@@ -42,7 +42,7 @@ class LocalWork:
         model: str | None,
         stop: Event,
         say: Callable[[str], None],
-        show: Callable[[Stage, str], None],
+        show: Callable[[Phase, str], None],
     ) -> None:
         self.stop = stop
         self.say = say
@@ -124,7 +124,7 @@ def open_work(
     batch_size: int | None,
     model: str | None,
     say: Callable[[str], None],
-    show: Callable[[Stage, str], None],
+    show: Callable[[Phase, str], None],
 ) -> LocalWork:
     """Return the work of a job in another process than the driver's, from its config as data.
 
