@@ -127,16 +127,16 @@ def test_escaped_keys_are_renamed_and_a_name_in_another_field_stays(tmp_path):
 
 
 def test_a_result_that_does_not_hold_is_not_called_verified(tmp_path, monkeypatch):
-    from sv2r.writers import coco as writer
+    from sv2r.writers.coco import CocoWriter
 
     source = coco(tmp_path / "in", {"a.png": "a.png"})
-    whole = writer._annotations
+    whole = CocoWriter._annotations
 
     def wrong(*args):
         for annotation in whole(*args):
             yield {**annotation, "segmentation": {"size": [24, 32], "counts": [0, 768]}}
 
-    monkeypatch.setattr(writer, "_annotations", wrong)
+    monkeypatch.setattr(CocoWriter, "_annotations", wrong)
     summary = convert(source, tmp_path / "out", "coco")
     assert summary.exit_code == 1
     assert summary.faults == (

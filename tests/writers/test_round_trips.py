@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.loaders.coco.loader import CocoOptions
+from sv2r.loaders.coco.loader import build as build_coco
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Runtime
 from sv2r.types import Dataset, Instance, Instances, Record, Sample
@@ -22,6 +26,11 @@ from sv2r.worker.frames import read_frame
 
 NAMES = ("car", "coffee mug", "Straße", "7", "person")
 EXACT = ("coco", "folder", "voc", "cityscapes", "webdataset", "hf")
+
+WITH_OPTIONS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "coco polygon": ("coco", {"masks": "polygon"}),
+    "coco panoptic": ("coco", {"panoptic": True}),
+}
 
 Case = tuple[NDArray[np.int32], Mapping[int, str]]
 Masks = list[tuple[str, bytes]]
@@ -81,17 +90,44 @@ def masks(dataset: Dataset) -> list[Masks]:
     return found
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", [*EXACT, "coco polygon", "coco panoptic"])
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(some=st.lists(cases(), min_size=1, max_size=3), shares=st.sampled_from([(), (0.5, 0.5)]))
 def test_every_mask_comes_back(name: str, some: list[Case], shares: tuple[float, ...]) -> None:
     with TemporaryDirectory() as folder:
         pictures = {f"a b/{number}.x.png": one for number, one in enumerate(some)}
         before = dataset_of(Path(folder, "in"), pictures)
-        after = export(load_registry(), name, before, Path(folder, "out"), split=shares)
+        writer, own = WITH_OPTIONS.get(name, (name, {}))
+        output = Path(folder, "out")
+        after = export(load_registry(), writer, before, output, split=shares, **own)
         assert masks(after) == masks(before)
+        if own.get("panoptic"):
+            assert masks(panoptic(output, after.ids)) == masks(before)
         for source, made in zip(before.samples, after.samples, strict=True):
             assert made.image.read_bytes() == source.image.read_bytes()
+
+
+def panoptic(output: Path, ids: Sequence[str]) -> Dataset:
+    """Return what the panoptic JSON of an export, one or several, say of its pictures."""
+    files = sorted(path.relative_to(output).as_posix() for path in output.rglob("panoptic*.json"))
+    options = CocoOptions(annotations=tuple(files), images=".")
+    found = build_coco(options, Runtime(input=output))(output)
+    places = {id_: place for place, id_ in enumerate(found.ids)}
+    return replace(found, samples=[found.samples[places[id_]] for id_ in ids])
+
+
+def test_polygons_run_along_the_edges_of_pixels_and_holes_stay_codes(
+    registry: Registry, tmp_path: Path
+) -> None:
+    labels = np.zeros((6, 9), np.int32)
+    labels[1:3, 1:4], labels[4, 1], labels[:5, 5:9] = 1, 1, 2
+    labels[2, 6] = 0
+    before = dataset_of(tmp_path / "in", {"a.png": (labels, {1: "car", 2: "car"})})
+    export(registry, "coco", before, tmp_path / "out", masks="polygon")
+    data = json.loads((tmp_path / "out/annotations.json").read_text())
+    two, hole = (one["segmentation"] for one in data["annotations"])
+    assert two == [[1, 1, 4, 1, 4, 3, 1, 3], [1, 4, 2, 4, 2, 5, 1, 5]]
+    assert hole["size"] == [6, 9]
 
 
 def test_the_tree_of_voc(registry: Registry, tmp_path: Path) -> None:
