@@ -91,9 +91,9 @@ def summary_as_data(summary: Summary) -> dict[str, Any]:
 
 def run_dry(config: Config, registry: Registry, *, as_json: bool) -> int:
     """Print what a run would do; no model is loaded and nothing is written."""
-    from sv2r.job.preview import preview
+    from sv2r.job.dry_run import dry_run
 
-    found = preview(config, registry)
+    found = dry_run(config, registry)
     if as_json:
         click.echo(json.dumps(asdict(found), default=str))
     else:

@@ -172,8 +172,9 @@ class OnceCommand(click.Command):
         known = {
             opt for param in self.get_params(ctx) for opt in (*param.opts, *param.secondary_opts)
         }
-        near = nearest(name.replace("_", "-"), known)
-        return f"no option {name}; {f'did you mean {near}?' if near else '--help lists all'}"
+        words = {opt.lstrip("-") for opt in known if opt.startswith("--")}
+        near = nearest(name.replace("_", "-").lstrip("-"), words)
+        return f"no option {name}; {f'did you mean --{near}?' if near else '--help lists all'}"
 
 
 class ModelCommand(OnceCommand):

@@ -32,10 +32,14 @@ _BURST = 1.0
 
 
 class Progress:
-    """Counts, and prints lines on stderr; what both kinds of output share."""
+    """Counts, and prints lines on stderr; what both kinds of output share.
+
+    It can watch several jobs, one after the other: what runs is said of the first alone.
+    """
 
     def __init__(self, doing: str = "converting") -> None:
         self._doing = doing
+        self._jobs = 0
         self._total = 0
         self._ended = 0
         self._troubled = 0
@@ -58,9 +62,12 @@ class Progress:
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Say what is about to run."""
-        for line in header_lines(job, plan):
+        for line in () if self._jobs else header_lines(job, plan):
             self.said(line)
+        self._jobs += 1
         self._total, self._restored = len(plan.tasks), plan.restored
+        self._ended = self._before = 0
+        self._first = self._since = 0.0
 
     def said(self, line: str) -> None:
         """Print a line."""
@@ -117,7 +124,7 @@ class Plain(Progress):
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Say what is about to run, and from then on how far it is."""
         super().opened(job, plan)
-        if plan.tasks:
+        if self._jobs == 1:
             threading.Thread(target=self._keep_telling, daemon=True).start()
 
     def shown(self, phase: Phase, detail: str) -> None:
@@ -157,6 +164,8 @@ class Screen(Progress):
 
     def opened(self, job: OpenJob, plan: Plan) -> None:
         """Say what is about to run and show the bar."""
+        if self._bar is not None:
+            self._bar.stop()
         super().opened(job, plan)
         if not plan.tasks:
             return

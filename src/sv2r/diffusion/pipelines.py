@@ -22,8 +22,9 @@ def pipeline_class(name: str) -> Any:
 
     known = [each for each in dir(diffusers) if each.endswith("Pipeline")]
     if name not in known:
-        near = nearest(name, known)
-        hint = f"; did you mean {near}?" if near else ""
+        # All names end alike, which would make any two of them near.
+        near = nearest(name.removesuffix("Pipeline"), {each[:-8] for each in known})
+        hint = f"; did you mean {near}Pipeline?" if near else ""
         raise ConfigError(f"diffusers {diffusers.__version__} has no pipeline {name}{hint}")
     with quiet():
         found = getattr(diffusers, name)

@@ -67,8 +67,8 @@ def embed(entry: ReportEntry, output: Path, dataset: Dataset | None, index: int 
             size = (pixels.shape[0], pixels.shape[1])
     step = 1 if labels is None else -(-max(labels.shape) // _CONTOUR_SIDE)
     return Embedded(
-        None if before is None else _data_url(before),
-        None if after is None else _data_url(after),
+        None if before is None else data_url(before),
+        None if after is None else data_url(after),
         None if labels is None else contours(labels[::step, ::step]),
         (1, 1) if labels is None else (labels.shape[0] / step, labels.shape[1] / step),
         size,
@@ -94,7 +94,8 @@ def _path(corners: list[Point]) -> str:
     return f"M{x} {y}{''.join(steps)}z"
 
 
-def _data_url(pixels: NDArray[np.uint8]) -> str:
+def data_url(pixels: NDArray[np.uint8]) -> str:
+    """Return an (H, W, 3) picture as a JPEG within a URL, no side above PREVIEW_SIDE."""
     from PIL import Image
 
     picture = Image.fromarray(pixels)

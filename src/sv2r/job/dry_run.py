@@ -23,7 +23,7 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Preview:
+class DryRun:
     """A plan in words. problems: inputs that are known to fail; an earlier run is not looked at."""
 
     lines: tuple[str, ...]
@@ -33,7 +33,7 @@ class Preview:
     prompts: Mapping[str, str]
 
 
-def preview(config: Config, registry: Registry) -> Preview:
+def dry_run(config: Config, registry: Registry) -> DryRun:
     """Return what a job would do; no model is loaded and nothing is written.
 
     Raises:
@@ -51,7 +51,7 @@ def preview(config: Config, registry: Registry) -> Preview:
         *(f"{'failed':<11} {record.error}" for record in plan.problems),
         "dry run: nothing was written",
     ]
-    return Preview(tuple(lines), config.as_data(), len(plan.tasks), plan.problems, prompts)
+    return DryRun(tuple(lines), config.as_data(), len(plan.tasks), plan.problems, prompts)
 
 
 def _prompts(job: OpenJob, plan: Plan) -> Iterator[tuple[str, str]]:
