@@ -77,11 +77,20 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
     loader = registry.spec("loader", config.loader.name).build(config.loader.options, runtime)
     opened = loader(config.job.input)
     dataset = replace(opened, samples=KeptLabels(opened.samples))
+    if getattr(config.writer.options, "mix", None):
+        _check_mixing(config, registry)
     writer = writer_spec.build(config.writer.options, runtime)
     job = OpenJob(config, registry, dataset, writer, since)
     _check_samples(job)
     remarks = tuple(writer.prepare(dataset)) if isinstance(writer, Prepares) else ()
     return replace(job, remarks=remarks)
+
+
+def _check_mixing(config: Config, registry: Registry) -> None:
+    """Raise ConfigError where there is nothing that source pictures could be mixed with."""
+    if registry.spec("translator", config.translator.name).keeps:
+        what = "adds source pictures to translated ones, and here all are as they were"
+        raise ConfigError(f"--writer.mix {what}; leave it out")
 
 
 def _check_samples(job: OpenJob) -> None:

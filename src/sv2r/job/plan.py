@@ -17,10 +17,10 @@ from sv2r.config.selection import select, wanted_by
 from sv2r.errors import ConfigError, SampleError
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Claims, Writer
+from sv2r.plugin.specs import Claims, Mixes, Writer
 from sv2r.plugin.words import nearest
 from sv2r.storage.paths import LONGEST_NAME, safe_relative
-from sv2r.types import Dataset, Record, Sample, Task
+from sv2r.types import SOURCE_VARIANT, Dataset, Record, Sample, Task
 
 # Names without anything that needs a second look; 60 letters are 240 bytes at the most.
 _PLAIN = re.compile(r"(?:[^/\\\0:]{1,60}/)*[^/\\\0:]{1,60}")
@@ -45,9 +45,9 @@ def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal
     """Return the plan for the selected samples."""
     problems = list(_problem_records(config, dataset))
     settled = journal.settled() if journal else set()
-    variants = range(config.job.variants)
     chosen, tasks = 0, []
     for index, id_ in select(dataset.ids, config.job.only, config.job.limit):
+        variants = _variants(config, dataset, writer, index)
         chosen += len(variants)
         tasks += [Task(index, v) for v in variants if (id_, v) not in settled]
     inputs, restored = chosen + len(problems), chosen - len(tasks)
@@ -55,6 +55,16 @@ def make_plan(config: Config, dataset: Dataset, writer: Writer, journal: Journal
         tasks, clashes = _without_clashes(dataset, writer, tasks)
         problems += clashes
     return Plan(tuple(tasks), tuple(problems), inputs, restored)
+
+
+def _variants(config: Config, dataset: Dataset, writer: Writer, index: int) -> list[int]:
+    """Return the variants of a sample that are to be there, SOURCE_VARIANT where it goes along."""
+    made = list(range(config.job.variants))
+    try:
+        mixed = isinstance(writer, Mixes) and writer.mixes(dataset.samples[index], len(made))
+    except SampleError:  # it fails by itself, with its reason, when it is read
+        mixed = False
+    return [*made, SOURCE_VARIANT] if mixed else made
 
 
 def check_selection(config: Config, dataset: Dataset) -> None:

@@ -31,7 +31,7 @@ from sv2r.storage.others import PARTS
 from sv2r.storage.paths import under
 from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
-from sv2r.types import Record
+from sv2r.types import SOURCE_VARIANT, Record
 from sv2r.worker.damage import OVERDONE
 from sv2r.worker.work import LocalWork, find_devices
 
@@ -332,7 +332,7 @@ def _write_samples(path: Path, journal: Journal) -> Mapping[str, float]:
     copied: label files, next to the pictures. instances, checked: as a record has them. retried,
     repaired: pictures that another attempt was made for, and that hold pixels of their render.
     overdone: pictures of which more would have to be restored than is allowed.
-    rendered: share of all published pictures that is the renders', each picture counting alike.
+    rendered: share of all translated pictures that is the renders', each picture counting alike.
     """
     counts: Counter[str] = Counter()
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
@@ -340,7 +340,7 @@ def _write_samples(path: Path, journal: Journal) -> Mapping[str, float]:
             stream.write(line_of(record))
             counts["overdone"] += any(one.startswith(OVERDONE) for one in record.repairs)
             if record.status == "done":
-                counts["done"] += 1
+                counts["done"] += record.variant != SOURCE_VARIANT
                 counts["copied"] += len(record.labels)
                 counts["instances"] += sum(map(len, record.instances.values()))
                 counts["checked"] += record.checked

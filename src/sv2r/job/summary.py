@@ -13,7 +13,7 @@ from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan
 from sv2r.output.finished import REPORT
 from sv2r.output.journal import FOLDER, Journal
-from sv2r.types import Record
+from sv2r.types import SOURCE_VARIANT, Record
 
 # How many failed and rejected records a summary holds; samples.jsonl has them all.
 _SHOWN = 100
@@ -102,7 +102,8 @@ def summarise(
     asked = job.config.job
     selected_ids = {id_ for _, id_ in select(job.dataset.ids, asked.only, asked.limit)}
     for sample, variant, status in journal.statuses():
-        if variant < 0 or (sample in selected_ids and variant < job.config.job.variants):
+        asked_for = variant < job.config.job.variants or variant == SOURCE_VARIANT
+        if variant < 0 or (sample in selected_ids and asked_for):
             counts[status] += 1
             if status != "done" and len(troubles) < _SHOWN:
                 troubles.append(journal.record(sample, variant))

@@ -31,6 +31,7 @@ _METHODS: Mapping[str, str] = {
             "prepare",
             "target",
             "claims",
+            "mixes",
             "publish",
             "finish",
             "run",

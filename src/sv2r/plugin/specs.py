@@ -135,6 +135,18 @@ class Prepares(Protocol):
         """
 
 
+@runtime_checkable
+class Mixes(Protocol):
+    """What a writer may have besides: source pictures that go along, as SOURCE_VARIANT."""
+
+    def mixes(self, sample: Sample, variants: int, /) -> bool:
+        """Return whether a sample's own picture goes along with so many variants of each.
+
+        Raises:
+            ConfigError: there are not as many sources as the options ask for.
+        """
+
+
 class Worker(Protocol):
     """Makes pictures in this process, one batch after the other."""
 

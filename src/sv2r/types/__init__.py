@@ -7,9 +7,10 @@ stays light.
 from sv2r.types.dataset import Dataset, Match, Problem, Sample
 from sv2r.types.instances import Box, Drawing, Instance, Instances, Told, Undrawn
 from sv2r.types.picture import Batch, CheckResult, ControlMap, Frame, Published, ReadFrame, Refusal
-from sv2r.types.record import Record, Status, Task
+from sv2r.types.record import SOURCE_VARIANT, Record, Status, Task
 
 __all__ = [
+    "SOURCE_VARIANT",
     "Batch",
     "Box",
     "CheckResult",

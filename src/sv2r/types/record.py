@@ -13,6 +13,10 @@ _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 Status = Literal["done", "rejected", "failed"]
 
 
+SOURCE_VARIANT = 10_000
+"""The variant that is the source's picture as it is, above all that a job can make."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One picture to make: the sample's position in the dataset, and which variant of it."""
@@ -25,7 +29,7 @@ class Task:
 class Record:
     """One line of the journal: what became of one task, and what really ran.
 
-    sample: the sample's id. variant: 0 to variants - 1, or below 0 for a `Problem`.
+    sample: the sample's id. variant: 0 to variants - 1, SOURCE_VARIANT, or below 0 for a `Problem`.
     status: "done", "rejected" (a check refused it) or "failed" (an error stopped it).
     seed: what ``torch.Generator().manual_seed`` takes to make the picture again.
     prompt: the prompt of the last attempt. negative_prompt: the one next to it, None for none.

@@ -12,7 +12,7 @@ from sv2r.images.decode import picture_size, read_picture
 from sv2r.plugin.specs import Check
 from sv2r.storage.hashes import sha256_file
 from sv2r.storage.source import published_file
-from sv2r.types import Dataset, Record
+from sv2r.types import SOURCE_VARIANT, Dataset, Record
 from sv2r.verify.findings import Fault
 from sv2r.verify.labels import Compared, ExpectedLabels
 from sv2r.verify.scores import score_again
@@ -59,6 +59,7 @@ def look_at_record(inputs: Inputs, item: tuple[Record, bool]) -> LookedRecord:
         picture = _look_at_picture(inputs, record, index, findings)
     compared = _look_at_labels(inputs, record, index, findings)
     scored, others = False, frozenset[str]()
+    turn = turn and record.variant != SOURCE_VARIANT
     if turn and picture is not None and index is not None and inputs.dataset and inputs.checks:
         try:
             again = score_again(

@@ -10,15 +10,14 @@ from threading import Event
 from sv2r.config.sections import JobOptions
 from sv2r.errors import StorageError
 from sv2r.types import Dataset, Frame, Published, Record, Task
-from sv2r.worker.frames import read_frame
-from sv2r.worker.life import ids_by_category, stopped_by
+from sv2r.worker.frames import ids_by_category, read_frame, stopped_by
 from sv2r.worker.threads import work_ahead
 
 
 class Copier:
     """A worker in this process.
 
-    put: publishes a frame's own picture, as which variant. stop: once set, nothing new is begun.
+    publish: see `keep_picture`. stop: once set, nothing new is begun.
     batch_size: what a driver of several workers may set; there are no batches here.
     """
 
@@ -27,12 +26,12 @@ class Copier:
     def __init__(
         self,
         dataset: Dataset,
-        put: Callable[[Frame, int], Published],
+        publish: Callable[..., Published],
         options: JobOptions,
         stop: Event,
     ) -> None:
         self._dataset = dataset
-        self._put = put
+        self._publish = publish
         self._threads = options.readers + options.writers
         self._stop = stop
 
@@ -43,16 +42,25 @@ class Copier:
             yield from (record for record in found if record is not None)
 
     def _copy(self, task: Task) -> Record | None:
-        if self._stop.is_set():
-            return None
-        record = Record(self._dataset.ids[task.index], task.variant, "failed")
-        try:
-            frame = read_frame(self._dataset, task.index)
-            return _record_of(record, frame, self._put(frame, task.variant))
-        except (StorageError, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # a plugin's bug fails its picture, not the job
-            return stopped_by(error, record)
+        return None if self._stop.is_set() else keep_picture(self._dataset, self._publish, task)
+
+
+def keep_picture(dataset: Dataset, publish: Callable[..., Published], task: Task) -> Record:
+    """Publish a source's own picture and return its record.
+
+    publish: of a writer that keeps pictures; see `Writer`.
+
+    Raises:
+        StorageError: the output can take no more bytes.
+    """
+    record = Record(dataset.ids[task.index], task.variant, "failed")
+    try:
+        frame = read_frame(dataset, task.index)
+        return _record_of(record, frame, publish(frame.sample, task.variant, None, frame))
+    except (StorageError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin's bug fails its picture, not the job
+        return stopped_by(error, record)
 
 
 def _record_of(record: Record, frame: Frame, published: Published) -> Record:

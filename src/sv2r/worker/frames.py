@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sv2r.errors import SampleError, Sv2rError
 from sv2r.images.decode import Picture, read_picture
-from sv2r.types import Dataset, Frame, Instances, ReadFrame, Sample
+from sv2r.plugin.guard import one_line
+from sv2r.types import Dataset, Frame, Instances, ReadFrame, Record, Sample
 
 # Labels are taken as drawn upright where they fit the turned picture so much better.
 UPRIGHT = 1.5
@@ -57,6 +60,20 @@ def _refuse_upright(sample: Sample, picture: Picture, instances: Instances) -> N
     if fit > UPRIGHT:
         told = f"its borders of labels have {fit:.1f} times the contrast there as"
         raise SampleError(f"{sample.id}: {told} {_turning(picture)}")
+
+
+def stopped_by(error: BaseException, record: Record) -> Record:
+    """Return the record of a picture that an error stopped."""
+    told = error if isinstance(error, Sv2rError) else one_line(error)
+    return replace(record, status="failed", error=name_sample(record.sample, told))
+
+
+def ids_by_category(instances: Instances) -> dict[str, list[int]]:
+    """Return the ids of a picture's instances, as `Record.instances` has them."""
+    ids: dict[str, list[int]] = {}
+    for id_, instance in instances.table.items():
+        ids.setdefault(instance.category, []).append(id_)
+    return ids
 
 
 def name_sample(id_: str, error: Sv2rError | str) -> str:

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sv2r.config.resolve import Config
-from sv2r.errors import SampleError, StorageError, Sv2rError
-from sv2r.plugin.guard import one_line
+from sv2r.errors import SampleError, StorageError
 from sv2r.plugin.specs import Conditioner
 from sv2r.types import (
+    SOURCE_VARIANT,
     ControlMap,
     Dataset,
     Frame,
-    Instances,
     Record,
     Refusal,
     Status,
     Task,
 )
+from sv2r.worker.copying import keep_picture
 from sv2r.worker.damage import (
     Verdict,
     better,
@@ -36,7 +36,7 @@ from sv2r.worker.damage import (
     restore,
     undo_shift,
 )
-from sv2r.worker.frames import name_sample, read_frame
+from sv2r.worker.frames import ids_by_category, name_sample, read_frame, stopped_by
 from sv2r.worker.parts import Parts
 from sv2r.worker.prompts import Prompt, write_prompt
 from sv2r.worker.seeds import picture_seed
@@ -106,6 +106,8 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
     Raises:
         StorageError: the output can take no more bytes.
     """
+    if task.variant == SOURCE_VARIANT:
+        return keep_picture(dataset, parts.publish, task)
     id_, damage = dataset.ids[task.index], config.damage
     record = Record(id_, task.variant, "failed")
     best: _Candidate | Refusal = Refusal("it was never drawn", failed=True)
@@ -141,12 +143,6 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
         raise
     except BaseException as error:  # a plugin's bug fails its picture, not the job
         return stopped_by(error, record)
-
-
-def stopped_by(error: BaseException, record: Record) -> Record:
-    """Return the record of a picture that an error stopped."""
-    told = error if isinstance(error, Sv2rError) else one_line(error)
-    return replace(record, status="failed", error=name_sample(record.sample, told))
 
 
 def _prepare(config: Config, dataset: Dataset, parts: Parts, task: Task) -> _Subject:
@@ -311,11 +307,3 @@ def _checked(scores: Mapping[str, Any]) -> int:
     """Return how many instances a check has given a score of their own."""
     found = (own for check in scores.values() for own in check["instances"].items())
     return len({id_ for id_, own in found if own})
-
-
-def ids_by_category(instances: Instances) -> dict[str, list[int]]:
-    """Return the ids of a picture's instances, as `Record.instances` has them."""
-    ids: dict[str, list[int]] = {}
-    for id_, instance in instances.table.items():
-        ids.setdefault(instance.category, []).append(id_)
-    return ids

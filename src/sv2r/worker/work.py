@@ -14,7 +14,7 @@ from sv2r.devices import has_bfloat16
 from sv2r.errors import ConfigError
 from sv2r.plugin.registry import Kind, Registry, load_registry
 from sv2r.plugin.specs import Phase, Prepares, Runtime, Writer
-from sv2r.types import Dataset, Frame, Published
+from sv2r.types import Dataset, Frame, Published, Sample
 from sv2r.worker.batcher import Batcher
 from sv2r.worker.copying import Copier
 from sv2r.worker.life import live
@@ -77,7 +77,7 @@ class LocalWork:
         """
         job = self._config.job
         if self._only_copies:
-            return Copier(self._dataset, self._put, job, self.stop)
+            return Copier(self._dataset, self._publish, job, self.stop)
         runtime = Runtime(
             device,
             choose_dtype(job.dtype, device),
@@ -107,11 +107,11 @@ class LocalWork:
         asked = config.checks or config.conditioners or config.small.cells
         return bool(self._spec("translator").keeps and not asked)
 
-    def _put(self, frame: Frame, variant: int) -> Published:
-        """Publish a frame's own picture."""
+    def _publish(self, sample: Sample, variant: int, image: None, frame: Frame) -> Published:
+        """Publish a frame's own picture, also by a writer that takes no None for it."""
         publish: Any = self._writer.publish
-        image = None if self._spec("writer").keeps else frame.pixels
-        published: Published = publish(frame.sample, variant, image, frame)
+        own = image if self._spec("writer").keeps else frame.pixels
+        published: Published = publish(sample, variant, own, frame)
         return published
 
     def _spec(self, kind: Kind) -> Any:

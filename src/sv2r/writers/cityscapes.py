@@ -23,7 +23,7 @@ from sv2r.writers.encoding import (
     renumbered,
     visible_shares,
 )
-from sv2r.writers.splits import drawn_split
+from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ _PER_CLASS, _LAST_CLASS = 1000, 64
 _NO_CITY = "all"
 
 
-class CityscapesWriter:
+class CityscapesWriter(Mixing[ExportOptions]):
     """Writes leftImg8bit/SPLIT/CITY, gtFine/SPLIT/CITY and labels.json."""
 
     def __init__(self, options: ExportOptions, runtime: Runtime) -> None:

@@ -23,11 +23,12 @@ from sv2r.writers.encoding import (
     doubtful_ids,
     export_path,
     left_out,
+    marks,
     mask_values,
     publish_picture,
     renumbered,
 )
-from sv2r.writers.splits import drawn_split
+from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ class CocoExportOptions(MarkingOptions):
     )
 
 
-class CocoWriter:
+class CocoWriter(Mixing[CocoExportOptions]):
     """Writes images/ and annotations.json, or annotations/instances_SPLIT.json."""
 
     def __init__(self, options: CocoExportOptions, runtime: Runtime) -> None:
@@ -247,7 +248,7 @@ def _image(image_id: int, record: Record, instances: Instances) -> dict[str, Any
         "width": width,
         "height": height,
         "group_id": record.sample,
-        "variant": record.variant,
+        **marks(record.variant),
     }
 
 

@@ -14,7 +14,7 @@ from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
 from sv2r.storage.files import copy_atomically, write_atomically
 from sv2r.storage.others import find_others
-from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
+from sv2r.types import SOURCE_VARIANT, Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.splits import SplitOptions, drawn_split
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class MarkingOptions(ExportOptions):
         description="Mark instances whose survival is below this as crowds, which training and "
         "evaluation leave aside. 0 marks none. Needs the check survival.",
     )
+
+
+def marks(variant: int) -> dict[str, Any]:
+    """Return how a list tells which variant of its source a picture is."""
+    return {"variant": 0, "synthetic": True} if variant == SOURCE_VARIANT else {"variant": variant}
 
 
 def done_samples(dataset: Dataset, records: Iterable[Record]) -> Iterator[tuple[Sample, Record]]:
@@ -298,5 +303,6 @@ def bare_path(
     if split and len(path.parts) > 1 and path.parts[0] == split:
         path = path.relative_to(split)
     if variant:
-        path = path.with_name(f"{path.stem}_v{variant}{path.suffix}")
+        mark = "synthetic" if variant == SOURCE_VARIANT else f"v{variant}"
+        path = path.with_name(f"{path.stem}_{mark}{path.suffix}")
     return split / in_format(path, options.format)

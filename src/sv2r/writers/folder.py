@@ -20,12 +20,13 @@ from sv2r.writers.encoding import (
     export_path,
     instance_rows,
     left_out,
+    marks,
     mask_values,
     publish_picture,
     renumbered,
     told_of,
 )
-from sv2r.writers.splits import drawn_split
+from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ TABLE, ABOUT = "instances.jsonl", "dataset.json"
 _LARGEST = 65535
 
 
-class FolderWriter:
+class FolderWriter(Mixing[MarkingOptions]):
     """Writes images/, masks/ and instances.jsonl."""
 
     def __init__(self, options: MarkingOptions, runtime: Runtime) -> None:
@@ -104,7 +105,7 @@ def _line(
         "image": record.output,
         "mask": _mask_of(str(record.output)),
         "group_id": record.sample,
-        "variant": record.variant,
+        **marks(record.variant),
         **({"split": split} if split else {}),
         "instances": rows,
         **({"extra": dict(extra)} if extra else {}),

@@ -13,8 +13,9 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
-from sv2r.writers.encoding import doubtful_ids, left_out, publish_picture, told_of
+from sv2r.writers.encoding import doubtful_ids, left_out, marks, publish_picture, told_of
 from sv2r.writers.shards import Packed, ShardOptions, Shards, same_key
+from sv2r.writers.splits import Mixing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ _SIZES = {
 }
 
 
-class HfWriter:
+class HfWriter(Mixing[ShardOptions]):
     """Writes data/SPLIT-00000.parquet …, README.md and dataset.json."""
 
     def __init__(self, options: ShardOptions, runtime: Runtime) -> None:
@@ -154,7 +155,8 @@ def _row(
     return {
         "image_id": sample.id,
         "group_id": sample.id,
-        "variant": variant,
+        "synthetic": False,
+        **marks(variant),
         "width": width,
         "height": height,
         "objects": objects,
@@ -187,6 +189,7 @@ def _features(names: list[str]) -> dict[str, Any]:
         "image_id": _value("string"),
         "group_id": _value("string"),
         "variant": _value("int32"),
+        "synthetic": _value("bool"),
         "width": _value("int32"),
         "height": _value("int32"),
         "objects": {key: {"feature": one, "_type": "Sequence"} for key, one in own.items()},
@@ -212,6 +215,7 @@ def _schema(names: list[str]) -> Any:
         "image_id": pa.string(),
         "group_id": pa.string(),
         "variant": pa.int32(),
+        "synthetic": pa.bool_(),
         "width": pa.int32(),
         "height": pa.int32(),
         "objects": pa.struct({key: pa.list_(kind) for key, kind in columns.items()}),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field, field_validator
 
+from sv2r.errors import ConfigError
 from sv2r.plugin.options import Options
 from sv2r.types import Sample
 
@@ -23,7 +25,7 @@ _NAMED = {
 
 
 class SplitOptions(Options):
-    """How an export is split."""
+    """How an export is split, and what is mixed in."""
 
     split: tuple[float, ...] = Field(
         (),
@@ -31,6 +33,21 @@ class SplitOptions(Options):
         "the variants of a picture stay together.  Default: the input's own splits.",
     )
     split_seed: int = Field(0, ge=0, description="Draws which scene goes where.")
+
+    mix: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="synthetic=SHARE adds source pictures as they are, so many that they are this "
+        "share of all; they are called ..._synthetic, and marked where the format can.",
+    )
+
+    @field_validator("mix")
+    @classmethod
+    def _of_synthetic(cls, value: Mapping[str, float]) -> Mapping[str, float]:
+        if value.keys() - {"synthetic"}:
+            raise ValueError(f"must be synthetic=SHARE, not {min(value.keys() - {'synthetic'})}=")
+        if not all(0 <= share < 1 for share in value.values()):
+            raise ValueError("must be a share from 0 to below 1")
+        return value
 
     @field_validator("split", mode="before")
     @classmethod
@@ -49,6 +66,9 @@ class SplitOptions(Options):
         return value
 
 
+SplitT = TypeVar("SplitT", bound=SplitOptions)
+
+
 def drawn_split(sample: Sample, options: SplitOptions) -> str:
     """Return a sample's split: drawn by its group where shares are asked for, else its own.
 
@@ -56,13 +76,38 @@ def drawn_split(sample: Sample, options: SplitOptions) -> str:
     """
     if not options.split:
         return _NAMED.get(str(sample.attributes.get("split", "")).lower(), "train")
-    digest = hashlib.sha256(f"{options.split_seed}/{group_of(sample)}".encode()).digest()
-    drawn = int.from_bytes(digest[:8]) / 2**64
+    drawn = _drawn(f"{options.split_seed}/{group_of(sample)}")
     for name, share in zip(SPLITS, options.split, strict=False):
         if drawn < share:
             return name
         drawn -= share
     return SPLITS[len(options.split) - 1]
+
+
+class Mixing(Generic[SplitT]):
+    """What a writer has that can mix source pictures in."""
+
+    _options: SplitT
+
+    def mixes(self, sample: Sample, variants: int) -> bool:
+        """Return whether a sample's own picture goes along with so many variants of each.
+
+        Raises:
+            ConfigError: there are fewer sources than the share asks for.
+        """
+        share = self._options.mix.get("synthetic", 0.0)
+        wanted = variants * share / (1 - share)  # of each sample's one picture
+        if wanted > 1 + 1e-9:
+            most = f"with {variants} picture{'s' * (variants > 1)} of each source"
+            fix = f"they are a share of {1 / (1 + variants):.4g} at most"
+            raise ConfigError(f"--writer.mix synthetic={share:g}: {most} {fix}")
+        key = f"mix/{self._options.split_seed}/{sample.id}"
+        return share > 0 and _drawn(key) < wanted
+
+
+def _drawn(key: str) -> float:
+    """Return a number in [0, 1) that hangs on a key alone."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
 
 
 def group_of(sample: Sample) -> str:

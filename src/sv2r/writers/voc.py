@@ -23,7 +23,7 @@ from sv2r.writers.encoding import (
     renumbered,
     visible_shares,
 )
-from sv2r.writers.splits import drawn_split
+from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ _LABELMAP = "labelmap.txt"
 _LARGEST = 254  # 255 is void
 
 
-class VocWriter:
+class VocWriter(Mixing[ExportOptions]):
     """Writes JPEGImages, SegmentationObject, SegmentationClass, Annotations, ImageSets."""
 
     def __init__(self, options: ExportOptions, runtime: Runtime) -> None:

@@ -17,12 +17,14 @@ from sv2r.writers.encoding import (
     doubtful_ids,
     instance_rows,
     left_out,
+    marks,
     mask_values,
     publish_picture,
     renumbered,
     told_of,
 )
 from sv2r.writers.shards import Packed, ShardOptions, Shards, same_key
+from sv2r.writers.splits import Mixing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +34,7 @@ _MASK, _JSON = ".mask.png", ".json"
 _LARGEST = 65535
 
 
-class WebDatasetWriter:
+class WebDatasetWriter(Mixing[ShardOptions]):
     """Writes SPLIT-000000.tar … and dataset.json."""
 
     def __init__(self, options: ShardOptions, runtime: Runtime) -> None:
@@ -103,7 +105,7 @@ def _about(
     told = {
         "id": sample.id,
         "group_id": sample.id,
-        "variant": variant,
+        **marks(variant),
         "split": split,
         "width": width,
         "height": height,

@@ -12,7 +12,7 @@ from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import ExportOptions, bare_path, left_out, publish_picture
-from sv2r.writers.splits import SPLITS, drawn_split
+from sv2r.writers.splits import SPLITS, Mixing, drawn_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ ABOUT = "data.yaml"
 _EXACT = 1.0
 
 
-class YoloWriter:
+class YoloWriter(Mixing[ExportOptions]):
     """Writes images/SPLIT, labels/SPLIT and data.yaml."""
 
     def __init__(self, options: ExportOptions, runtime: Runtime) -> None:
