@@ -12,7 +12,7 @@ from PIL import Image
 
 from sv2r.loaders.coco.loader import sv2r_loaders
 from sv2r.plugin.specs import Runtime
-from sv2r.preview.choose import choose
+from sv2r.preview.choose import choose_samples
 from sv2r.preview.settings import read_vary, settings_of
 from tests.toys.datasets import make_coco
 
@@ -98,6 +98,13 @@ def test_what_cannot_be_varied_is_one_line_and_nothing_is_made(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_option_of_a_preset_s_translator_can_be_varied(sv2r, renders, tmp_path):
+    words = ["--preset", "default", "--input", renders, "--output", tmp_path / "out"]
+    code, _, error = sv2r("preview", *words, "--vary", "guidance-scale=x,y")
+    assert code == 2
+    assert error.startswith("Error: --translator.guidance_scale must be a number, not 'x'")
+
+
 def test_values_with_commas_are_parted_by_bars():
     (one,) = read_vary(["prompt=a room, at night|a room, at noon"])
     assert [setting.title for setting in settings_of([one])] == [
@@ -117,8 +124,8 @@ def test_what_differs_is_chosen_first(renders):
         for sample in dataset.samples
         if any(i.category == "rare" for i in sample.load_instances().table.values())
     ]
-    assert set(rare) <= set(choose(dataset, 3))
-    assert choose(dataset, 99) == list(dataset.ids)
-    assert choose(dataset, 2, ["03.png"]) == ["03.png"]
+    assert set(rare) <= set(choose_samples(dataset, 3))
+    assert choose_samples(dataset, 99) == list(dataset.ids)
+    assert choose_samples(dataset, 2, ["03.png"]) == ["03.png"]
     (renders / rare[0]).unlink()
-    assert len(choose(dataset, 4)) == 4
+    assert len(choose_samples(dataset, 4)) == 4

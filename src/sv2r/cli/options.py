@@ -180,6 +180,9 @@ class OnceCommand(click.Command):
 class ModelCommand(OnceCommand):
     """A command with options from models: its own, and those of the plugins that it uses."""
 
+    names_options = False
+    """Whether an option's value may name another option, so that all must be known."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find out which plugins are named, then read their options with the others."""
         ctx.meta[_NAMING] = True
@@ -189,7 +192,7 @@ class ModelCommand(OnceCommand):
         named, rest, _ = parser.parse_args(self._with_switches(ctx, args))
         helping = ctx.resilient_parsing or bool(set(args) & set(ctx.help_option_names))
         ctx.obj = asked = CommandLine(named, rest, helping, self.own_options)
-        if asked.dotted or helping:
+        if asked.dotted or helping or self.names_options:
             asked.options = [*self.own_options, *self._plugin_options(asked, ctx)]
         return super().parse_args(ctx, self._with_switches(ctx, args))
 

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from sv2r.preview.settings import Setting
 
 
-@click.command(cls=JobCommand, no_args_is_help=True)
+class PreviewCommand(JobCommand):
+    """A command with a job's options, of which `--vary` names some."""
+
+    names_options = True
+
+
+@click.command(cls=PreviewCommand, no_args_is_help=True)
 @click.option(
     "--pictures",
     metavar="INT",

@@ -19,7 +19,7 @@ _LOOKED_AT = 200
 _SMALL = 32
 
 
-def choose(dataset: Dataset, count: int, only: Sequence[str] = ()) -> list[str]:
+def choose_samples(dataset: Dataset, count: int, only: Sequence[str] = ()) -> list[str]:
     """Return the ids of up to count samples, in the dataset's order.
 
     Each next one brings most of what those before do not have: categories, sizes of pictures, small

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sv2r.errors import SampleError
 from sv2r.images.decode import read_picture
 from sv2r.images.png import encode_png
-from sv2r.preview.run import Looks, Row, damaged_in, lowest_in
+from sv2r.preview.run import Looks, SettingRow, damaged_in, lowest_in
 from sv2r.report.pictures import contours, data_url
 from sv2r.storage.files import write_atomically
 from sv2r.storage.source import published_file
@@ -54,7 +54,7 @@ def _head(looks: Looks, id_: str) -> dict[str, Any]:
     return {"id": id_, "url": data_url(pixels), "outlines": outlines, "size": labels.shape}
 
 
-def _row(looks: Looks, row: Row) -> dict[str, Any]:
+def _row(looks: Looks, row: SettingRow) -> dict[str, Any]:
     return {
         "title": row.setting.title,
         "config": os.path.relpath(row.folder / "sv2r" / "run.yaml", looks.folder),
@@ -63,7 +63,7 @@ def _row(looks: Looks, row: Row) -> dict[str, Any]:
     }
 
 
-def _cell(looks: Looks, row: Row, id_: str) -> dict[str, Any]:
+def _cell(looks: Looks, row: SettingRow, id_: str) -> dict[str, Any]:
     record = row.records.get(id_)
     pixels = _made(row, record)
     return {
@@ -74,11 +74,11 @@ def _cell(looks: Looks, row: Row, id_: str) -> dict[str, Any]:
     }
 
 
-def _link(looks: Looks, row: Row, record: Record) -> str:
+def _link(looks: Looks, row: SettingRow, record: Record) -> str:
     return os.path.relpath(row.folder / record.output, looks.folder) if record.output else ""
 
 
-def row_lines(row: Row) -> Iterator[str]:
+def row_lines(row: SettingRow) -> Iterator[str]:
     """Yield what there is to say of a setting, each in a few words."""
     yield f"{row.damaged} of {row.instances:,} instances damaged"
     yield from (f"lowest {check} {score:.2f}" for check, score in row.lowest.items())
@@ -101,7 +101,7 @@ def _sample(looks: Looks, id_: str) -> Sample:
     return looks.dataset.samples[list(looks.dataset.ids).index(id_)]
 
 
-def _made(row: Row, record: Record | None) -> NDArray[np.uint8] | None:
+def _made(row: SettingRow, record: Record | None) -> NDArray[np.uint8] | None:
     """Return a picture that was made, or None."""
     if record is None or not record.output:
         return None

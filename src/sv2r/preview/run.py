@@ -16,7 +16,7 @@ from sv2r.job.open import open_job
 from sv2r.job.run import JobWatcher
 from sv2r.output.journal import Journal
 from sv2r.plugin.registry import Registry
-from sv2r.preview.choose import choose
+from sv2r.preview.choose import choose_samples
 from sv2r.preview.settings import Setting
 from sv2r.types import Dataset, Record
 
@@ -25,7 +25,7 @@ SETTINGS = "settings"
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """What came of one setting.
 
     folder: its job's output. records: by sample, one for each picture that was asked for.
@@ -68,7 +68,7 @@ class Looks:
     folder: Path
     dataset: Dataset
     samples: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SettingRow, ...]
 
 
 def run_preview(
@@ -90,7 +90,7 @@ def run_preview(
     settings = list(configs)
     # All of them are checked before the first one runs.
     job, *_ = [open_job(_under(config, folder, one, ()), registry) for one, config in settings]
-    samples = tuple(choose(job.dataset, pictures, job.config.job.only))
+    samples = tuple(choose_samples(job.dataset, pictures, job.config.job.only))
     if not samples:
         raise ConfigError(f"{job.dataset.root}: has no picture to show")
     rows = []
@@ -101,7 +101,7 @@ def run_preview(
         convert(own, report=False, registry=registry, watch=watch)
         with Journal(own.job.output) as journal:  # samples.jsonl does not say how long they took
             records = {one.sample: one for one in journal.records()}
-        rows.append(Row(setting, own.job.output, records))
+        rows.append(SettingRow(setting, own.job.output, records))
     return Looks(folder, job.dataset, samples, tuple(rows))
 
 
