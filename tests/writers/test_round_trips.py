@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from sv2r.config.resolve import detect_loader
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.coco.loader import CocoOptions
 from sv2r.loaders.coco.loader import build as build_coco
@@ -105,6 +106,20 @@ def test_every_mask_comes_back(name: str, some: list[Case], shares: tuple[float,
             assert masks(panoptic(output, after.ids)) == masks(before)
         for source, made in zip(before.samples, after.samples, strict=True):
             assert made.image.read_bytes() == source.image.read_bytes()
+
+
+@pytest.mark.parametrize("name", [*EXACT, "yolo", "coco panoptic"])
+@pytest.mark.parametrize("shares", [(), (0.5, 0.5)])
+def test_an_export_is_taken_for_what_it_is(
+    registry: Registry, tmp_path: Path, name: str, shares: tuple[float, ...]
+) -> None:
+    labels = np.zeros((8, 9), np.int32)
+    labels[2:5, 3:7], labels[6:, :4] = 3, 7
+    pictures = {f"{n}.png": (labels, {3: "car", 7: "person"}) for n in range(6)}
+    writer, own = WITH_OPTIONS.get(name, (name, {}))
+    before = dataset_of(tmp_path / "in", pictures)
+    export(registry, writer, before, tmp_path / "out", split=shares, **own)
+    assert detect_loader(registry, tmp_path / "out") == writer
 
 
 def panoptic(output: Path, ids: Sequence[str]) -> Dataset:

@@ -16,6 +16,7 @@ import sv2r
 from sv2r.errors import ConfigError
 from sv2r.loaders import hf as hf_loader
 from sv2r.loaders.webdataset import WebdatasetOptions, detect, load
+from sv2r.output.journal import Journal
 from sv2r.plugin.registry import Registry
 from sv2r.storage.source import as_source, names_in
 from sv2r.testing import check_loader
@@ -229,6 +230,29 @@ def test_the_card_counts_what_there_is(hf: Path) -> None:
     assert "  - split: train\n    path: data/train-*.parquet\n" in text
     assert "| train | 6 |" in text
     assert "| bowl | 6 |\n| coffee_mug | 6 |" in text
+
+
+@pytest.mark.parametrize("name", ["webdataset", "hf"])
+def test_shards_are_an_input_for_every_writer_but_mirror(
+    whole: Path, hf: Path, tmp_path: Path, name: str
+) -> None:
+    folder = {"webdataset": whole, "hf": hf}[name]
+    shard = {"webdataset": "train-000000.tar", "hf": "data/train-00000.parquet"}[name]
+    text = f"{shard}: pictures lie in it, and mirror makes no shards; choose --writer webdataset"
+    with pytest.raises(ConfigError, match=text):
+        sv2r.convert(config(folder, tmp_path / "out", name="mirror") | {"writer": "mirror"})
+    job = config(folder, tmp_path / "out") | {"writer": "coco"}
+    assert sv2r.convert(job).exit_code == 0
+    assert (tmp_path / "out/images/b/0.png").is_file()
+
+
+def test_what_an_unfinished_job_has_packed_is_no_stranger(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    sv2r.convert(config(source, output))
+    with Journal(output) as journal:
+        journal.keep("complete", value=False)
+        journal.keep("verified", {})
+    assert {finding.kind for finding in verify(output).findings} == {"record"}
 
 
 def test_a_parquet_file_is_an_archive_of_its_pictures(

@@ -64,7 +64,7 @@ def load(options: HfOptions, root: Path) -> Dataset:
         samples=LazySamples(rows, partial(_sample, root, names)),
         ids=[row.image for row in rows],
         categories=tuple(names),
-        annotation_files=tuple(root / name for name in (*files, _ABOUT) if (root / name).is_file()),
+        annotation_files=(root / _ABOUT,) if (root / _ABOUT).is_file() else (),
         notes=(f"{len(files):,} Parquet file{'' if len(files) == 1 else 's'}",),
     )
 

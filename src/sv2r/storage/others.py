@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sv2r.errors import SampleError
 from sv2r.storage.files import TEMPORARY
-from sv2r.storage.paths import inside, relative_name
+from sv2r.storage.paths import inside, relative_name, shard_of
 from sv2r.storage.source import Listed, is_there, leads_to_file, leads_to_folder, list_folder
 from sv2r.types import Dataset
 
@@ -64,6 +64,7 @@ def _known(dataset: Dataset) -> set[str]:
         sample = dataset.samples[index]
         paths += [sample.image, *sample.annotation_files, *sample.channels.values()]
     names = {relative_name(path, dataset.root) for path in paths}
+    names |= {shard_of(name) for name in names if name}
     return {name for name in names if name} | {problem.id for problem in dataset.problems}
 
 

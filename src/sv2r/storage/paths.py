@@ -16,6 +16,18 @@ LONGEST_NAME = 255
 _PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
 
 
+# How files end that hold many pictures, spelled as folders of these.
+_SHARDS = (".tar", ".parquet")
+
+
+def shard_of(name: str) -> str | None:
+    """Return the shard that a name lies in: "data/0.tar" of "data/0.tar/a.jpg"."""
+    parts = name.split("/")
+    ends = (n for n, part in enumerate(parts[:-1], 1) if part.lower().endswith(_SHARDS))
+    end = next(ends, None)
+    return "/".join(parts[:end]) if end else None
+
+
 def usable(path: Path) -> Path:
     """Return a path that a user gave, if there can be such a file; made for pydantic.
 

@@ -225,10 +225,11 @@ def _unexplained(output: Path, explained: set[str], inputs: Inputs) -> Iterator[
     """Yield what no record and no label explains; without labels, leftovers and strays alone."""
     strict = inputs.dataset is not None and inputs.labels is not None
     known = {str(parent) for place in explained for parent in PurePosixPath(place).parents}
+    places = explained | known  # what a picture lies in is a folder, or a shard
     for folder, folders, names in os.walk(output):
         here = Path(folder).relative_to(output)
         for name in names:
-            if text := _extra(here / name, explained, strict=strict):
+            if text := _extra(here / name, places, strict=strict):
                 yield Fault("extra", (here / name).as_posix(), text)
         for name in folders:
             if (output / here / name).is_symlink() and str(here / name) not in known:

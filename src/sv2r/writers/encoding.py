@@ -14,6 +14,7 @@ from sv2r.images.png import FILTER, LEVEL, RowFilter
 from sv2r.plugin.options import Options
 from sv2r.storage.files import copy_atomically, write_atomically
 from sv2r.storage.others import find_others
+from sv2r.storage.paths import shard_of
 from sv2r.types import SOURCE_VARIANT, Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.splits import SplitOptions, drawn_split
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 OutputFormat = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
 
 _OTHER = "choose --writer coco"
-
-# How files end that hold many pictures.
-SHARDS = (".tar", ".parquet")
 
 # How the step begins that `read_picture` notes of a picture with an orientation.
 TURNED = "EXIF orientation"
@@ -296,7 +294,7 @@ def bare_path(
     be exported again.
     """
     path = PurePosixPath(picture_path(sample))
-    shard = next((place for place in path.parents if place.name.endswith(SHARDS)), None)
+    shard = shard_of(str(path))
     path = path.relative_to(shard) if shard else path
     if len(path.parts) > 1 and path.parts[0] == home:
         path = path.relative_to(home)

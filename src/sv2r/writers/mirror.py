@@ -14,7 +14,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import in_bytes, write_atomically
 from sv2r.storage.others import OWN, Others, find_others
-from sv2r.storage.paths import relative_name, safe_relative
+from sv2r.storage.paths import relative_name, safe_relative, shard_of
 from sv2r.types import Dataset, Frame, Published, Record, Sample
 from sv2r.writers.encoding import (
     EncodingOptions,
@@ -123,6 +123,9 @@ class Mirror:
         Raises:
             ConfigError: pictures would get other names than the label files have for them.
         """
+        if shard := _shard_in(dataset):
+            fix = "choose --writer webdataset, hf or coco"
+            raise ConfigError(f"{shard}: pictures lie in it, and mirror makes no shards; {fix}")
         renames = self._options.format != "same"
         if renames and dataset.annotation_files and not dataset.renamed:
             first = dataset.annotation_files[0].name
@@ -168,6 +171,11 @@ class Mirror:
             fix = f"say where it goes with --writer.relocate {file.parent}=masks"
             raise SampleError(f"{file}: lies outside of the input folder; {fix}")
         return inside
+
+
+def _shard_in(dataset: Dataset) -> str | None:
+    """Return the shard that the first picture lies in."""
+    return shard_of(dataset.ids[0]) if len(dataset.ids) else None
 
 
 def build(options: MirrorOptions, runtime: Runtime) -> Writer:
