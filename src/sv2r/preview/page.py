@@ -80,6 +80,11 @@ def _link(looks: Looks, row: SettingRow, record: Record) -> str:
 
 def row_lines(row: SettingRow) -> Iterator[str]:
     """Yield what there is to say of a setting, each in a few words."""
+    made = sum(record.status == "done" for record in row.records.values())
+    if made < len(row.records):
+        yield f"{made} of {len(row.records)} pictures made"
+    if not made:
+        return
     yield f"{row.damaged} of {row.instances:,} instances damaged"
     yield from (f"lowest {check} {score:.2f}" for check, score in row.lowest.items())
     if row.seconds is not None:

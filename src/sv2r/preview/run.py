@@ -48,8 +48,9 @@ class SettingRow:
 
     @property
     def instances(self) -> int:
-        """Return how many instances the pictures have."""
-        return sum(len(ids) for one in self.records.values() for ids in one.instances.values())
+        """Return how many instances the pictures that were made have."""
+        done = [record for record in self.records.values() if record.status == "done"]
+        return sum(len(ids) for record in done for ids in record.instances.values())
 
     @property
     def lowest(self) -> Mapping[str, float]:
