@@ -101,7 +101,7 @@ def lint(
         else:
             own[option.path[-1]] = texts if option.multiple else texts[0]
     options = validate_options(LintOptions, own, where="--")
-    name, opened = _open(ctx.obj.registry, dataset, loader, of_loader)
+    name, opened = open_for_lint(ctx.obj.registry, dataset, loader, of_loader)
     with watching("looking") as watch:
         kept = None if all_of_them else EXAMPLES
         report = look(opened, options, limit=limit, examples=kept, watch=watch)
@@ -124,7 +124,7 @@ def _loader_named(asked: CommandLine) -> str | None:
     return name
 
 
-def _open(
+def open_for_lint(
     registry: Registry, root: Path, name: str | None, texts: Mapping[str, Sequence[str]]
 ) -> tuple[str, Dataset]:
     """Return the loader's name and the dataset."""
