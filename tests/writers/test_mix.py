@@ -89,7 +89,7 @@ def test_what_cannot_be_is_refused(source: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=text):
         sv2r.convert(config(source, output, "coco", 0.5, variants=2))
-    with pytest.raises(ConfigError, match="here all are as they were; leave it out"):
+    with pytest.raises(ConfigError, match="this one translates none; give it to sv2r convert"):
         sv2r.convert(config(source, output, "coco", 0.5, translator="keep"))
     with pytest.raises(ConfigError, match="must be synthetic=SHARE, not real="):
         sv2r.convert({**config(source, output, "coco", 0.5), "writer": _real()})

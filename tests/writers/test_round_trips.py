@@ -108,6 +108,36 @@ def test_every_mask_comes_back(name: str, some: list[Case], shares: tuple[float,
             assert made.image.read_bytes() == source.image.read_bytes()
 
 
+@st.composite
+def hiding(draw: st.DrawFn) -> Instances:
+    """Return instances of which a later one hides what it covers of those before."""
+    height, width = draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    size, count = height * width, draw(st.integers(0, 4))
+    labels = np.zeros(size, np.int32)
+    covered = [draw(st.sets(st.integers(0, size - 1))) for _ in range(count)]
+    for id_, pixels in enumerate(covered, 1):
+        labels[sorted(pixels)] = id_
+    hidden = {
+        id_: np.array(sorted(pixel for pixel in pixels if labels[pixel] != id_), np.int64)
+        for id_, pixels in enumerate(covered, 1)
+    }
+    table = {id_: Instance(id_, draw(st.sampled_from(NAMES))) for id_ in hidden}
+    seen = {id_: pixels for id_, pixels in hidden.items() if len(pixels)}
+    return Instances(labels.reshape(height, width), table, seen)
+
+
+@pytest.mark.parametrize("name", ["coco", "hf"])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(found=hiding())
+def test_hidden_pixels_come_back_too(name: str, found: Instances) -> None:
+    with TemporaryDirectory() as folder:
+        pictures = {"a.png": (np.zeros(found.size, np.int32), {})}
+        picture = dataset_of(Path(folder, "in"), pictures)
+        sample = replace(picture.samples[0], load_instances=lambda: found)
+        before = replace(picture, samples=[sample])
+        assert masks(export(load_registry(), name, before, Path(folder, "out"))) == masks(before)
+
+
 @pytest.mark.parametrize("name", [*EXACT, "yolo", "coco panoptic"])
 @pytest.mark.parametrize("shares", [(), (0.5, 0.5)])
 def test_an_export_is_taken_for_what_it_is(

@@ -175,10 +175,15 @@ def _told_short(asked: CommandLine, name: str) -> str:
     owners = list(_having(asked.registry, word.removeprefix("--").replace("-", "_")))
     if not owners:
         return ""
-    kind = owners[0][0]
-    names = [one for owner, one in owners if owner == kind]
-    several = f"{kind}s {', '.join(names)}; choose one" if names[1:] else f"{kind} {names[0]}"
-    return f"{name} is an option of the {several}: add --{kind} {names[-1]}"
+    kinds: dict[str, list[str]] = {}
+    for kind, one in owners:
+        kinds.setdefault(kind, []).append(one)
+    told = [
+        f"{k}s {', '.join(some)}" if some[1:] else f"{k} {some[0]}" for k, some in kinds.items()
+    ]
+    choose = "; choose one" if owners[1:] else ""
+    fix = " or ".join(f"--{kind} {some[-1]}" for kind, some in kinds.items())
+    return f"{name} is an option of the {', and of the '.join(told)}{choose}: add {fix}"
 
 
 def _having(registry: Registry, option: str) -> Iterable[tuple[str, str]]:

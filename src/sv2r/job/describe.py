@@ -105,8 +105,8 @@ def _verified(summary: Summary) -> str:
         files, end = summary.equal, ", bytes equal"
     if not files:
         return ""
-    checked = f"{summary.checked:,} checked"
-    what = f"{_count(files, 'file')}, {_count(summary.instances, 'instance')} ({checked}){end}"
+    checked = f" ({summary.checked:,} checked)" if summary.judged else ""
+    what = f"{_count(files, 'file')}, {_count(summary.instances, 'instance')}{checked}{end}"
     if summary.faults:
         return f" · labels NOT right: {what}"
     return f" · labels {'verified' if end else 'written'}: {what}"

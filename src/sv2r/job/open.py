@@ -89,8 +89,8 @@ def open_job(config: Config, registry: Registry) -> OpenJob:
 def _check_mixing(config: Config, registry: Registry) -> None:
     """Raise ConfigError where there is nothing that source pictures could be mixed with."""
     if registry.spec("translator", config.translator.name).keeps:
-        what = "adds source pictures to translated ones, and here all are as they were"
-        raise ConfigError(f"--writer.mix {what}; leave it out")
+        what = "adds source pictures to those that a job translates, and this one translates none"
+        raise ConfigError(f"--writer.mix {what}; give it to sv2r convert")
 
 
 def _check_samples(job: OpenJob) -> None:

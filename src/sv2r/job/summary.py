@@ -35,6 +35,7 @@ class Summary:
     render. overdone: that were not repaired, as more of what is labelled would be the render's than
     `max_restored` allows. rendered: share of all pictures that are done that is their renders',
     0 to 1.
+    judged: whether the job had checks.
     reread: whether the labels were read again, as a loader reads them, unless all bytes are equal.
     faults: what does not hold of the labels that were written.
     interrupted: whether the user stopped the run before its end.
@@ -58,6 +59,7 @@ class Summary:
     repaired: int = 0
     overdone: int = 0
     rendered: float = 0.0
+    judged: bool = True
     reread: bool = False
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -126,6 +128,7 @@ def summarise(
         repaired=journal.get("repaired") or 0 if complete else 0,
         overdone=journal.get("overdone") or 0 if complete else 0,
         rendered=journal.get("rendered") or 0.0 if complete else 0.0,
+        judged=bool(job.config.checks),
         reread=job.registry.spec("writer", job.config.writer.name).rereads,
         faults=tuple(journal.get("faults") or ()) if complete else (),
         notes=tuple(notes),
