@@ -168,6 +168,7 @@ def test_json_is_all_of_stdout_and_stderr_is_sv2rs_own_lines_alone(asked, render
         "overdone": 0,
         "rendered": 0.0,
         "faults": [],
+        "judged": True,
         "reread": True,
         "notes": [],
         "interrupted": False,
