@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from sv2r.storage.archive import Archive, Entry, is_archive, open_archive
-from sv2r.storage.paths import inside
+from sv2r.storage.paths import inside, shard_of
 
 if TYPE_CHECKING:
     _Path = Path
@@ -87,7 +87,8 @@ def published_file(output: Path, name: str) -> Path:
     Raises:
         SampleError: as `inside`. ConfigError: the shard cannot be read.
     """
-    return as_source(inside(output, name))
+    path = inside(output, name)
+    return as_source(path) if shard_of(name) else path
 
 
 @contextmanager

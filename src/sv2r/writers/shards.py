@@ -119,6 +119,7 @@ class Shards:
             some.sort(key=lambda one: (self._places[one.sample.id][0], one.record.variant))
             with replacing(path) as temporary:
                 write(temporary, ((one, self._read(shard, one)) for one in some))
+            shutil.rmtree(self.loose(shard), ignore_errors=True)  # the disk holds one shard twice
         return sha256_file(path)
 
     def _read(self, shard: str, one: Packed) -> list[bytes]:

@@ -30,7 +30,8 @@ class SplitOptions(Options):
     split: tuple[float, ...] = Field(
         (),
         description="Shares of train, val and test, such as 0.8,0.1,0.1; pictures of one scene and "
-        "the variants of a picture stay together.  Default: the input's own splits.",
+        "the variants of a picture stay together.  Default: the input's own, where the format has "
+        "splits.",
     )
     split_seed: int = Field(0, ge=0, description="Draws which scene goes where.")
 
