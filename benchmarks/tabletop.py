@@ -70,7 +70,7 @@ def _draws_of_realism(bench: Bench) -> list[dict[str, dict[str, float]]]:
     """Return the distances of each set in each bootstrap draw of pictures on both sides."""
     import torch
 
-    from benchmarks.lib.realism import VERSION, Look, distances
+    from sv2r.evaluation.looks import LOOKS_VERSION, Appearance, distances
 
     limit = bench.translation.limit
     sets = {
@@ -79,11 +79,11 @@ def _draws_of_realism(bench: Bench) -> list[dict[str, dict[str, float]]]:
     }
     sets[PHOTO] = tableworld.read(bench.world / PHOTO_CEILING, bench.count())
     reference = tableworld.read(bench.world / TEST_PHOTO, limit)
-    key = [VERSION, reference.fingerprint(), {n: s.fingerprint() for n, s in sets.items()}]
+    key = [LOOKS_VERSION, reference.fingerprint(), {n: s.fingerprint() for n, s in sets.items()}]
     if all(bench.place(f"realism/{draw}", key).is_file() for draw in range(bench.draws)):
         return [bench.kept(f"realism/{draw}", key, dict) for draw in range(bench.draws)]
-    looks = {name: Look.of(_tensor(one)) for name, one in sets.items()}
-    aim = Look.of(_tensor(reference))
+    looks = {name: Appearance.of(_tensor(one)) for name, one in sets.items()}
+    aim = Appearance.of(_tensor(reference))
 
     def draw(seed: int) -> dict[str, dict[str, float]]:
         generator = torch.Generator().manual_seed(seed)

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from pycocotools import mask as rle
 
-from benchmarks.lib import averageprecision, realism, tableworld
+from benchmarks.lib import averageprecision, tableworld
+from sv2r.evaluation import looks as realism
 
 SIZE = 64
 CATEGORIES = [{"id": 1, "name": "box"}, {"id": 2, "name": "ball"}]
@@ -46,12 +47,12 @@ def test_a_flat_picture_has_no_band_but_the_last() -> None:
 
 
 def test_sets_of_the_same_kind_are_near_and_others_are_far() -> None:
-    looks = [realism.Look.of(_pictures(24, seed)) for seed in (1, 2)]
+    looks = [realism.Appearance.of(_pictures(24, seed)) for seed in (1, 2)]
     noisy = _pictures(24, 1) + 0.2 * torch.randn(
         24, 3, 64, 64, generator=torch.Generator().manual_seed(0)
     )
-    darker = realism.Look.of(_pictures(24, 1) * 0.5)
-    sets = [looks[0], realism.Look.of(noisy.clamp(0, 1)), darker]
+    darker = realism.Appearance.of(_pictures(24, 1) * 0.5)
+    sets = [looks[0], realism.Appearance.of(noisy.clamp(0, 1)), darker]
     same, noise, dark = realism.distances(sets, looks[1], seed=0)
     assert noise["swd 64"] > 2 * same["swd 64"]
     assert dark["colour"] > 10 * same["colour"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sv2r.errors import ConfigError
 
 # More rows than that nobody compares by eye.
-MOST = 32
+MOST_SETTINGS = 32
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def settings_of(varied: Sequence[Varied]) -> list[Setting]:
     """Return every combination, the last option changing fastest.
 
     Raises:
-        ConfigError: there are more than MOST.
+        ConfigError: there are more than MOST_SETTINGS.
     """
     pairs = [[(one.name, value) for value in one.values] for one in varied]
     found = [Setting(values) for values in itertools.product(*pairs)]
-    if len(found) > MOST:
-        raise ConfigError(f"--vary makes {len(found):,} settings; {MOST} at most")
+    if len(found) > MOST_SETTINGS:
+        raise ConfigError(f"--vary makes {len(found):,} settings; {MOST_SETTINGS} at most")
     return found

@@ -15,10 +15,10 @@ from torch.nn.functional import conv2d, pad
 
 # Karras et al. (2018): the pyramid's coarsest level, the side of a patch, patches per picture and
 # level, and directions.
-COARSEST, SIDE, PATCHES, DIRECTIONS = 16, 7, 128, 128
+COARSEST, PATCH_SIDE, PATCHES, DIRECTIONS = 16, 7, 128, 128
 _PIXELS = 256
 # Raised whenever a distance comes to mean something else: kept results of others do not count.
-VERSION = 1
+LOOKS_VERSION = 1
 _BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 
 
@@ -51,10 +51,10 @@ def patches(level: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Return (N * count, 3 * 49) patches from random places, each channel of mean 0 and std 1."""
     number, _, height, width = level.shape
     shape = (number, count)
-    top = torch.randint(height - SIDE + 1, shape, generator=generator)
-    left = torch.randint(width - SIDE + 1, shape, generator=generator)
-    down = (top[..., None] + torch.arange(SIDE)).flatten(0, 1)
-    right = (left[..., None] + torch.arange(SIDE)).flatten(0, 1)
+    top = torch.randint(height - PATCH_SIDE + 1, shape, generator=generator)
+    left = torch.randint(width - PATCH_SIDE + 1, shape, generator=generator)
+    down = (top[..., None] + torch.arange(PATCH_SIDE)).flatten(0, 1)
+    right = (left[..., None] + torch.arange(PATCH_SIDE)).flatten(0, 1)
     of = torch.arange(number).repeat_interleave(count)[:, None, None]
     cut = level[of, :, down[:, :, None], right[:, None, :]]
     cut = cut - cut.mean((0, 1, 2))
@@ -74,7 +74,7 @@ def transport(one: Tensor, two: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """What of a set of pictures is compared.
 
     levels: of the Laplacian pyramid. lab: (N, H * W, 3). spectra: (N, bins) decibels.
@@ -85,21 +85,23 @@ class Look:
     spectra: Tensor
 
     @classmethod
-    def of(cls, pictures: Tensor) -> Look:
+    def of(cls, pictures: Tensor) -> Appearance:
         """Return the look of (N, 3, H, W) pictures."""
         from kornia.color import rgb_to_lab
 
         lab = rgb_to_lab(pictures).flatten(2).transpose(1, 2)
         return cls(laplacian_pyramid(pictures), lab, power_spectra(pictures))
 
-    def drawn(self, numbers: Tensor) -> Look:
+    def drawn(self, numbers: Tensor) -> Appearance:
         """Return the look of some pictures, by their numbers."""
-        return Look(
+        return Appearance(
             [level[numbers] for level in self.levels], self.lab[numbers], self.spectra[numbers]
         )
 
 
-def distances(sets: Sequence[Look], reference: Look, seed: int) -> list[dict[str, float]]:
+def distances(
+    sets: Sequence[Appearance], reference: Appearance, seed: int
+) -> list[dict[str, float]]:
     """Return for each set how far it looks from a reference of as many pictures.
 
     Patches, pixels and directions are drawn by the seed, the same for each set, so that sets can
@@ -113,7 +115,9 @@ def distances(sets: Sequence[Look], reference: Look, seed: int) -> list[dict[str
     """
     found: list[dict[str, float]] = [{} for _ in sets]
     for place, level in enumerate(reference.levels):
-        directions = torch.randn(3 * SIDE**2, DIRECTIONS, generator=_generator(seed, place, 0))
+        directions = torch.randn(
+            3 * PATCH_SIDE**2, DIRECTIONS, generator=_generator(seed, place, 0)
+        )
         aim = _patches_along(level, directions, seed, place, 1)
         for result, one in zip(found, sets, strict=True):
             mine = _patches_along(one.levels[place], directions, seed, place, 2)
