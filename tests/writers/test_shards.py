@@ -275,3 +275,40 @@ def test_damaged_parquet_is_one_line(hf: Path, tmp_path: Path) -> None:
         assert (match.confidence, match.reason.startswith("x.parquet: cannot be read")) == (0, True)
         with pytest.raises(ConfigError, match=r"x\.parquet: cannot be read as Parquet"):
             hf_loader.load(hf_loader.HfOptions(), root)
+
+
+def test_a_key_with_damaged_labels_fails_alone(whole: Path, tmp_path: Path) -> None:
+    odd = {
+        "a/0.json": b"{",
+        "a/1.json": b'{"instances": [{"value": 0, "category": "x"}]}',
+        "a/2.json": b'{"instances": [{"value": 21, "category": "x"}]}',
+    }
+    root = tmp_path / "in"
+    root.mkdir()
+    with tarfile.open(root / "train-0.tar", "w") as made:
+        for path in sorted(whole.glob("*.tar")):
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    data = odd.get(member.name, tar.extractfile(member).read())  # type: ignore[union-attr]
+                    member.size = len(data)
+                    made.addfile(member, io.BytesIO(data))
+    job = config(root, tmp_path / "out") | {"writer": "coco"}
+    summary = sv2r.convert(job)
+    assert (summary.done, summary.failed) == (3, 3)
+    told = [str(record.error) for record in summary.troubles]
+    assert "train-0.tar/a/0.json: is not what it should be" in told[0]
+    assert "has a value twice, or one that is none" in told[1]
+    assert "train-0.tar/a/2.json does not name its value 22" in told[2]
+
+
+def test_names_in_parquet_that_climb_out_are_refused(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    picture = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    for name, told in (("../x.png", "climbs out"), ("/x.png", "absolute"), ("a.png", "twice")):
+        rows = [{"image": {"bytes": b"1", "path": name}}] * 2
+        path = tmp_path / "x.parquet"
+        parquet.write_table(pa.Table.from_pylist(rows, pa.schema({"image": picture})), path)
+        with pytest.raises(ConfigError, match=told):
+            as_source(path)
+        path.unlink()

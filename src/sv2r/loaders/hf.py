@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sv2r.errors import ConfigError, SampleError
-from sv2r.loaders.lazy import LazySamples
+from sv2r.loaders.lazy import LazySamples, failing
 from sv2r.loaders.tree import read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
@@ -115,10 +115,14 @@ def _rows(root: Path, name: str) -> Iterator[HfRow]:
 
 
 def _sample(root: Path, names: Sequence[str], row: HfRow) -> Sample:
-    extra: dict[str, Any] = json.loads(row.extra) if row.extra else {}
+    image = as_source(root / row.image)
+    try:
+        extra = _told(row.extra, row.image)
+    except SampleError as error:
+        return Sample(row.image, image, partial(failing, error))
     return Sample(
         id=row.image,
-        image=as_source(root / row.image),
+        image=image,
         load_instances=partial(load_instances, root, names, row),
         size=row.size,
         attributes={"split": row.split} if row.split else {},
@@ -166,9 +170,20 @@ def _instance(
     number = value("category", -1)
     if not 0 <= number < len(names):
         raise SampleError(f"{image}: objects.category has {number}, which has no name")
-    extra = json.loads(value("extra", "") or "{}")
+    extra = _told(value("extra", ""), image)
     own, crowd = value("source_id", "") or None, bool(value("iscrowd", False))
     return Instance(value("id", place + 1), names[number], crowd, source_id=own, extra=extra)
+
+
+def _told(text: str, image: str) -> dict[str, Any]:
+    """Return what a column says besides, as JSON; "" for nothing."""
+    try:
+        told = json.loads(text or "{}")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SampleError(f"{image}: extra is not JSON ({error}); write it again") from None
+    if not isinstance(told, dict):
+        raise SampleError(f"{image}: extra is no JSON object; write it again")
+    return told
 
 
 _NO_FILES = "no Parquet file with pictures and objects.rle"

@@ -6,9 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, overload
 
-from sv2r.types import Sample
+from sv2r.errors import SampleError
+from sv2r.types import Instances, Sample
 
 KeptT = TypeVar("KeptT")
+
+
+def failing(error: SampleError) -> Instances:
+    """Raise what was wrong when a sample was made: in the place of labels that cannot be read.
+
+    Raises:
+        SampleError: always.
+    """
+    raise error
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ says what each id is. A key ends at the first dot of its name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import msgspec
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import PICTURE_SUFFIXES
 from sv2r.loaders.json_file import read_json
-from sv2r.loaders.lazy import LazySamples
+from sv2r.loaders.lazy import LazySamples, failing
 from sv2r.loaders.tree import read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
@@ -133,16 +134,21 @@ def _categories(root: Path, shots: Iterable[ShardKey]) -> tuple[str, ...]:
     """Return the categories that the JSON of all pictures name."""
     names: dict[str, None] = {}
     for shot in shots:
-        about = read_json(as_source(root / shot.about), shot.about, About)
-        names.update({row.category: None for row in about.instances})
+        with suppress(SampleError):  # it fails by itself, with its reason, when it is read
+            about = read_json(as_source(root / shot.about), shot.about, About)
+            names.update({row.category: None for row in about.instances})
     return tuple(sorted(names))
 
 
 def _sample(root: Path, shot: ShardKey) -> Sample:
-    about = read_json(as_source(root / shot.about), shot.about, About)
+    image = as_source(root / shot.image)
+    try:
+        about = read_json(as_source(root / shot.about), shot.about, About)
+    except SampleError as error:
+        return Sample(shot.image, image, partial(failing, error))
     return Sample(
         id=shot.image,
-        image=as_source(root / shot.image),
+        image=image,
         load_instances=partial(load_instances, root, shot, about),
         size=(about.height, about.width) if about.height and about.width else None,
         attributes={"split": shot.split} if shot.split else {},
@@ -162,7 +168,9 @@ def load_instances(root: Path, shot: ShardKey, about: About) -> Instances:
 
     image = read_label_image(as_source(root / shot.mask), shot.mask)
     labels = image.values.astype(np.int32)
-    table = {row.value: _instance(row) for row in about.instances}
+    table = {row.value: _instance(row) for row in about.instances if 0 < row.value < 1 << 31}
+    if len(table) < len(about.instances):
+        raise SampleError(f"{shot.about}: has a value twice, or one that is none; write it again")
     if unknown := {int(value) for value in np.unique(labels).tolist()} - {0, *table}:
         raise SampleError(f"{shot.mask}: {shot.about} does not name its value {min(unknown)}")
     return Instances(labels, table)
