@@ -97,6 +97,9 @@ def run_job(
         if plan.tasks or not journal.get("complete"):
             # Also where a run was killed after its last picture.
             _prepare(output, job.config.job.input, journal)
+        else:
+            # A kill while the page was written leaves what was begun of it.
+            remove_leftovers(output / FOLDER, lambda name: False)
         if plan.tasks:
             journal.keep("complete", value=False)
             with _first_interrupt_sets((pressed, stop), watch) as drawing:

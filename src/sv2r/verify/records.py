@@ -177,7 +177,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
     """Return the run's values, once the file is sound and each of its records can be read."""
-    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    verdict = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
         raise ValueError(" ".join(str(verdict).split()))
     columns = "sample, variant, status, data"
