@@ -839,7 +839,7 @@ def test_a_component_that_needs_options_for_its_test_says_so() -> None:
 
     spec = replace(_check_spec(), options=Needy)
     assert _broken(lambda: check_check(spec)) == (
-        "check 'mine' needs other options for its test: options.model is missing: The model."
+        "check 'mine' needs other options for its test: options.model is missing: the model"
     )
     check_check(spec, {"model": "toy"})
     check_check(spec, Needy(model="toy"))

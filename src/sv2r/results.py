@@ -184,11 +184,14 @@ def open_results(output: str | Path, *, source: str | Path | None = None) -> Res
 
 
 def _row(record: Record) -> dict[str, Any]:
-    """Return a record as a table has it: the lowest score of a check's instances counts."""
+    """Return a record as a table has it: scores of the picture, and the lowest of its instances."""
     names = ("sample", "variant", "status", "seed", "prompt", "output", "rendered", "error")
     row = {name: getattr(record, name) for name in names}
     for check, told in record.scores.items():
         for name, value in told.get("picture", {}).items():
             row[f"{check}.{name}"] = value
+        own = [one[check] for one in told.get("instances", {}).values() if check in one]
+        if own:
+            row.setdefault(f"{check}.lowest", min(own))
     row["instances"] = sum(map(len, record.instances.values()))
     return row

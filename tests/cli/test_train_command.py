@@ -81,7 +81,7 @@ def test_a_wrong_option_is_one_line(sv2r, asked, tmp_path, words, line):
 def test_what_is_missing_is_named(sv2r, photos, tmp_path):
     code, _, error = sv2r("train", "lora", "--photos", photos, "--output", tmp_path / "out")
     assert code == 2
-    assert error.startswith("Error: --model is missing: The model to start from")
+    assert error.startswith("Error: --model is missing: the model to start from")
 
 
 def test_help_shows_the_conditioners_options(sv2r):

@@ -361,5 +361,8 @@ def test_weights_of_another_shape_are_named(root: Path, tmp_path: Path) -> None:
 def test_a_lora_of_another_model(root: Path, tmp_path: Path) -> None:
     lora = toys.save_lora(tmp_path, family="sdxl")
     options = sdedit.SdeditOptions(model=str(root / "sd15"), lora=[str(lora)])
-    with pytest.raises(ConfigError, match="does not fit the model"):
+    with pytest.raises(
+        ConfigError,
+        match=r"does not fit the model: it was made for another one; \d+ of its weights have",
+    ):
         sdedit.build(options, Runtime())

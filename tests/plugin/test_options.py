@@ -117,7 +117,7 @@ def test_a_misspelt_required_option_is_called_misspelt_not_missing() -> None:
 
 
 def test_a_missing_option_is_told_with_what_it_is() -> None:
-    assert _refusal({}) == "--translator.model is missing: A hub id or a folder."
+    assert _refusal({}) == "--translator.model is missing: a hub id or a folder"
 
 
 def test_a_yaml_key_is_named_without_dashes() -> None:

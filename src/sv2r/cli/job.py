@@ -161,9 +161,10 @@ class JobCommand(ModelCommand):
 
 
 def _told_short(asked: CommandLine, name: str) -> str:
-    """Return what to say of an option's last word that several options end in, or one of a plugin
-    that is not chosen; "" where no plugin has such an option.
-    """  # noqa: D205
+    """Return what to say of a last word that several options end in, or none of a chosen plugin.
+
+    "" where no plugin has such an option.
+    """
     word = name.replace("_", "-")
     chosen = [
         f"--{'.'.join(option.path)}"

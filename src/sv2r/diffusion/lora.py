@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _read_lora(pipe: Any, path: str, name: str) -> None:
     file = fetch_lora(path)
     layers = layers_in(file, f"{_OPTION} {path}")
     try:
-        with hub_errors(path, _OPTION):
+        with hub_errors(path, _OPTION), _silent():
             pipe.load_lora_weights(
                 file.parent,
                 weight_name=file.name,
@@ -89,8 +90,7 @@ def _read_lora(pipe: Any, path: str, name: str) -> None:
                 local_files_only=True,
             )
     except (ValueError, KeyError, RuntimeError, AttributeError, IndexError) as error:
-        what = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{_OPTION} {path} does not fit the model: {what}") from error
+        raise ConfigError(f"{_OPTION} {path} does not fit the model: {_misfit(error)}") from error
     fitting = _layers_with_effect(pipe, name)
     if not fitting:
         raise ConfigError(
@@ -102,6 +102,37 @@ def _read_lora(pipe: Any, path: str, name: str) -> None:
             "%s %s: only %d of %d layers in %s fit the model, the others have no effect",
             *(_OPTION, path, fitting, len(layers), file.name),
         )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep diffusers from logging an error that is raised and told as well."""
+    from diffusers.utils import logging as diffusers_logging
+
+    before = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(before)
+
+
+# torch's words about a weight of another size: its name, and both sizes.
+_MISMATCH = re.compile(
+    r"size mismatch for (\S+):.*?Size\((\[.*?\])\).*?Size\((\[.*?\])\)", re.DOTALL
+)
+
+
+def _misfit(error: Exception) -> str:
+    """Return in a few words why a LoRA cannot be read into a model."""
+    wrong = _MISMATCH.findall(str(error))
+    if not wrong:
+        return " ".join(str(error).split())[:300]
+    layer, mine, wanted = wrong[0]
+    return (
+        f"it was made for another one; {len(wrong)} of its weights have another size, such as "
+        f"{layer} ({mine}, not {wanted})"
+    )
 
 
 def layers_in(file: Path, named: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from sv2r.hub import whole_path
+from sv2r.plugin.words import nearest
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,16 @@ def id_of(model: str) -> str:
     """Return the repository that a short name stands for; else what `whole_path` returns.
 
     A file or folder of that name comes first.
+
+    Raises:
+        ValueError: it is none of these, and much like a short name.
     """
     if "/" in model or Path(model).expanduser().exists():
         return whole_path(model)
-    return next((one.id for one in named_models() if one.name == model), whole_path(model))
+    known = {one.name: one.id for one in named_models()}
+    if model not in known and (near := nearest(model, known)):
+        raise ValueError(f"no such folder or file, and no model of that name; did you mean {near}?")
+    return known.get(model) or whole_path(model)
 
 
 # A pipeline, as the type of an option.

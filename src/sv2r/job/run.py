@@ -99,7 +99,7 @@ def run_job(
             _prepare(output, job.config.job.input, journal)
         else:
             # A kill while the page was written leaves what was begun of it.
-            remove_leftovers(output / FOLDER, lambda name: False)
+            remove_leftovers(output / FOLDER, lambda _: False)
         if plan.tasks:
             journal.keep("complete", value=False)
             with _first_interrupt_sets((pressed, stop), watch) as drawing:

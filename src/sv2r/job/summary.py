@@ -81,6 +81,7 @@ class Summary:
             "not made": self.left,
             "made again": self.retried,
             "with pixels of the render": self.repaired,
+            "with too much of the render": self.overdone,
         }
         rows = "".join(
             f"<tr><th>{name}</th><td>{n:,}</td></tr>" for name, n in counted.items() if n

@@ -232,8 +232,8 @@ def _explain(
     if field and _is_choice(field.annotation):
         return _wrong_choice(details, field, _spell(where, location[:1]))
     if detail["type"] == "missing":
-        purpose = f": {field.description}" if field and len(location) == 1 else ""
-        return f"{name} is missing{purpose}"
+        about = (field.description or "").rstrip(".") if field and len(location) == 1 else ""
+        return f"{name} is missing{f': {about[0].lower()}{about[1:]}' if about else ''}"
     if detail["type"] in _OWN:
         return _own_words(name, detail)
     demand = _demand(detail)

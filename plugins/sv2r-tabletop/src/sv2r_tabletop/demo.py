@@ -31,7 +31,7 @@ With renders of your own (COCO, Cityscapes, or folders of pictures and masks):
 
   sv2r lint RENDERS      what the labels are like, and which options suit them
   sv2r convert --preset controlnet-canny --input RENDERS --output REAL \\
-      --translator.model MODEL --translator.controlnet canny=CONTROLNET
+      --model MODEL --controlnet canny=CONTROLNET
 
 MODEL is any Stable Diffusion checkpoint; sv2r train makes it yours, from real photos. The model of
 this demo was made by sv2r train bridge, from renders and path-traced photographs."""

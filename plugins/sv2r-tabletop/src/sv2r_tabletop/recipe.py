@@ -189,7 +189,7 @@ A small model that makes photographs of renders of the world `tables`, 128 pixel
 evaluation of its denoiser. Its latents are the pixels. It takes no prompt.
 
 ```bash
-sv2r convert --preset bridge --input RENDERS --output OUTPUT --translator.model MODEL
+sv2r convert --preset bridge --input RENDERS --output OUTPUT --model MODEL
 ```
 
 It has learnt from renders with their labels, and from path-traced photographs of other scenes
