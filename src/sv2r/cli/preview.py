@@ -53,7 +53,7 @@ def preview(ctx: click.Context, /, pictures: int, vary: tuple[str, ...], **value
     130 interrupted.
     """  # noqa: D301
     from sv2r.cli.progress import watcher
-    from sv2r.preview.page import row_lines, write_page, write_sheet
+    from sv2r.preview.page import PAGE, row_lines, write_page, write_sheet
     from sv2r.preview.run import run_preview
 
     request = preview.request(ctx, values, _own(ctx, values))
@@ -68,7 +68,11 @@ def preview(ctx: click.Context, /, pictures: int, vary: tuple[str, ...], **value
         )
     for row in looks.rows:
         click.echo(f"{row.setting.title}: {' · '.join(row_lines(row))}")
-    click.echo(f"{'look':<11} {write_page(looks)}")
+    about = (
+        "Pictures as the model makes them, damaged or not; those of a column share their seed, "
+        "unless it is varied."
+    )
+    click.echo(f"{'look':<11} {write_page(looks, looks.folder / PAGE, about)}")
     click.echo(f"{'':<11} {write_sheet(looks)}")
     return 0 if any(one.output for row in looks.rows for one in row.records.values()) else 1
 

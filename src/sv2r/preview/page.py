@@ -29,8 +29,11 @@ _HEIGHT, _GAP, _LINE, _MARGIN = 224, 10, 20, 230
 _PAPER, _INK, _SOFT = (255, 255, 255), (28, 34, 39), (95, 104, 112)
 
 
-def write_page(looks: Looks) -> Path:
-    """Write the page, which holds all it shows, and return its path."""
+def write_page(looks: Looks, path: Path, about: str) -> Path:
+    """Write the page, which holds all it shows, and return its path.
+
+    about: what the pictures are, in a sentence.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -38,10 +41,10 @@ def write_page(looks: Looks) -> Path:
     )
     text = environment.get_template("preview.html.j2").render(
         heads=[_head(looks, sample) for sample in looks.samples],
-        rows=[_row(looks, row) for row in looks.rows],
+        rows=[_row(looks, row, path.absolute().parent) for row in looks.rows],
         root=str(looks.dataset.root),
+        about=about,
     )
-    path = looks.folder / PAGE
     write_atomically(path, text.encode(errors="backslashreplace"))
     return path
 
@@ -54,28 +57,28 @@ def _head(looks: Looks, id_: str) -> dict[str, Any]:
     return {"id": id_, "url": data_url(pixels), "outlines": outlines, "size": labels.shape}
 
 
-def _row(looks: Looks, row: SettingRow) -> dict[str, Any]:
+def _row(looks: Looks, row: SettingRow, here: Path) -> dict[str, Any]:
     return {
         "title": row.setting.title,
-        "config": os.path.relpath(row.folder / "sv2r" / "run.yaml", looks.folder),
+        "config": os.path.relpath(row.folder / "sv2r" / "run.yaml", here),
         "lines": list(row_lines(row)),
-        "cells": [_cell(looks, row, sample) for sample in looks.samples],
+        "cells": [_cell(row, sample, here) for sample in looks.samples],
     }
 
 
-def _cell(looks: Looks, row: SettingRow, id_: str) -> dict[str, Any]:
+def _cell(row: SettingRow, id_: str, here: Path) -> dict[str, Any]:
     record = row.records.get(id_)
     pixels = _made(row, record)
     return {
         "url": None if pixels is None else data_url(pixels),
-        "file": "" if record is None else _link(looks, row, record),
+        "file": "" if record is None else _link(row, record, here),
         "line": _line(record),
         "bad": record is not None and bool(damaged_in(record)),
     }
 
 
-def _link(looks: Looks, row: SettingRow, record: Record) -> str:
-    return os.path.relpath(row.folder / record.output, looks.folder) if record.output else ""
+def _link(row: SettingRow, record: Record, here: Path) -> str:
+    return os.path.relpath(row.folder / record.output, here) if record.output else ""
 
 
 def row_lines(row: SettingRow) -> Iterator[str]:
