@@ -24,9 +24,10 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.lib.table import Row, parser, report
 from sv2r.diffusion.families import family_of
-from sv2r.training.bridge import OneStep, make_players
+from sv2r.training.bridge import OneStep
 from sv2r.training.bridge_model import choose_judge, learn_weights, one_step, short_scheduler, size
 from sv2r.training.options import BridgeOptions
+from sv2r.training.players import Players
 from sv2r.training.structure import feature_channels
 
 GIB = 2**30
@@ -104,7 +105,7 @@ def traced(side: int, batch: int, dtype: torch.dtype) -> list[Row]:
     with torch.device("meta"):
         judge = choose_judge(step, options, frozen)
         learn_weights(pipe.unet, options)
-        players = make_players(step, judge, feature_channels(pipe.unet)[1:], options)
+        players = Players(step, judge, feature_channels(pipe.unet)[1:], options)
     pipe.unet.to(dtype)
     living = Living()
     for weight in _weights(players.to("meta"), frozen, pipe.vae):

@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Any
 from sv2r.diffusion.families import Family
 from sv2r.diffusion.latents import shift_and_scale
 from sv2r.training.draws import TrainingDraw
-from sv2r.training.judges import augmented, made_loss, real_loss, smoothness
 from sv2r.training.nearness import Nearness
 from sv2r.training.options import BridgeOptions
-from sv2r.training.outlines import outline_loss, survived
+from sv2r.training.outlines import survived
 from sv2r.training.photos import Squares
 from sv2r.training.renders import Renders
 from sv2r.training.sheets import SHEET_COLUMNS, sheet
-from sv2r.training.structure import encoder_features, make_projections, patch_contrast
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Deviation, in [-1, 1], of the noise under which a judge's verdict on a photo should not change.
-_JITTER = 0.02
 
 _Tensors = Mapping[str, "Tensor"]
 
@@ -162,7 +157,9 @@ class Bridging:
         options: BridgeOptions,
         channels: Sequence[int],
     ) -> None:
-        self.network = make_players(step, judge, channels, options)
+        from sv2r.training.players import Players
+
+        self.network: Any = Players(step, judge, channels, options)
         self.count = len(renders)
         self._step, self._options, self._nearness = step, options, nearness
         self._renders, self._held_renders = renders, held_renders
@@ -235,92 +232,3 @@ def latent_shape(vae: Any, side: int) -> tuple[int, int, int]:
     """Return the shape of a square's latents. side: in pixels."""
     small = side // 2 ** (len(vae.config.block_out_channels) - 1)
     return int(vae.config.latent_channels), small, small
-
-
-def make_players(step: OneStep, judge: Any, channels: Sequence[int], options: BridgeOptions) -> Any:
-    """Return a module with denoiser, judges and projections, whose forward returns their loss."""
-    import torch
-    from torch import nn
-    from torch.func import functional_call
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        projections = make_projections(channels)
-
-    class Players(nn.Module):
-        """A denoiser and who judges it."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.unet, self.judge, self.projections = step.pipe.unet, judge, projections
-
-        def forward(self, batch: _Tensors) -> Tensor:
-            """Return a loss whose gradient is each player's by what that player is to do."""
-            renders, photos = batch["render"], batch["photo"]
-            generator = torch.Generator().manual_seed(int(batch["draw"][0]))
-            count, kept = len(renders), _kept(len(photos), options.identity, generator)
-            noise = torch.cat([batch["noise"][:, 0], batch["noise"][:kept, 1]])
-            place = int(torch.randint(len(step.times), (), generator=generator))
-            side = options.resolution
-            with torch.no_grad():
-                latents = step.encode(torch.cat([renders, photos[:kept]]))
-                before = self.features(latents)
-                noisy = step.before(self.unet, latents, noise, side, place)
-            made = step.clean(self.unet, noisy, side, place)
-            pictures = step.decode(made)
-            after = self.features(made)
-            translated = pictures[:count]
-            total = options.structure * patch_contrast(
-                self.projections, *_part(before, after, slice(count)), generator
-            )
-            if kept:
-                total = total + options.identity * patch_contrast(
-                    self.projections, *_part(before, after, slice(count, None)), generator
-                )
-            if options.labels:
-                fits = outline_loss(renders, translated, batch["labels"])
-                total = total + options.labels * fits
-            still = {name: value.detach() for name, value in self.judge.named_parameters()}
-            shown = augmented(translated, options.augment, generator)
-            total = total + options.realism * real_loss(
-                functional_call(self.judge, still, (shown,))
-            )
-            return total + self.judging(photos, translated.detach(), generator)
-
-        def features(self, latents: Tensor) -> list[Tensor]:
-            """Return what the denoiser's encoder makes of latents, below their own resolution.
-
-            They get no noise: the same on both sides would be what they are told by. At the
-            full resolution a place is known by its colour, which would then have to stay.
-            """
-            more = step.more(latents, options.resolution)
-            at = step.at(latents)
-            return encoder_features(self.unet, step.signals[0] * latents, at, more)[1:]
-
-        def judging(self, photos: Tensor, made: Tensor, generator: Any) -> Tensor:
-            """Return the loss of the judges."""
-            photos = augmented(photos, options.augment, generator)
-            told = self.judge(photos)
-            loss = real_loss(told) + made_loss(
-                self.judge(augmented(made, options.augment, generator))
-            )
-            if options.judge_smoothness:
-                noise = _JITTER * torch.randn(photos.shape, generator=generator).to(photos)
-                rough = smoothness(self.judge, photos, told, noise)
-                loss = loss + options.judge_smoothness * rough
-            return loss
-
-    return Players()
-
-
-def _part(before: Sequence[Tensor], after: Sequence[Tensor], rows: slice) -> tuple[Any, Any]:
-    """Return some rows of the features of sources and of translations."""
-    return [one[rows] for one in before], [one[rows] for one in after]
-
-
-def _kept(count: int, weight: float, generator: Any) -> int:
-    """Return how many photos of a batch are translated to themselves: half, every second time."""
-    import torch
-
-    drawn = bool(torch.randint(2, (), generator=generator))
-    return (count + 1) // 2 if weight and drawn else 0
