@@ -24,10 +24,9 @@ from sv2r.writers.encoding import (
     export_path,
     left_out,
     marks,
-    mask_values,
     publish_picture,
-    renumbered,
 )
+from sv2r.writers.masks import mask_values, renumbered
 from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:

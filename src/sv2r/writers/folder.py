@@ -18,14 +18,12 @@ from sv2r.writers.encoding import (
     done_samples,
     doubtful_ids,
     export_path,
-    instance_rows,
     left_out,
     marks,
-    mask_values,
     publish_picture,
-    renumbered,
     told_of,
 )
+from sv2r.writers.masks import instance_rows, mask_values, renumbered
 from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:

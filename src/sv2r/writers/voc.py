@@ -13,16 +13,8 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
-from sv2r.writers.encoding import (
-    ExportOptions,
-    bare_path,
-    done_samples,
-    left_out,
-    mask_values,
-    publish_picture,
-    renumbered,
-    visible_shares,
-)
+from sv2r.writers.encoding import ExportOptions, bare_path, done_samples, left_out, publish_picture
+from sv2r.writers.masks import mask_values, renumbered, visible_shares
 from sv2r.writers.splits import Mixing, drawn_split
 
 if TYPE_CHECKING:

@@ -13,16 +13,8 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-from sv2r.writers.encoding import (
-    doubtful_ids,
-    instance_rows,
-    left_out,
-    marks,
-    mask_values,
-    publish_picture,
-    renumbered,
-    told_of,
-)
+from sv2r.writers.encoding import doubtful_ids, left_out, marks, publish_picture, told_of
+from sv2r.writers.masks import instance_rows, mask_values, renumbered
 from sv2r.writers.shards import Packed, ShardOptions, Shards, same_key
 from sv2r.writers.splits import Mixing
 
