@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,13 @@ from sv2r.diffusion.named import NamedModel, named_models
 from sv2r.lint.report import Report
 from sv2r.types import Dataset
 
-PROMPT = "a photo of {categories}, natural light, 35 mm photograph"
+_PROMPT, _PLAIN = (
+    "a photo of {categories}, natural light, 35 mm photograph",
+    "a photo, natural light",
+)
+# With more names a text encoder reads a list, and no scene.
+_FEW = 8
+_NO_WORD = re.compile(r"(obj(ect)?|class|category|label)?[_ ]?[0-9]*", re.IGNORECASE)
 _STRENGTH = 0.55
 _WIDTH = 96
 
@@ -46,6 +53,19 @@ class Starter:
     file: Path
 
 
+def prompt_for(report: Report) -> tuple[str, str]:
+    """Return a template for a prompt, and why it does not name what pictures show, or ""."""
+    names = [category.name for category in report.categories]
+    if len(names) > _FEW:
+        return _PLAIN, f"{len(names)} categories make no prompt: say what the scene is."
+    if wordless := [name for name in names if _NO_WORD.fullmatch(name)]:
+        return _PLAIN, (
+            f"The category {wordless[0]!r} is no word: say what the scene is, or name categories "
+            f"with words: {{{wordless[0]}: WORD}} and write {{categories}}."
+        )
+    return _PROMPT, ""
+
+
 def starter_config(start: Starter) -> str:
     """Return a config as YAML, with comments."""
     advised = _advised(start.report)
@@ -62,7 +82,7 @@ def starter_config(start: Starter) -> str:
         list(_loader(start, advised)),
         list(_conditioners(advised, controls)),
         list(_translator(start, advised, named, controls)),
-        ["prompt:", f"  template: {_quoted(start.prompt)}"],
+        list(_prompt(start)),
         ["small:", *_options(advised.small)] if advised.small else [],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -136,6 +156,14 @@ def _translator(
         yield "  controlnet:"
         yield from (f"    {name}: {_quoted(net)}" for name, net in controls.items())
     yield from _options(advised.translator)
+
+
+def _prompt(start: Starter) -> Iterator[str]:
+    template, why = prompt_for(start.report)
+    yield "prompt:"
+    if start.prompt == template:
+        yield from (f"  {line}" for line in _comments([why] if why else []))
+    yield f"  template: {_quoted(start.prompt)}"
 
 
 def _options(advised: Mapping[str, tuple[str, str]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,19 @@ def test_doubts_about_labels_stand_in_the_config(sv2r, tmp_path, monkeypatch):
     assert code == 0
     assert "warning     value 255 stands next to 1 to 1 in 3 of 3 masks" in out
     assert "# TO CHECK: value 255 stands next to" in (tmp_path / "sv2r.yaml").read_text()
+
+
+@pytest.mark.parametrize(("names", "named"), [(["cube", "red ball"], True), (["1", "cube"], False)])
+def test_a_prompt_names_what_has_a_name(sv2r, renders, tmp_path, names, named):
+    file = renders / "annotations.json"
+    data = json.loads(file.read_text())
+    for category, name in zip(data["categories"], names, strict=True):
+        category["name"] = name
+    file.write_text(json.dumps(data))
+    assert sv2r("init", renders)[0] == 0
+    text = (tmp_path / "sv2r.yaml").read_text()
+    assert ("{categories}, natural" in text) == named
+    assert ("# The category '1' is no word: say what the scene is" in text) != named
 
 
 def test_what_is_there_is_not_replaced(sv2r, renders, tmp_path):

@@ -66,7 +66,7 @@ def init(
 
     Exit code: 0 the config is written, 2 RENDERS cannot be read or FILE is there.
     """  # noqa: D301
-    from sv2r.starter import PROMPT, Starter, starter_config
+    from sv2r.starter import Starter, prompt_for, starter_config
     from sv2r.storage.files import write_atomically
 
     if file.exists() and not overwrite:
@@ -82,7 +82,7 @@ def init(
         name,
         Path(_answer("Results go to", output, f"{root}-real", asks)).expanduser().absolute(),
         _answer("Model (folder, repository, or a name of sv2r models)", model, "sd15", asks),
-        _answer("Prompt", prompt, PROMPT, asks),
+        _answer("Prompt", prompt, prompt_for(report)[0], asks),
         file,
     )
     write_atomically(file, starter_config(start).encode())
@@ -123,7 +123,8 @@ def _found(name: str, dataset: Dataset, report: Report) -> Iterable[str]:
     yield f"{'found':<11} {name} · {looked} · {counts_of(report)}"
     yield from (f"{'warning':<11} {doubt}" for doubt in dataset.doubts)
     if report.errors:
-        yield f"{'warning':<11} {report.errors:,} errors in labels: sv2r lint says which"
+        errors = f"{report.errors:,} error{'' if report.errors == 1 else 's'}"
+        yield f"{'warning':<11} {errors} in labels: sv2r lint says which"
 
 
 @hookimpl
