@@ -341,7 +341,7 @@ def test_a_scene_that_does_not_allow_an_edit_does_not_stop_the_others(tmp_path: 
     ("text", "message"),
     [
         ("- {kind: melt}", "edit 1: kind must be one of move, turn, scale, remove"),
-        ("- {kind: move, instance: 1}", r"edit 1\.pixels is missing: How far its middle goes"),
+        ("- {kind: move, instance: 1}", r"edit 1\.pixels is missing: how far its middle goes"),
         (
             "- {kind: move, instance: 1, pixels: -2}",
             r"edit 1\.pixels must be greater than 0, not -2",
