@@ -15,10 +15,8 @@ from sv2r.diffusion.named import NamedModel, named_models
 from sv2r.lint.report import Report
 from sv2r.types import Dataset
 
-_PROMPT, _PLAIN = (
-    "a photo of {categories}, natural light, 35 mm photograph",
-    "a photo, natural light",
-)
+_PROMPT = "a photo of {categories}, natural light, 35 mm photograph"
+_PLAIN = "a photo, natural light"
 # With more names a text encoder reads a list, and no scene.
 _FEW = 8
 _NO_WORD = re.compile(r"(obj(ect)?|class|category|label)?[_ ]?[0-9]*", re.IGNORECASE)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import sv2r as package
+from sv2r.evaluation.features import find_features
 from tests.toys.datasets import make_coco
 
 NAMES = tuple(f"{number:02}.png" for number in range(10))
@@ -84,6 +85,25 @@ def test_a_vision_model_of_ones_own_describes(sv2r, data, tmp_path):
     code, out, error = sv2r(*asked(data, "--json", "--features", tmp_path / "vit"))
     assert code == 0, error
     assert json.loads(out)["features"] == str(tmp_path / "vit")
+
+
+def test_a_model_without_a_pooler_is_averaged_over_its_tokens(tmp_path):
+    import torch
+    from transformers import ViTImageProcessor, ViTMSNConfig, ViTMSNModel
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = ViTMSNConfig(**small, num_attention_heads=2, image_size=32, patch_size=8)
+    model = ViTMSNModel(config).eval()
+    model.save_pretrained(tmp_path / "msn")
+    same = {"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}
+    ViTImageProcessor(size={"height": 32, "width": 32}, **same).save_pretrained(tmp_path / "msn")
+    pictures = [torch.randint(256, (3, 32, 32)) / 255 for _ in range(3)]
+    with torch.no_grad():
+        tokens = model(torch.stack(pictures)).last_hidden_state
+    assert tokens.shape == (3, 17, 16)
+    found = find_features(str(tmp_path / "msn")).of(pictures)
+    torch.testing.assert_close(found, tokens.mean(1).double(), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,12 @@ def test_values_with_commas_are_parted_by_bars():
         "prompt a room, at night",
         "prompt a room, at noon",
     ]
+    # A comma more, or a word after the hundredth letter, is another setting with its own folder.
+    long = "a very long prompt " * 8
+    (one,) = read_vary([f"prompt=a room at night|a room, at night|{long}by day|{long}by night"])
+    folders = [setting.folder for setting in settings_of([one])]
+    assert len(set(folders)) == 4
+    assert all(len(name) < 120 for name in folders)
 
 
 def test_what_differs_is_chosen_first(renders):

@@ -21,7 +21,7 @@ class _Steps:
         self, show: Callable[[Phase, str], None], iterable: Any = None, total: int | None = None
     ) -> None:
         self._show, self._items = show, iterable
-        self._total = len(iterable) if total is None else total
+        self._total = len(iterable) if total is None and hasattr(iterable, "__len__") else total
         self._done = 0
 
     def __enter__(self) -> _Steps:
@@ -38,4 +38,14 @@ class _Steps:
     def update(self, n: int = 1) -> None:
         """Count steps."""
         self._done += n
-        self._show("drawing", f"step {self._done} of {self._total}")
+        of = "" if self._total is None else f" of {self._total}"
+        self._show("drawing", f"step {self._done}{of}")
+
+    def close(self) -> None:
+        """End, as tqdm's bar does: some pipelines close it by hand."""
+
+    def set_description(self, *_: object, **__: object) -> None:
+        """Take a text that nobody sees."""
+
+    def set_postfix(self, *_: object, **__: object) -> None:
+        """Take figures that nobody sees."""

@@ -33,7 +33,7 @@ class Features:
 
         with torch.no_grad():
             parts = (pictures[i : i + _BATCH] for i in range(0, len(pictures), _BATCH))
-            return torch.cat([self.describe(torch.stack(list(p))) for p in parts]).double().cpu()
+            return torch.cat([self.describe(torch.stack(list(p))) for p in parts]).cpu().double()
 
 
 def find_features(name: str, device: str = "cpu") -> Features:
@@ -93,6 +93,11 @@ def _backbone(name: str, device: str) -> Features:
         seen = processor(images=list(levels), return_tensors="pt")["pixel_values"].to(device)
         made = vision(pixel_values=seen)
         pooled: Tensor | None = getattr(made, "pooler_output", None)
-        return made.last_hidden_state.flatten(2).mean(-1) if pooled is None else pooled.flatten(1)
+        return _mean_feature(made.last_hidden_state) if pooled is None else pooled.flatten(1)
 
     return Features(str(name), describe)
+
+
+def _mean_feature(found: Tensor) -> Tensor:
+    """Return (B, D), the mean over the tokens (B, N, D) of a transformer or a (B, D, H, W) map."""
+    return found.mean((2, 3)) if found.ndim == 4 else found.mean(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from sv2r.errors import ConfigError
 
@@ -38,7 +39,9 @@ class Setting:
     def folder(self) -> str:
         """Return the name of its folder: "translator.strength-0.3_seed-1"."""
         plain = "_".join(f"{name}-{value}" for name, value in self.values) or "as-asked"
-        return "".join(c if c.isalnum() or c in "._-" else "-" for c in plain)[:120].strip(".")
+        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in plain)[:100].strip(".")
+        # Two prompts that differ in a comma, or at their end, are two settings.
+        return name if name == plain else f"{name}-{sha256(plain.encode()).hexdigest()[:8]}"
 
 
 def read_vary(texts: Sequence[str]) -> list[Varied]:

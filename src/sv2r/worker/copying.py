@@ -9,6 +9,7 @@ from threading import Event
 
 from sv2r.config.sections import JobOptions
 from sv2r.errors import StorageError
+from sv2r.plugin.specs import Phase, unseen
 from sv2r.types import Dataset, Frame, Published, Record, Task
 from sv2r.worker.frames import ids_by_category, read_frame, stopped_by
 from sv2r.worker.threads import work_ahead
@@ -17,7 +18,7 @@ from sv2r.worker.threads import work_ahead
 class Copier:
     """A worker in this process.
 
-    publish: see `keep_picture`. stop: once set, nothing new is begun.
+    publish: see `keep_picture`. stop: once set, nothing new is begun. show: as in `Runtime`.
     batch_size: what a driver of several workers may set; there are no batches here.
     """
 
@@ -29,14 +30,17 @@ class Copier:
         publish: Callable[..., Published],
         options: JobOptions,
         stop: Event,
+        show: Callable[[Phase, str], None] = unseen,
     ) -> None:
         self._dataset = dataset
         self._publish = publish
         self._threads = options.readers + options.writers
         self._stop = stop
+        self._show = show
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Record]:
         """Yield one record per task, in the tasks' order."""
+        self._show("drawing", "")  # from here on an interrupted job finishes what is begun
         with ThreadPoolExecutor(self._threads, "sv2r-copy") as pool:
             found = work_ahead(pool, self._copy, tasks, 2 * self._threads)
             yield from (record for record in found if record is not None)

@@ -77,7 +77,7 @@ class LocalWork:
         """
         job = self._config.job
         if self._only_copies:
-            return Copier(self._dataset, self._publish, job, self.stop)
+            return Copier(self._dataset, self._publish, job, self.stop, self.show)
         runtime = Runtime(
             device,
             choose_dtype(job.dtype, device),

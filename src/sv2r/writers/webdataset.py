@@ -77,9 +77,8 @@ class WebDatasetWriter(Mixing[ShardOptions]):
                 crowds = doubtful_ids(one.record, self._options.doubtful)
                 datas = (picture, mask, _marked(text, one.sample, crowds) if crowds else text)
                 for name, data in zip(one.names, datas, strict=True):
-                    info = tarfile.TarInfo(
-                        name
-                    )  # without a time or an owner: the same bytes always
+                    # Without a time or an owner: the same bytes always.
+                    info = tarfile.TarInfo(name)
                     info.size, info.mode = len(data), 0o644
                     tar.addfile(info, io.BytesIO(data))
 
