@@ -14,12 +14,14 @@ import sv2r
 from sv2r.config.sections import DamageOptions
 from sv2r.images.restore import move_back, restore_instances
 from sv2r.job.describe import summary_lines
+from sv2r.output.attempts import read_attempts
 from sv2r.plugin.discovery import Owner
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Entry, Registry
 from sv2r.plugin.specs import TranslatorSpec
 from sv2r.testing import make_frame
 from sv2r.types import Batch, CheckResult, Frame, Instance, Instances, Refusal, Sample
+from sv2r.verify.dataset import verify
 from sv2r.worker.damage import judge, restore, undo_shift
 from tests.toys.datasets import make_coco
 
@@ -394,3 +396,46 @@ def test_a_shift_is_not_undone_where_another_check_finds_the_picture_worse_for_i
         assert (
             undo_shift(frame, judge(frame, image, checks), DamageOptions(), checks).steps == steps
         )
+
+
+def test_what_is_not_published_is_kept_for_looking(tmp_path, registry):
+    def damage(frame, batch: Batch):
+        return _erased(frame) if frame.sample.id in ("b.png", "c.png") else _levels(frame)
+
+    asked = {"damage": {"steps": ["retry", "reject"], "retries": 1}}
+    _, records = _run(tmp_path, registry, damage, **asked)
+    rejected = {name for name, record in records.items() if record["status"] == "rejected"}
+    assert rejected == {"b.png", "c.png"}
+    kept = list(read_attempts(tmp_path / "out"))
+    assert [(one.sample, one.number, one.best) for one, _ in kept] == [
+        ("b.png", 0, True),
+        ("b.png", 1, False),
+        ("c.png", 0, True),
+        ("c.png", 1, False),
+    ]
+    attempt, picture = kept[0]
+    assert attempt.reasons[0].startswith("survival: 1 instance ")
+    assert attempt.scores == records["b.png"]["scores"]
+    seen = np.asarray(Image.open(picture))
+    assert np.array_equal(seen, np.asarray(Image.open(kept[1][1])))  # the same damage again
+    assert seen[10:16, 6:12, 2].mean() > seen[10:16, 6:12, 0].mean()
+    page = (tmp_path / "out/sv2r/report.html").read_text()
+    assert page.count(f"attempts/{picture.name}") == 2  # as an attempt, and as the result
+    assert verify(tmp_path / "out").findings == ()
+
+
+def test_what_a_repair_started_from_is_kept_and_no_more_than_asked_for(tmp_path, registry):
+    def run(folder: str, keep: int):
+        more = {"keep_attempts": keep, "only": ["b.png", "c.png"]}
+        return _run(tmp_path / folder, registry, lambda frame, _: _erased(frame), **more)
+
+    _, records = run("all", 100)
+    assert {record["status"] for record in records.values()} == {"done"}
+    assert all(record["restored"] for record in records.values())
+    (tmp_path / "all/out/sv2r/attempts/stranger.json").write_text("[]")
+    kept = list(read_attempts(tmp_path / "all/out"))
+    assert [one.sample for one, _ in kept if one.best] == ["b.png", "c.png"]
+    run("one", 1)
+    assert len(list(read_attempts(tmp_path / "one/out"))) == 1
+    run("none", 0)
+    assert not (tmp_path / "none/out/sv2r/attempts").exists()

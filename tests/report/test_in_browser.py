@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from sv2r.images.png import encode_png
+from sv2r.output.attempts import Attempt, keep_attempt
 from sv2r.report.write import write_report
 from tests.toys.outputs import make_output, scores
 
@@ -82,7 +86,7 @@ def test_orders_sort(open_page, report):
 def test_the_slider_moves_by_mouse_and_by_keyboard(open_page, report):
     page = open_page(report).page
     page.locator(".card").nth(2).click()
-    assert at(page) == 50
+    assert at(page) == pytest.approx(100 * 9 / 43, abs=0.5)  # through the worst instance
     box = page.locator("#frame").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -147,8 +151,9 @@ def test_a_keyboard_alone_is_enough(open_page, report):
     page.keyboard.press("Enter")
     assert page.locator("#viewer-title").inner_text() == "a/0.png"
     assert page.evaluate("document.activeElement.id") == "slider"
+    before = at(page)
     page.keyboard.press("ArrowRight")
-    assert at(page) > 50
+    assert at(page) > before
     page.keyboard.press("j")
     assert page.locator("#viewer-title").inner_text() == "b/0.png"
     page.keyboard.press("k")
@@ -304,3 +309,149 @@ def test_where_the_browser_cannot_show_the_format_the_copy_is_shown(browser, tmp
     image = page.locator(".card img.after")
     assert image.evaluate("e => e.decode().then(() => e.naturalWidth)") == 43
     page.close()
+
+
+def attempted(output: Path, sample: str, number: int, *, best: bool) -> None:
+    """Keep an attempt: a picture of one colour."""
+    attempt = Attempt(sample, 0, number, 7 + number, ["survival: 1 instance is lost"], best, {})
+    pixels = np.full((37, 43, 3), 40 * number, np.uint8)
+    keep_attempt(output, attempt, encode_png(pixels), 10)
+
+
+def test_what_was_rejected_is_shown_by_its_best_attempt_and_the_others_can_be(open_page, out):
+    for number in range(3):
+        attempted(out, "b/1.png", number, best=number == 1)
+    page = open_page(write_report(out)).page
+    page.locator(".card").nth(1).click()
+    assert page.locator("#tag-after").inner_text() == "best attempt, not published"
+    assert not page.locator("#slider").is_disabled()
+
+    def levels():
+        return page.locator("#after").evaluate(
+            "async e => { await e.decode(); const c = document.createElement('canvas');"
+            " c.width = e.naturalWidth; c.height = e.naturalHeight; return [c.width, e.src]; }"
+        )
+
+    assert levels()[0] == 43
+    assert levels()[1].endswith("-1.png")
+    told = page.locator(".instead").inner_text()
+    assert "first attempt seed 7" in told.replace("\n", " ")
+    assert "retry 1, the best" in told
+    assert "survival: 1 instance is lost" in told
+    page.locator(".instead button").nth(2).click()
+    assert page.locator("#tag-after").inner_text() == "retry 2, not published"
+    assert levels()[1].endswith("-2.png")
+    page.locator(".instead button").nth(2).click()
+    assert levels()[1].endswith("-1.png")
+
+
+def test_the_wheel_zooms_about_the_pointer_and_a_drag_moves_the_picture(open_page, report):
+    page = open_page(report).page
+    page.locator(".card").nth(3).click()
+    box = page.locator("#frame").bounding_box()
+    x, y = box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.6
+
+    def under(x: float, y: float) -> list[float]:
+        now = page.locator("#frame").bounding_box()
+        return [(x - now["x"]) / now["width"], (y - now["y"]) / now["height"]]
+
+    page.mouse.move(x, y)
+    for _ in range(6):
+        page.mouse.wheel(0, -120)
+    expect(page.locator("#zoom")).not_to_have_text("Zoom: fit")
+    page.wait_for_timeout(50)
+    assert page.locator("#frame").bounding_box()["width"] > 2 * box["width"]
+    assert under(x, y) == pytest.approx([0.25, 0.6], abs=0.03)
+    before = at(page)
+    page.mouse.down()
+    page.mouse.move(x + 40, y - 30)
+    page.mouse.up()
+    assert at(page) == before
+    assert under(x + 40, y - 30) == pytest.approx([0.25, 0.6], abs=0.03)
+    for _ in range(12):
+        page.mouse.wheel(0, 120)
+    expect(page.locator("#zoom")).to_have_text("Zoom: fit")
+
+
+def test_a_small_instance_that_is_worst_is_brought_to_the_middle(open_page, tmp_path):
+    def low(record):
+        return replace(record, scores=scores({1: 0.1, 2: 0.9}))
+
+    output = make_output(tmp_path, ("a.png",), low)
+    data = json.loads((tmp_path / "renders/annotations.json").read_text())
+    corners = [36, 21, 40, 21, 40, 25, 36, 25]
+    data["annotations"][0] |= {"segmentation": [corners], "bbox": [36, 21, 4, 4], "area": 16}
+    (tmp_path / "renders/annotations.json").write_text(json.dumps(data))
+    page = open_page(write_report(output)).page
+    page.locator(".card").first.click()
+    room, frame = (page.locator(f"#{id_}").bounding_box() for id_ in ("room", "frame"))
+    assert page.locator("#zoom").inner_text() != "Zoom: fit"
+    left = frame["x"] + 36 / 43 * frame["width"]
+    top = frame["y"] + 21 / 27 * frame["height"]
+    side = 4 / 43 * frame["width"]
+    assert side > room["width"] / 6
+    assert room["x"] <= left <= left + side <= room["x"] + room["width"]
+    assert room["y"] <= top <= top + side <= room["y"] + room["height"]
+
+
+def test_scores_filter_and_what_is_marked_or_shown_is_saved_as_a_list(open_page, report, tmp_path):
+    opened = open_page(report)
+    page = opened.page
+    page.locator("#score").select_option("worst")
+    page.locator("#to").fill("0.8")
+    assert opened.names() == ["b/1.png", "a/0.png", "b/0.png"]
+    page.locator("#from").fill("0.2")
+    assert opened.names() == ["a/0.png", "b/0.png"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the list of 2 shown").click()
+    download.value.save_as(tmp_path / "shown.txt")
+    assert (tmp_path / "shown.txt").read_text() == "a/0.png\nb/0.png\n"
+    page.locator("#score").select_option("shift")
+    page.locator("#from").fill("")
+    page.locator("#to").fill("0.5")
+    assert opened.names() == ["a/0.png", "b/0.png", "c.png"]
+    page.locator("#to").fill("")
+    page.locator(".card").nth(4).focus()
+    page.keyboard.press("m")
+    page.locator(".card").nth(0).click()
+    page.get_by_role("button", name="Mark", exact=True).click()
+    assert page.locator("#mark").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Escape")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the list of 2 marked").click()
+    download.value.save_as(tmp_path / "marked.txt")
+    assert (tmp_path / "marked.txt").read_text() == "a/1.png\nc.png\n"
+
+
+def test_what_was_restored_is_marked(open_page, tmp_path):
+    def one(record):
+        return replace(record, scores=scores({1: 0.9, 2: 0.9}), restored=(2,))
+
+    page = open_page(write_report(make_output(tmp_path, ("a.png",), one))).page
+    page.get_by_label("contours of the labels").check()
+    classes = page.locator(".card path[data-id]").evaluate_all(
+        "nodes => Object.fromEntries(nodes.map(n => [n.dataset.id, n.getAttribute('class')]))"
+    )
+    assert classes == {"1": "contour good", "2": "contour restored"}
+    assert page.get_by_text("pixels of the render").is_visible()
+
+
+def test_control_maps_are_made_again_and_shown_in_the_results_place(open_page, tmp_path):
+    conditioners = {"canny": {}, "instance-boundary": {}, "gone": {}}
+    output = make_output(tmp_path, ("a.png",), conditioners=conditioners)
+    said = []
+    page = open_page(write_report(output, controls=True, say=said.append)).page
+    assert [line[:46] for line in said] == ["the gone conditioner cannot be run again: no c"]
+    page.locator(".card").first.click()
+    maps = page.locator(".instead button")
+    assert maps.all_inner_texts() == ["canny", "instance-boundary"]
+    maps.nth(0).click()
+    assert page.locator("#tag-after").inner_text() == "control map: canny"
+    shown = page.locator("#after").evaluate("e => e.decode().then(() => [e.naturalWidth, e.src])")
+    assert shown[0] == 43
+    assert shown[1].startswith("data:image/jpeg")
+    maps.nth(0).click()
+    assert page.locator("#tag-after").inner_text() == "after"
+    plain = open_page(write_report(output)).page
+    plain.locator(".card").first.click()
+    assert plain.locator(".instead").count() == 0

@@ -31,7 +31,12 @@ from sv2r.report import EMBEDDED
     type=click.Path(path_type=Path),
     help="Where the input lies now, if it was moved since.",
 )
-def report(output: Path, embedded: int, source: Path | None) -> None:
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Make the control maps of these pictures again and put them into the page.",
+)
+def report(output: Path, embedded: int, source: Path | None, *, controls: bool) -> None:
     """Write OUTPUT/sv2r/report.html: before and after, the worst first, with scores and reasons.
 
     One page that needs no network, only the pictures next to it. Open it in a browser.
@@ -41,7 +46,14 @@ def report(output: Path, embedded: int, source: Path | None) -> None:
 
     notes: list[str] = []
     with watching("reading labels") as watch:
-        path = write_report(output, source=source, embedded=embedded, watch=watch, say=notes.append)
+        path = write_report(
+            output,
+            source=source,
+            embedded=embedded,
+            controls=controls,
+            watch=watch,
+            say=notes.append,
+        )
     for note in notes:
         click.echo(plain(f"note        {note}"), err=True)
     size = path.stat().st_size / 1e6

@@ -247,6 +247,14 @@ class JobOptions(Options):
         2, ge=1, le=64, description="Threads that check, encode and write pictures."
     )
 
+    keep_attempts: int = Field(
+        100,
+        ge=0,
+        le=100_000,
+        description="Keep up to so many pictures that were made and not published (rejected, made "
+        "again, or repaired) in OUT/sv2r/attempts; the report shows them.",
+    )
+
     @field_validator("batch_size", mode="before")
     @classmethod
     def _number_or_auto(cls, value: object) -> object:

@@ -20,6 +20,7 @@ from sv2r.job.faults import label_faults
 from sv2r.job.open import OpenJob
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.job.summary import Summary, summarise
+from sv2r.output.attempts import ATTEMPTS
 from sv2r.output.contact_sheet import CONTACT_SHEET, SHEET_ROWS, write_contact_sheet
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
@@ -148,7 +149,8 @@ def _remove(output: Path, journal: Journal) -> None:
     """
     for name in (SAMPLES, REPORT, CONTACT_SHEET):
         (output / FOLDER / name).unlink(missing_ok=True)
-    shutil.rmtree(output / FOLDER / PARTS, ignore_errors=True)
+    for name in (PARTS, ATTEMPTS):
+        shutil.rmtree(output / FOLDER / name, ignore_errors=True)
     folders: set[Path] = set()
     for name in _made(journal):
         path = under(output, name)

@@ -73,7 +73,7 @@ def record_of(data: Any) -> Record:
     for key in ("output", "output_sha256", "input_sha256", "prompt", "negative_prompt", "error"):
         if not isinstance(data.get(key, ""), str):
             raise ValueError(f"{key} is not a text")
-    for key in ("normalised", "repairs", "labels", "small"):
+    for key in ("normalised", "repairs", "labels", "small", "restored"):
         if not isinstance(data.get(key, []), list):
             raise ValueError(f"{key} is not a list")
     instances = data.get("instances", {})

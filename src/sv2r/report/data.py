@@ -81,6 +81,11 @@ def _item(
         "k": [_short(entry.scores.get(name)) for name in figures] if entry.scores else None,
         "w": _short(entry.worst),
         "t": _short(entry.shift),
+        "o": list(record.restored),
+        "m": [
+            [url, one.number, one.seed, int(one.best), list(one.reasons)]
+            for one, url in entry.attempts
+        ],
     }
 
 
@@ -94,6 +99,7 @@ def _pictures(one: Embedded) -> dict[str, Any]:
     return {
         "b": one.before,
         "a": one.after,
+        "c": dict(one.controls),
         "z": one.size,
         "grid": one.grid,
         "contours": None if one.contours is None else list(one.contours.items()),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from sv2r.errors import SampleError
+from sv2r.output.attempts import Attempt
 from sv2r.output.journal import FOLDER
 from sv2r.storage.source import SourcePath
 from sv2r.types import Dataset, Record, Status
@@ -36,6 +38,8 @@ class ReportEntry:
     before, after: URLs relative to the report, None where there is no picture.
     size: (height, width) of the picture in pixels, None where only the file tells.
     scores: of the picture as a whole, "check.name" to number. shift: in pixels, None if unmeasured.
+    attempts: what was made and not published, with the URLs of the pictures. Where nothing was
+        published, after is the best of these.
     """
 
     record: Record
@@ -46,6 +50,7 @@ class ReportEntry:
     rows: tuple[Row, ...]
     scores: Mapping[str, float]
     shift: float | None
+    attempts: tuple[tuple[Attempt, str], ...] = ()
 
     @property
     def worst(self) -> float | None:
@@ -67,23 +72,38 @@ class ReportEntry:
         )
 
 
+AttemptsByPicture = Mapping[tuple[str, int], Sequence[tuple[Attempt, Path]]]
+"""The attempts that were kept and their pictures, by sample and variant."""
+_NO_ATTEMPTS: AttemptsByPicture = MappingProxyType({})
+
+
 def make_entry(
-    record: Record, output: Path, dataset: Dataset | None, index: int | None
+    record: Record,
+    output: Path,
+    dataset: Dataset | None,
+    index: int | None,
+    kept: AttemptsByPicture = _NO_ATTEMPTS,
 ) -> ReportEntry:
     """Return what the page shows of a record; index: its sample's position in the dataset."""
     size, before = _look_up(dataset, index, output) if dataset and index is not None else _NOTHING
     table = {id_: name for name, ids in record.instances.items() for id_ in ids}
     rows = tuple(_rows(record.scores, table))
     categories = {row.category: None for row in rows if row.category is not None}
+    attempts = tuple(
+        (attempt, _url(picture, output / FOLDER))
+        for attempt, picture in kept.get((record.sample, record.variant), ())
+    )
+    best = next((url for attempt, url in attempts if attempt.best), None)
     return ReportEntry(
         record,
         before,
-        _url(Path(record.output), Path(FOLDER)) if record.output else None,
+        _url(Path(record.output), Path(FOLDER)) if record.output else best,
         size,
         tuple(categories),
         rows,
         dict(_picture_scores(record.scores)),
         shift_of(record.scores),
+        attempts,
     )
 
 

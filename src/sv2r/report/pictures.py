@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-from sv2r.errors import SampleError
+from sv2r.errors import SampleError, Sv2rError
 from sv2r.images.decode import read_picture
 from sv2r.images.outlines import contour_paths
+from sv2r.output.journal import FOLDER
+from sv2r.plugin.specs import Conditioner
 from sv2r.report.entries import ReportEntry
 from sv2r.storage.source import published_file
-from sv2r.types import Dataset
+from sv2r.types import ControlMap, Dataset
+from sv2r.worker.frames import read_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +37,7 @@ _CONTOUR_SIDE = 1024
 class Embedded:
     """What of one entry lies in the page. before, after: data URLs, None where there is no picture.
 
+    controls: data URLs of the control maps, by the conditioners' names.
     contours: SVG path data by instance id, in units of `grid` = (height, width).
     missing: a line for each picture that should be there and cannot be read.
     """
@@ -43,23 +48,37 @@ class Embedded:
     grid: tuple[float, float] = (1, 1)
     size: tuple[int, int] | None = None
     missing: tuple[str, ...] = ()
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
-def embed(entry: ReportEntry, output: Path, dataset: Dataset | None, index: int | None) -> Embedded:
-    """Return what of an entry is to lie in the page; what cannot be read is left out and named."""
+def embed(
+    entry: ReportEntry,
+    output: Path,
+    dataset: Dataset | None,
+    index: int | None,
+    makers: Sequence[tuple[str, Conditioner]] = (),
+) -> Embedded:
+    """Return what of an entry is to lie in the page; what cannot be read is left out and named.
+
+    makers: what makes control maps, by name.
+    """
     missing: list[str] = []
-    record, before, size, labels = entry.record, None, None, None
+    before, size, labels = None, None, None
+    controls: dict[str, str] = {}
     if dataset is not None and index is not None:
         try:
             sample = dataset.samples[index]
             before = read_picture(sample.image, sample.id).pixels
             labels = sample.load_instances().labels
-        except SampleError as error:
+            if makers:
+                frame = read_frame(dataset, index)
+                controls = {name: _control_url(make(frame)) for name, make in makers}
+        except Sv2rError as error:  # a plugin's, perhaps, that makes no control map of it
             missing.append(str(error))
-    after = None
-    if record.output:
+    after, name = None, _shown(entry)
+    if name:
         try:
-            after = read_picture(published_file(output, record.output), record.output).pixels
+            after = read_picture(published_file(output, name), name).pixels
         except SampleError as error:
             missing.append(str(error))
     for pixels in (before, after):
@@ -73,7 +92,20 @@ def embed(entry: ReportEntry, output: Path, dataset: Dataset | None, index: int 
         (1, 1) if labels is None else (labels.shape[0] / step, labels.shape[1] / step),
         size,
         tuple(missing),
+        controls,
     )
+
+
+def _shown(entry: ReportEntry) -> str | None:
+    """Return the path, under the output, of the picture that an entry shows as its result."""
+    best = (url for attempt, url in entry.attempts if attempt.best)
+    if entry.record.output or (url := next(best, None)) is None:
+        return entry.record.output
+    return f"{FOLDER}/{unquote(url)}"
+
+
+def _control_url(control: ControlMap) -> str:
+    return data_url((control.image.cpu() * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 def contours(labels: LabelMap) -> dict[int, str]:

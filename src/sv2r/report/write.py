@@ -15,9 +15,12 @@ from sv2r.checks.survival import SurvivalOptions
 from sv2r.config.layers import flatten
 from sv2r.config.resolve import MAY_DIFFER
 from sv2r.errors import ConfigError
+from sv2r.job.rebuild import rebuild
+from sv2r.output.attempts import Attempt, read_attempts
 from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
+from sv2r.plugin.specs import Conditioner
 from sv2r.report import EMBEDDED, statistics
 from sv2r.report.data import page_data
 from sv2r.report.entries import ReportEntry, make_entry
@@ -35,6 +38,7 @@ def write_report(
     *,
     source: Path | None = None,
     embedded: int = EMBEDDED,
+    controls: bool = False,
     registry: Registry | None = None,
     watch: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -45,6 +49,7 @@ def write_report(
         there any more, the page does without what is known of the input alone.
     source: where the input lies now, if not where run.yaml says.
     embedded: how many entries have small pictures and contours within the page.
+    controls: make these pictures' control maps again and put them into the page, too.
     registry: the plugins; those that are installed if left out.
     watch: called now and then with the records looked at, and how many there are.
     say: is told each thing that the page does without, such as a picture that vanished.
@@ -55,12 +60,14 @@ def write_report(
     """
     finished = open_finished(output)
     notes: list[str] = []
+    registry = registry or load_registry()
     if dataset is None:
-        dataset = _dataset(finished, registry or load_registry(), source, notes)
+        dataset = _dataset(finished, registry, source, notes)
     places = {id_: index for index, id_ in enumerate(dataset.ids)} if dataset else {}
     entries = _entries(finished, dataset, places, watch)
     worst = entries[:embedded]
-    carried = list(in_threads(partial(_embed, output, dataset, places), worst))
+    makers = rebuild(finished, registry, "conditioners", notes) if controls else ()
+    carried = list(in_threads(partial(_embed, output, dataset, places, makers), worst))
     path = finished.folder / REPORT
     write_atomically(
         path, render(finished, entries, carried, notes).encode(errors="backslashreplace")
@@ -136,9 +143,12 @@ def _entries(
     watch: Callable[[int, int], None] | None,
 ) -> list[ReportEntry]:
     """Return all entries, the worst first."""
+    kept: dict[tuple[str, int], list[tuple[Attempt, Path]]] = {}
+    for attempt, picture in read_attempts(finished.output):
+        kept.setdefault((attempt.sample, attempt.variant), []).append((attempt, picture))
 
     def entry(record: Record) -> ReportEntry:
-        return make_entry(record, finished.output, dataset, places.get(record.sample))
+        return make_entry(record, finished.output, dataset, places.get(record.sample), kept)
 
     records = list(finished.records())
     entries = []
@@ -150,9 +160,13 @@ def _entries(
 
 
 def _embed(
-    output: Path, dataset: Dataset | None, places: Mapping[str, int], entry: ReportEntry
+    output: Path,
+    dataset: Dataset | None,
+    places: Mapping[str, int],
+    makers: Sequence[tuple[str, Conditioner]],
+    entry: ReportEntry,
 ) -> Embedded:
-    return embed(entry, output, dataset, places.get(entry.record.sample))
+    return embed(entry, output, dataset, places.get(entry.record.sample), makers)
 
 
 def _missing(carried: Sequence[Embedded]) -> list[str]:

@@ -38,6 +38,7 @@ class Record:
     small: the instances that had a pass of their own in an enlarged crop.
     repairs: what was done about damage, one line each ("retry 1: ...", "restore: instance 17").
     rendered: share of the published pixels that are the source's, put back by a repair.
+        restored: the instances that it was put back for.
     input_sha256: of the source picture's bytes. output: the published picture's path under the
         output folder. output_sha256: of its bytes.
     instances: the ids of what its labels hold, by category. checked: how many of these a check has
@@ -59,6 +60,7 @@ class Record:
     small: Sequence[int] = ()
     repairs: tuple[str, ...] = ()
     rendered: float | None = None
+    restored: Sequence[int] = ()
     scores: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     input_sha256: str | None = None
     output: str | None = None

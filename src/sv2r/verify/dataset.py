@@ -13,6 +13,8 @@ from typing import Any
 from sv2r.config.layers import Layer
 from sv2r.config.resolve import resolve
 from sv2r.errors import ConfigError, SampleError
+from sv2r.job.rebuild import rebuild
+from sv2r.output.attempts import ATTEMPTS
 from sv2r.output.contact_sheet import CONTACT_SHEET
 from sv2r.output.finished import (
     REPORT,
@@ -39,7 +41,7 @@ from sv2r.verify.records import (
     open_records,
     rebuild_journal,
 )
-from sv2r.verify.scores import ScoredPart, build_checks, read_part
+from sv2r.verify.scores import ScoredPart, read_part
 from sv2r.worker.threads import in_threads
 
 # What a job and its fixing leave in their own folder.
@@ -124,7 +126,7 @@ def _look(
     inputs = _open_inputs(finished, registry, source, notes)
     wanted = part.of(counts["done"]) if inputs.dataset else 0
     if wanted:
-        inputs = replace(inputs, checks=build_checks(finished, registry, notes))
+        inputs = replace(inputs, checks=rebuild(finished, registry, "checks", notes))
     whole = _whole_labels(inputs, records, notes)
     settings = against_settings(finished, records)
     findings = [*records.findings, *settings, *whole.findings]
@@ -244,7 +246,7 @@ def _extra(place: Path, explained: set[str], *, strict: bool) -> str | None:
     if place.name.startswith(TEMPORARY) and place.as_posix() not in explained:
         return "left over from a killed run; delete it"
     if place.parts[0] == FOLDER:
-        own = (len(place.parts) == 2 and place.name in _OWN) or place.parts[1] == PARTS
+        own = (len(place.parts) == 2 and place.name in _OWN) or place.parts[1] in (PARTS, ATTEMPTS)
         return None if own else "none of the job's own files; move it out of the output folder"
     if strict and place.as_posix() not in explained:
         return "no record and no label explains it; move it out of the output folder"

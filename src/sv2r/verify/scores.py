@@ -7,16 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sv2r.errors import ConfigError, Sv2rError
-from sv2r.output.finished import RUN_FILE, Finished
-from sv2r.output.journal import FOLDER
-from sv2r.plugin.options import validate_options
-from sv2r.plugin.registry import Registry
-from sv2r.plugin.specs import Check, Runtime
+from sv2r.errors import ConfigError
+from sv2r.plugin.specs import Check
 from sv2r.types import CheckResult, Dataset, Record
 from sv2r.verify.findings import Fault
 from sv2r.worker.frames import read_frame
-from sv2r.worker.work import choose_dtype, find_devices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,24 +61,6 @@ def read_part(text: str) -> ScoredPart:
     except ValueError:
         pass
     raise ConfigError(f"--sample {text}: give a share such as 5%, or a number of pictures")
-
-
-def build_checks(
-    finished: Finished, registry: Registry, notes: list[str]
-) -> tuple[tuple[str, Check], ...]:
-    """Return the checks of the run that can be built here; notes gets a line for each other one."""
-    device = find_devices(("auto",))[0]
-    runtime = Runtime(device, choose_dtype("auto", device), output=finished.output)
-    checks = []
-    for name, values in finished.section("checks").items():
-        try:
-            spec = registry.spec("check", name)
-            where = f"{FOLDER}/{RUN_FILE}: checks.{name}"
-            options = validate_options(spec.options, values or {}, where=where)
-            checks.append((name, spec.build(options, runtime)))
-        except (Sv2rError, OSError, ImportError, RuntimeError) as error:
-            notes.append(f"the {name} check cannot be run again: {' '.join(str(error).split())}")
-    return tuple(checks)
 
 
 def score_again(

@@ -29,6 +29,7 @@ class Verdict:
     """A picture and what the checks say of it.
 
     steps: what was done to it. rendered: share of its pixels that are the source's.
+    restored: the instances whose pixels are the source's.
     overdone: why it was not restored, though it might have been; "" where that is not so.
     """
 
@@ -36,6 +37,7 @@ class Verdict:
     results: Mapping[str, CheckResult]
     steps: tuple[str, ...] = ()
     rendered: float = 0.0
+    restored: tuple[int, ...] = ()
     overdone: str = ""
 
     @property
@@ -169,7 +171,12 @@ def _restored(
         f"restore: {_named(ids)}, with {margin} px around" if margin else f"restore: {_named(ids)}"
     )
     share = restored_share(frame, ids, feather=feather, margin=margin)
-    return replace(judge(frame, image, checks), steps=(*verdict.steps, words), rendered=share)
+    return replace(
+        judge(frame, image, checks),
+        steps=(*verdict.steps, words),
+        rendered=share,
+        restored=tuple(ids),
+    )
 
 
 def _overdone(verdict: Verdict, share: float, most: float) -> Verdict:

@@ -7,12 +7,13 @@ lives only has to answer their wishes, many of them in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sv2r.config.resolve import Config
 from sv2r.errors import SampleError, StorageError
+from sv2r.output.attempts import Attempt, keep_attempt
 from sv2r.plugin.specs import Conditioner
 from sv2r.types import (
     SOURCE_VARIANT,
@@ -94,10 +95,14 @@ class _Subject:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A picture that was made, and its record as long as nothing speaks against it."""
+    """A picture that was made, and its record as long as nothing speaks against it.
+
+    attempt: 0 for the first time it was made.
+    """
 
     verdict: Verdict
     record: Record
+    attempt: int
 
 
 def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
@@ -111,6 +116,7 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
     id_, damage = dataset.ids[task.index], config.damage
     record = Record(id_, task.variant, "failed")
     best: _Candidate | Refusal = Refusal("it was never drawn", failed=True)
+    made_before: list[_Candidate] = []
     try:
         subject = _prepare(config, dataset, parts, task)
         frame, checks = subject.frame, parts.checks
@@ -126,8 +132,9 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
                 continue
             record = replace(record, small=_ids_in(subject.crops))
             verdict = undo_shift(frame, judge(frame, image, checks), damage, checks)
+            made_before.append(candidate := _Candidate(verdict, record, attempt))
             if isinstance(best, Refusal) or better(verdict, best.verdict):
-                best = _Candidate(verdict, record)
+                best = candidate
             if not verdict.reasons:
                 break
         tried = (f"retry: made {attempt + 1} times",) if attempt else ()
@@ -138,7 +145,10 @@ def live(config: Config, dataset: Dataset, parts: Parts, task: Task) -> Life:
             verdict = yield from _redo(config, parts, subject, verdict)
         if verdict.reasons:
             verdict = restore(frame, verdict, damage, checks)
-        return _publish(config, parts, subject, _Candidate(verdict, best.record), tried)
+        published = _publish(config, parts, subject, replace(best, verdict=verdict), tried)
+        whole = published.output is not None and verdict is best.verdict
+        _keep(config, [one for one in made_before if not (whole and one is best)], best)
+        return published
     except (StorageError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a plugin's bug fails its picture, not the job
@@ -289,6 +299,7 @@ def _publish(
         checked=_checked(scores),
         repairs=repairs,
         rendered=rendered,
+        restored=verdict.restored,
     )
     if verdict.reasons and not config.damage.keeps:
         error = f"{record.sample}: {'; '.join(verdict.reasons)}"
@@ -301,6 +312,26 @@ def _publish(
         labels=published.labels,
         label_iou=published.label_iou,
     )
+
+
+def _keep(config: Config, lost: Sequence[_Candidate], best: _Candidate) -> None:
+    """Keep what was made and not published, as far as that is asked for."""
+    from sv2r.images.png import encode_png
+
+    most = config.job.keep_attempts
+    for one in lost if most else ():
+        record, verdict = one.record, one.verdict
+        attempt = Attempt(
+            record.sample,
+            record.variant,
+            one.attempt,
+            record.seed or 0,
+            verdict.reasons,
+            one is best,
+            verdict.scores,
+        )
+        png = encode_png(verdict.image.permute(1, 2, 0).contiguous().numpy())
+        keep_attempt(config.job.output, attempt, png, most)
 
 
 def _checked(scores: Mapping[str, Any]) -> int:

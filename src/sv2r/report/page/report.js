@@ -2,13 +2,15 @@
 // The data's short keys. An item: i id, v variant, s status, b and a the URLs of before and after,
 // z [height, width], d seed, p prompt, x settings, e error, r repairs, n normalised, y drawn,
 // c categories, k scores of the picture, g instances [id, category, survival, scores ...],
-// w worst survival, t shift. Pictures within the page belong to the first items, in their order.
+// w worst survival, t shift, o instances whose pixels are the source's, m attempts that were not
+// published [URL, number, seed, best, reasons]: the best is `a` where nothing was. Pictures within the page belong to the first items, in their order.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const PAGE = 48;
   const $ = (id) => document.getElementById(id);
   const items = data.items.map((item, index) => ({ ...item, index }));
-  const state = { text: "", statuses: new Set([0, 1, 2]), repaired: false, category: "", order: "worst", page: 0, contours: false };
+  const state = { text: "", statuses: new Set([0, 1, 2]), repaired: false, category: "", order: "worst", page: 0, contours: false, score: "", from: null, to: null };
+  const marked = new Set(); // the items that are in the list to save
   let shown = items;
   let opened = null; // position in `shown`
 
@@ -42,9 +44,16 @@
   function matches(item) {
     if (!state.statuses.has(item.s) || (state.repaired && !item.r)) return false;
     if (state.category !== "" && !(item.c || []).includes(Number(state.category))) return false;
+    if (!inRange(item)) return false;
     if (!state.text) return true;
     item.text ??= [nameOf(item), data.prompts[item.p] ?? "", item.e ?? "", ...(item.r ?? [])].join("\n").toLowerCase();
     return state.text.split(/\s+/).every((word) => item.text.includes(word));
+  }
+  // What a score has no number for fits no range.
+  function inRange(item) {
+    if (state.from === null && state.to === null) return true;
+    const value = state.score === "worst" ? item.w : state.score === "shift" ? item.t : (item.k ?? [])[Number(state.score)];
+    return value !== undefined && value !== null && value >= (state.from ?? -Infinity) && value <= (state.to ?? Infinity);
   }
   const orders = {
     worst: (a, b) => a.index - b.index,
@@ -75,6 +84,26 @@
     $("page").value = state.page + 1;
     $("page-before").disabled = state.page === 0;
     $("page-after").disabled = state.page === pages - 1;
+    const listed = marked.size || shown.length;
+    $("save-list").textContent = marked.size ? `Save the list of ${counted(listed)} marked` : `Save the list of ${counted(listed)} shown`;
+    $("save-list").disabled = !listed;
+  }
+  // Ids, one a line: what `sv2r convert --only @FILE` takes.
+  function saveList() {
+    const chosen = marked.size ? items.filter((item) => marked.has(item)) : shown;
+    const ids = [...new Set(chosen.map((item) => item.i))];
+    const link = make("a", { href: URL.createObjectURL(new Blob([ids.join("\n") + "\n"], { type: "text/plain" })), download: "selection.txt" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+  function mark(item) {
+    if (!marked.delete(item)) marked.add(item);
+    render();
+    if (opened !== null) showMark(item);
+  }
+  function showMark(item) {
+    $("mark").setAttribute("aria-pressed", String(marked.has(item)));
+    $("mark").textContent = marked.has(item) ? "Marked" : "Mark";
   }
   function turn(page) {
     state.page = page;
@@ -95,6 +124,7 @@
     const label = [nameOf(item), status, item.w === undefined ? "" : `worst instance ${fixed(item.w)}`, item.e ?? ""].filter(Boolean).join(", ");
     const button = make("button", { type: "button", class: "card", "aria-label": label, title: nameOf(item) }, thumbnail(item), caption);
     button.dataset.position = position;
+    if (marked.has(item)) button.classList.add("marked");
     button.addEventListener("click", () => open(position));
     return button;
   }
@@ -147,7 +177,8 @@
     const survival = new Map((item.g ?? []).map((row) => [row[0], row[2]]));
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: fit, "aria-hidden": "true" });
     const lines = carried.contours.map(([id, path], n) => {
-      const line = svg("path", { d: path, class: `contour ${scored() ? tone(survival.get(id)) : "hue"}`, "data-id": id });
+      const kind = (item.o ?? []).includes(id) ? "restored" : scored() ? tone(survival.get(id)) : "hue";
+      const line = svg("path", { d: path, class: `contour ${kind}`, "data-id": id });
       line.style.setProperty("--hue", Math.round(((n * 0.618034) % 1) * 360));
       return [survival.get(id) ?? 2, svg("path", { d: path, class: "contour halo" }), line];
     });
@@ -214,6 +245,8 @@
     show(item);
     if (entering) ($("slider").disabled ? $("close") : $("slider")).focus();
     drawOutlines(item);
+    showMark(item);
+    beginAtTheWorst(item);
     history.replaceState(null, "", `#picture=${encodeURIComponent(item.i)}${item.v ? `&variant=${item.v}` : ""}`);
   }
   function show(item) {
@@ -221,7 +254,7 @@
     size = item.z ?? carried.z ?? [3, 4];
     frame.classList.toggle("only", !(item.a && item.b));
     $("tag-before").textContent = item.a || !item.b ? "before" : "source, nothing was published";
-    $("tag-after").textContent = item.b || !item.a ? "after" : "result, its source is not there";
+    $("tag-after").textContent = item.s === 1 ? "best attempt, not published" : item.b || !item.a ? "after" : "result, its source is not there";
     $("tag-before").hidden = !item.b;
     $("tag-after").hidden = !item.a;
     $("gone").hidden = true;
@@ -232,6 +265,14 @@
     slide(item.a && item.b ? 50 : item.a ? 0 : 100);
     fit();
   }
+  // Shows an attempt or a control map in the result's place, or the result again.
+  function showInstead(item, url, name) {
+    const carried = (data.pictures[item.index] ?? {}).a;
+    load(item, $("after"), url ?? item.a, url ? null : carried, "after the conversion");
+    $("tag-after").textContent = url ? name : item.s === 1 ? "best attempt, not published" : "after";
+    if (!$("slider").disabled && Number($("slider").value) > 90) slide(50);
+  }
+  const attemptName = (number) => (number ? `retry ${number}` : "first attempt");
   // The file beside the page has every pixel; what the page carries stands in where it is gone.
   function load(item, img, url, carried, when) {
     img.hidden = !url;
@@ -267,7 +308,50 @@
     frame.style.height = `${size[0] * scale}px`;
     frame.classList.toggle("pixels", scale >= 3);
     frame.classList.toggle("zoomed", zoom > 1);
-    $("zoom").textContent = zoom === 1 ? "Zoom: fit" : `Zoom: ${zoom}×`;
+    $("zoom").textContent = zoom === 1 ? "Zoom: fit" : `Zoom: ${Number(zoom.toFixed(1))}×`;
+  }
+  // Enlarges about a point of the window: what is under it stays there.
+  function zoomAt(wanted, x, y) {
+    const old = frame.getBoundingClientRect();
+    const [across, down] = [(x - old.left) / old.width, (y - old.top) / old.height];
+    zoom = Math.min(32, Math.max(1, wanted));
+    fit();
+    const now = frame.getBoundingClientRect();
+    $("room").scrollBy(now.left + across * now.width - x, now.top + down * now.height - y);
+  }
+  // Where an instance lies, as shares of the picture: [left, top, right, bottom]; null if unknown.
+  function placeOf(item, id) {
+    const carried = data.pictures[item.index];
+    const path = carried?.contours?.find(([one]) => one === id)?.[1];
+    if (!path) return null;
+    const [xs, ys] = [[], []];
+    let [x, y] = [0, 0];
+    for (const [, kind, first, second] of path.matchAll(/([Mhv])(-?\d+)(?: (-?\d+))?/g)) {
+      if (kind === "M") [x, y] = [Number(first), Number(second)];
+      else if (kind === "h") x += Number(first);
+      else y += Number(first);
+      xs.push(x);
+      ys.push(y);
+    }
+    const [height, width] = carried.grid;
+    return [Math.min(...xs) / width, Math.min(...ys) / height, Math.max(...xs) / width, Math.max(...ys) / height];
+  }
+  // Enlarges the picture about an instance that is small in it, and brings it to the middle.
+  function goTo(item, id) {
+    const place = placeOf(item, id);
+    if (!place) return;
+    const [left, top, right, bottom] = place;
+    const side = Math.max(right - left, bottom - top);
+    zoom = side > 1 / 3 ? 1 : Math.min(8, Math.max(1, 0.5 / side));
+    fit();
+    const room = $("room");
+    const [outer, inner] = [room.getBoundingClientRect(), frame.getBoundingClientRect()];
+    if (!$("slider").disabled) slide(50 * (left + right));
+    room.scrollBy(inner.left + ((left + right) / 2) * inner.width - outer.left - outer.width / 2, inner.top + ((top + bottom) / 2) * inner.height - outer.top - outer.height / 2);
+  }
+  function beginAtTheWorst(item) {
+    const worst = (item.g ?? [])[0];
+    if (worst && worst[2] !== null && worst[2] < data.threshold) goTo(item, worst[0]);
   }
   function slide(at) {
     const value = Math.min(100, Math.max(0, at));
@@ -281,11 +365,22 @@
     if (!$("slider").disabled) slide(Number($("slider").value) < 100 ? 100 : 0);
   }
   function enlarge() {
-    zoom = zoom >= 8 ? 1 : zoom * 2;
-    fit();
+    const room = $("room").getBoundingClientRect();
+    zoomAt(zoom >= 8 ? 1 : 2 ** (Math.floor(Math.log2(zoom)) + 1), room.left + room.width / 2, room.top + room.height / 2);
+  }
+  // In an enlarged picture a drag moves the picture, but at the boundary, which it takes along.
+  let panning = false;
+  function grip(event) {
+    const place = frame.getBoundingClientRect();
+    const boundary = place.left + (place.width * Number($("slider").value)) / 100;
+    panning = zoom > 1 && ($("slider").disabled || Math.abs(event.clientX - boundary) > 16);
+    frame.classList.toggle("panning", panning);
+    if (!panning) drag(event);
   }
   function drag(event) {
-    if ($("slider").disabled || (event.pointerType === "touch" && zoom > 1)) return;
+    if (event.pointerType === "touch" && zoom > 1) return;
+    if (panning) return $("room").scrollBy(-event.movementX, -event.movementY);
+    if ($("slider").disabled) return;
     const place = frame.getBoundingClientRect();
     slide((100 * (event.clientX - place.left)) / place.width);
   }
@@ -306,6 +401,8 @@
     if (item.e) head.append(make("p", { class: `because ${status}` }, item.e));
     const found = [head];
     if (item.r) found.push(part("Repairs", make("ul", { class: "plain" }, ...item.r.map((line) => make("li", null, line)))));
+    if (item.m) found.push(part("Not published", attempts(item)));
+    if (item.a && Object.keys((data.pictures[item.index] ?? {}).c ?? {}).length) found.push(part("Control maps", controlMaps(item)));
     if (item.g && item.g.length) found.push(part("Instances", instances(item)));
     else if (item.c) found.push(part("Categories", make("p", null, item.c.map((n) => data.categories[n][0]).join(", "))));
     if (item.p !== undefined) found.push(part("Prompt", make("p", { class: "prompt" }, data.prompts[item.p])));
@@ -320,6 +417,31 @@
       found.push(make("details", null, make("summary", null, "Settings that ran"), pairs(settings, true)));
     }
     return found;
+  }
+  function attempts(item) {
+    return instead(item, item.m.map(([url, number, seed, best, reasons]) => {
+      const title = attemptName(number) + (best && item.s === 1 ? ", the best" : "");
+      const text = [make("b", null, title), make("small", null, ` seed ${seed}`), ...reasons.map((line) => make("span", { class: "reason" }, line))];
+      return [url, `${attemptName(number)}, not published`, text];
+    }));
+  }
+  function controlMaps(item) {
+    return instead(item, Object.entries(data.pictures[item.index].c).map(([name, url]) => [url, `control map: ${name}`, [make("b", null, name)]]));
+  }
+  // A list of pictures, each of which is shown in the result's place while it is pressed.
+  function instead(item, entries) {
+    const list = make("ul", { class: "instead" });
+    for (const [url, name, text] of entries) {
+      const button = make("button", { type: "button", "aria-pressed": "false" }, make("img", { src: url, alt: "", loading: "lazy" }), make("span", null, ...text));
+      button.addEventListener("click", () => {
+        const on = button.getAttribute("aria-pressed") !== "true";
+        for (const other of document.querySelectorAll(".instead [aria-pressed]")) other.setAttribute("aria-pressed", "false");
+        button.setAttribute("aria-pressed", String(on));
+        showInstead(item, on ? url : null, name);
+      });
+      list.append(make("li", null, button));
+    }
+    return list;
   }
   // A check's main score has its own name; what else it found stands behind, smaller.
   function scoresByCheck(item) {
@@ -354,6 +476,7 @@
         button.setAttribute("aria-pressed", String(on));
         if (on && !state.contours) setContours(true);
         light(on ? row[0] : null);
+        if (on) goTo(item, row[0]);
       });
       body.append(line);
     }
@@ -378,10 +501,15 @@
       else if (key === "k") act(() => open(opened - 1));
       else if (key === "b") act(flip);
       else if (key === "z") act(enlarge);
+      else if (key === "m") act(() => mark(shown[opened]));
       else if ((key === "arrowleft" || key === "arrowright") && event.target !== $("slider") && !$("slider").disabled)
         act(() => slide(Number($("slider").value) + (key === "arrowleft" ? -2 : 2)));
     } else if (key === "/") act(() => $("search").focus());
-    else if (key.startsWith("arrow") && event.target.classList.contains("card")) act(() => walk(event.target, key));
+    else if (key === "m" && event.target.classList.contains("card")) {
+      const { position } = event.target.dataset;
+      act(() => mark(shown[position]));
+      document.querySelector(`.card[data-position="${position}"]`)?.focus();
+    } else if (key.startsWith("arrow") && event.target.classList.contains("card")) act(() => walk(event.target, key));
   });
   function walk(from, key) {
     const cards = [...document.querySelectorAll(".card")];
@@ -424,6 +552,13 @@
     }
     data.categories.forEach(([name, count], n) => $("category").append(make("option", { value: n }, `${name} (${counted(count)})`)));
     $("category").parentElement.hidden = !data.categories.length;
+    const scores = [];
+    if (items.some((item) => item.w !== undefined)) scores.push(["worst", "survival of the worst instance"]);
+    if (items.some((item) => item.t !== undefined)) scores.push(["shift", "shift, px"]);
+    data.figures.forEach((name, n) => scores.push([n, words(name)]));
+    $("score").append(...scores.map(([value, name]) => make("option", { value }, name)));
+    state.score = $("score").value;
+    $("scores").hidden = !scores.length;
     if (!data.pictures.some((one) => one.contours)) $("contours").parentElement.hidden = true;
     $("grid").style.setProperty("--aspect", aspect());
     theme(themes.includes(remembered()) ? remembered() : "system");
@@ -486,8 +621,20 @@
     frame.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       frame.setPointerCapture(event.pointerId);
-      drag(event);
+      grip(event);
     });
+    $("room").addEventListener("wheel", (event) => {
+      event.preventDefault();
+      zoomAt(zoom * 1.2 ** (-Math.sign(event.deltaY) * Math.min(4, Math.abs(event.deltaY) / 60)), event.clientX, event.clientY);
+    }, { passive: false });
+    $("mark").addEventListener("click", () => mark(shown[opened]));
+    $("save-list").addEventListener("click", saveList);
+    for (const id of ["score", "from", "to"])
+      $(id).addEventListener("input", () => {
+        const number = (text) => (text === "" ? null : Number(text));
+        Object.assign(state, { score: $("score").value, from: number($("from").value), to: number($("to").value) });
+        filter();
+      });
     frame.addEventListener("pointermove", (event) => {
       if (frame.hasPointerCapture(event.pointerId)) drag(event);
     });
