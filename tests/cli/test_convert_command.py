@@ -33,14 +33,38 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(sv2r, asked, tmp_path,
     assert (code, error) == (1, "")
     lines = out.splitlines()
     assert lines[0] == "loader      coco · 5 pictures · 2 categories"
-    assert lines[-6].startswith("plan        5 of 6 to do · output ")
-    assert lines[-5:-2] == [f"prompt      {name}: 2 things" for name in NAMES[:3]]
-    assert lines[-2] == (
+    assert lines[-7].startswith("plan        5 of 6 to do · output ")
+    assert lines[-6:-3] == [f"prompt      {name}: 2 things" for name in NAMES[:3]]
+    assert re.fullmatch(
+        r"disk        about \S+ kB for the pictures, guessed from the pictures' sizes; .* are free",
+        lines[-2],
+    )
+    assert lines[-3] == (
         "failed      annotations.json: images[5]: ../c.png: the path climbs out by '..'; "
         "keep it inside the input folder"
     )
     assert lines[-1] == "dry run: nothing was written"
     assert files_of(tmp_path) == before
+
+
+def test_a_dry_run_that_tries_says_what_the_job_will_take(sv2r, asked, tmp_path):
+    before = files_of(tmp_path)
+    code, out, error = sv2r("convert", *asked, "--dry-run", "--try", 3, "--json")
+    assert code == 0, error
+    found = json.loads(out)
+    measured = found["forecast"]
+    assert [measured[name] for name in ("done", "rejected", "failed", "device")] == [3, 0, 0, "cpu"]
+    assert 0 < measured["seconds"] < 60
+    assert 0 < measured["memory"] < measured["memory_of"]
+    assert 1000 < measured["size"] < 3 * 40 * 43
+    assert 0.2 < measured["size"] * 6 / found["size"] < 5
+    code, out, _ = sv2r("convert", *asked, "--dry-run", "--try")
+    lines = [line for line in out.splitlines() if line.startswith(("tried", "time", "memory"))]
+    assert lines[0].startswith("tried       done 6 · rejected 0 · failed 0 · begun after ")
+    assert re.fullmatch(r"time        about \S+ s for 6 pictures on cpu", lines[1])
+    assert files_of(tmp_path) == before
+    code, _, error = sv2r("convert", *asked, "--try")
+    assert (code, error.splitlines()[-1]) == (2, "Error: --try goes with --dry-run")
 
 
 def test_a_dry_run_refuses_an_output_and_a_device_as_the_run_does(sv2r, asked, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sv2r.config.resolve import Config
     from sv2r.job.summary import Summary
     from sv2r.plugin.registry import Registry
+    from sv2r.preview.forecast import Forecast
 
 
 _BEGIN = """\
@@ -38,6 +39,16 @@ class ConvertCommand(JobCommand):
 
 @click.command(cls=ConvertCommand)
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, make nothing.")
+@click.option(
+    "--try",
+    "tried",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    is_flag=False,
+    flag_value=8,
+    help="With --dry-run: make N pictures, 8 if no number is given, in a temporary folder, and say "
+    "what time, memory and disk the whole job will take.",
+)
 @click.option("--overwrite", is_flag=True, help="Forget an earlier run into the same folder.")
 @click.option("--fail-fast", is_flag=True, help="Stop after the first failed sample.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
@@ -46,6 +57,7 @@ def convert(
     ctx: click.Context,
     /,
     dry_run: bool,
+    tried: int | None,
     overwrite: bool,
     fail_fast: bool,
     as_json: bool,
@@ -67,8 +79,10 @@ def convert(
 
     request = convert.request(ctx, values)
     config = request.config()
+    if tried is not None and not dry_run:
+        raise click.UsageError("--try goes with --dry-run")
     if dry_run:
-        return run_dry(config, request.registry, as_json=as_json)
+        return run_dry(config, request.registry, as_json=as_json, tried=tried)
     with watcher() as watch:
         summary = run(
             config, overwrite=overwrite, fail_fast=fail_fast, registry=request.registry, watch=watch
@@ -89,16 +103,48 @@ def summary_as_data(summary: Summary) -> dict[str, Any]:
     return {**own, "troubles": troubles, "exit_code": summary.exit_code}
 
 
-def run_dry(config: Config, registry: Registry, *, as_json: bool) -> int:
-    """Print what a run would do; no model is loaded and nothing is written."""
+def run_dry(config: Config, registry: Registry, *, as_json: bool, tried: int | None = None) -> int:
+    """Print what a run would do; nothing is written.
+
+    tried: pictures to make in a temporary folder, for a forecast; None: no model is loaded.
+    """
     from sv2r.job.dry_run import dry_run
 
-    found = dry_run(config, registry)
-    if as_json:
-        click.echo(json.dumps(asdict(found), default=str))
-    else:
+    found, measured = dry_run(config, registry), None
+    if not as_json:
         click.echo("\n".join(map(plain, found.lines)))
-    return 1 if found.problems else 0
+    if tried is not None:
+        from sv2r.cli.progress import watcher
+        from sv2r.preview.forecast import forecast
+
+        with watcher() as watch:
+            measured = forecast(config, registry, tried, watch)
+    if as_json:
+        extra = {} if measured is None else {"forecast": asdict(measured)}
+        click.echo(json.dumps({**asdict(found), **extra}, default=str))
+        return 1 if found.problems else 0
+    if measured is not None:
+        click.echo("\n".join(map(plain, forecast_lines(measured, found.pictures, found.free))))
+    click.echo("dry run: nothing was written")
+    return 1 if found.problems or (measured is not None and measured.failed) else 0
+
+
+def forecast_lines(found: Forecast, pictures: int, free: int) -> Iterator[str]:
+    """Yield what a job will take, from what some of its pictures took."""
+    from sv2r.job.describe import duration
+    from sv2r.job.dry_run import disk_lines
+    from sv2r.storage.files import in_bytes
+
+    counts = f"done {found.done} · rejected {found.rejected} · failed {found.failed}"
+    begun = f"begun after {duration(found.starting)}, then {found.seconds:.3g} s a picture"
+    yield f"{'tried':<11} {counts} · {begun}"
+    where = f"{found.devices} devices" if found.devices > 1 else found.device
+    took = duration(found.total_seconds(pictures))
+    yield f"{'time':<11} about {took} for {pictures:,} pictures on {where}"
+    if found.memory:
+        of = in_bytes(found.memory_of)
+        yield f"{'memory':<11} {in_bytes(found.memory)} of the {of} that {found.device} has"
+    yield from disk_lines(round(found.size * pictures), free, "by the size of those")
 
 
 @hookimpl

@@ -69,7 +69,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     """Yield how a job ended: the counts, what went wrong, where to look."""
     counts = f"done {summary.done:,} · rejected {summary.rejected:,} · failed {summary.failed:,}"
     left = f" · not begun {summary.left:,}" if summary.left else ""
-    yield f"{counts}{left} · {_duration(summary.seconds)}{_verified(summary)}"
+    yield f"{counts}{left} · {duration(summary.seconds)}{_verified(summary)}"
     if summary.retried or summary.repaired:
         yield _titled("repairs", _repairs(summary))
     for fault in summary.faults:
@@ -131,7 +131,8 @@ def _brief(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as people read it: 4.2 s, 12 min 05 s, 3 h 20 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

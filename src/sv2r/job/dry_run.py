@@ -10,9 +10,11 @@ from typing import Any
 from sv2r.config.resolve import Config
 from sv2r.errors import SampleError
 from sv2r.job.describe import header_lines
+from sv2r.job.disk import free_bytes, guess_bytes
 from sv2r.job.open import OpenJob, open_job
 from sv2r.job.plan import Plan, check_strangers, make_plan
 from sv2r.plugin.registry import Registry
+from sv2r.storage.files import in_bytes
 from sv2r.types import Record
 from sv2r.worker.prompts import write_prompt
 from sv2r.worker.seeds import picture_seed
@@ -24,13 +26,19 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class DryRun:
-    """A plan in words. problems: inputs that are known to fail; an earlier run is not looked at."""
+    """A plan in words.
+
+    problems: inputs that are known to fail; an earlier run is not looked at.
+    size: about how many bytes the pictures will take; 0: unknown. free: what the disk has.
+    """
 
     lines: tuple[str, ...]
     config: Mapping[str, Any]
     pictures: int
     problems: tuple[Record, ...]
     prompts: Mapping[str, str]
+    size: int
+    free: int
 
 
 def dry_run(config: Config, registry: Registry) -> DryRun:
@@ -45,13 +53,25 @@ def dry_run(config: Config, registry: Registry) -> DryRun:
     job = open_job(config, registry)
     plan = make_plan(config, job.dataset, job.writer, None)
     prompts = dict(_prompts(job, plan))
+    size, free = guess_bytes(job, plan), free_bytes(config.job.output)
     lines = [
         *header_lines(job, plan),
         *(f"{'prompt':<11} {id_}: {text}" for id_, text in prompts.items()),
         *(f"{'failed':<11} {record.error}" for record in plan.problems),
-        "dry run: nothing was written",
+        *disk_lines(size, free, "guessed from the pictures' sizes"),
     ]
-    return DryRun(tuple(lines), config.as_data(), len(plan.tasks), plan.problems, prompts)
+    return DryRun(
+        tuple(lines), config.as_data(), len(plan.tasks), plan.problems, prompts, size, free
+    )
+
+
+def disk_lines(size: int, free: int, how: str) -> Iterator[str]:
+    """Yield what the pictures will take on the disk, and a warning where it has less."""
+    if size:
+        told = f"about {in_bytes(size)} for the pictures, {how}; {in_bytes(free)} are free"
+        yield f"{'disk':<11} {told}"
+    if size > free:
+        yield f"{'warning':<11} the disk has less room than the pictures will take"
 
 
 def _prompts(job: OpenJob, plan: Plan) -> Iterator[tuple[str, str]]:
