@@ -13,6 +13,7 @@ from sv2r.job.run import JobWatcher, run_job
 from sv2r.job.summary import Summary
 from sv2r.output.finished import REPORT, SAMPLES
 from sv2r.output.journal import FOLDER
+from sv2r.output.publishing import bring_back, upload
 from sv2r.plugin.registry import Registry, load_registry
 
 # A page of more pictures takes memory and minutes that a job should not: `sv2r report` writes it.
@@ -42,6 +43,8 @@ def convert(
     settle_waiting()
     registry = registry or load_registry()
     job = open_job(as_config(config, registry), registry)
+    output = job.config.job.output
+    bring_back(output, watch.said if watch else None, own_alone=overwrite)
     summary = run_job(job, overwrite=overwrite, fail_fast=fail_fast, watch=watch)
     ended = summary.done + summary.rejected + summary.failed
     small = not summary.left and ended <= LARGEST_REPORT
@@ -49,6 +52,7 @@ def convert(
         from sv2r.report.write import write_report
 
         write_report(summary.output, job.dataset)
+    upload(output)
     return summary
 
 

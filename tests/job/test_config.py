@@ -173,7 +173,7 @@ def test_what_stands_on_the_command_line_is_told_without_a_file(registry):
 def test_a_missing_folder_is_told_by_its_option(registry):
     with pytest.raises(ConfigError) as caught:
         _resolve(registry, {"input": "in", "translator": "sdedit"})
-    told = "--output is missing: the folder to write to; not inside the input"
+    told = "--output is missing: the folder to write to, or its URL; not inside the input"
     assert str(caught.value) == told
 
 

@@ -101,7 +101,7 @@ def test_the_house_s_own_readers_take_it(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_a_stream(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_WHOLE", 100)
+    monkeypatch.setattr(archives, "WHOLE", 100)
     with (root / "deep/c.bin").open("rb") as stream:
         assert stream.read(3) == b"\0\1\2"
         stream.seek(-2, os.SEEK_END)

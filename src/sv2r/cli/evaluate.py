@@ -126,6 +126,7 @@ def _sets(source: Path, translated: Sequence[str], registry: Registry) -> list[P
     """Return the renders and what became of them, each under a name of its own."""
     from sv2r.evaluation.run import HELD_OUT, RENDERS
     from sv2r.evaluation.sets import pictures_of
+    from sv2r.plugin.options import whole
 
     named: dict[str, Path] = {RENDERS: source}
     for text in translated:
@@ -136,10 +137,7 @@ def _sets(source: Path, translated: Sequence[str], registry: Registry) -> list[P
                 f"--translated {text}: there is a set called {name}; give NAME=FOLDER"
             )
         named[name] = Path(folder)
-    return [
-        pictures_of(name, folder.expanduser().absolute(), registry)
-        for name, folder in named.items()
-    ]
+    return [pictures_of(name, whole(folder), registry) for name, folder in named.items()]
 
 
 @hookimpl

@@ -61,7 +61,7 @@ def _finished(dataset: object) -> Finished | None:
     from sv2r.output.finished import RUN_FILE, open_finished
     from sv2r.output.journal import FOLDER
 
-    folder = Path(str(dataset))
+    folder = dataset if isinstance(dataset, Path) else Path(str(dataset))
     return open_finished(folder) if (folder / FOLDER / RUN_FILE).is_file() else None
 
 

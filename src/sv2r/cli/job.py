@@ -62,7 +62,9 @@ class JobCommand(ModelCommand):
 
         job, sections = own_options(JobOptions), section_options()
         short = [option for option in sections if option.typed]
-        return [*job[:2], *_choosing(), *short, *job[2:], *(o for o in sections if not o.typed)]
+        ends = [option for option in job if option.path[0] in ("input", "output")]
+        rest = [option for option in job if option not in ends]
+        return [*ends, *_choosing(), *short, *rest, *(o for o in sections if not o.typed)]
 
     def plugin_options(self, asked: CommandLine) -> Iterable[ModelOption]:
         """Return the options of the components that the preset, the config and the options name.

@@ -33,7 +33,7 @@ from sv2r.types import Match
 # fast, not what a picture looks like (but for the last bits).
 MAY_DIFFER = (
     *("output", "limit", "only", "variants", "device", "batch_size", "readers", "writers"),
-    *("allow_unlabelled", "keep_attempts"),
+    *("allow_unlabelled", "keep_attempts", "work"),
 )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from sv2r.plugin.options import Options, Several, whole
 from sv2r.plugin.registry import Kind
+from sv2r.storage.paths import url_of
 from sv2r.storage.source import as_source
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
@@ -209,9 +210,15 @@ class JobOptions(Options):
     """The settings of a job itself, apart from its components."""
 
     input: Path = Field(
-        description="The labelled dataset: a folder, or a zip or tar file that is read in place."
+        description="The labelled dataset: a folder, or a zip or tar file that is read in place. "
+        "A URL of either is read as well: s3://, gs://, az://, hf://, https://."
     )
-    output: Path = Field(description="The folder to write to; not inside the input.")
+    work: Path | None = Field(
+        None,
+        description="The folder on this machine for the journal and a copy of what is made, where "
+        "the output is a URL; by default one in the user's cache folder.",
+    )
+    output: Path = Field(description="The folder to write to, or its URL; not inside the input.")
     seed: int = Field(0, ge=0, description="The run's seed; each picture's own is derived from it.")
     variants: int = Field(1, ge=1, le=10_000, description="Pictures to make per source.")
     batch_size: int | Literal["auto"] = Field(
@@ -272,13 +279,33 @@ class JobOptions(Options):
         lists = [_listed(one[1:]) if one.startswith("@") else [one] for one in value]
         return tuple(dict.fromkeys(one for names in lists for one in names))
 
-    @field_validator("input", "output")
+    @field_validator("input", "output", "work")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         # A run.yaml must mean the same folders wherever it is read.
-        return whole(value)
+        return None if value is None else whole(value)
 
     @field_validator("input")
     @classmethod
     def _readable(cls, value: Path) -> Path:
         return as_source(value)
+
+    @field_validator("work")
+    @classmethod
+    def _on_disk(cls, value: Path | None) -> Path | None:
+        if value is not None and (url := url_of(value)):
+            raise ValueError(f"must be a folder of this machine, not {url}")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _writable(cls, value: Path, info: ValidationInfo) -> Path:
+        if (url := url_of(value)) is None:
+            return value
+        from sv2r.storage.remote import WorkFolder
+
+        return WorkFolder.of(url, info.data.get("work"))
+
+    @field_serializer("output")
+    def _as_given(self, value: Path) -> str:
+        return getattr(value, "url", "") or str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 from sv2r.config.resolve import Config
 from sv2r.job.open import OpenJob
@@ -12,6 +13,7 @@ from sv2r.job.summary import Summary
 from sv2r.output.contact_sheet import CONTACT_SHEET
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER
+from sv2r.storage.remote import WorkFolder
 from sv2r.worker.prompts import unused_lists
 
 # How many troubled samples are named at the end; samples.jsonl has all.
@@ -40,7 +42,11 @@ def header_lines(job: OpenJob, plan: Plan) -> Iterator[str]:
         yield _titled("warning", str(failure))
     todo = f"{len(plan.tasks):,} of {plan.inputs:,} to do"
     restored = f" · {plan.restored:,} done earlier" if plan.restored else ""
-    yield _titled("plan", f"{todo}{restored} · output {config.job.output}")
+    yield _titled("plan", f"{todo}{restored} · output {_output(config.job.output)}")
+
+
+def _output(folder: Path) -> str:
+    return f"{folder.url}, by way of {folder}" if isinstance(folder, WorkFolder) else str(folder)
 
 
 def _translator(config: Config) -> str:

@@ -24,6 +24,7 @@ from sv2r.output.attempts import ATTEMPTS
 from sv2r.output.contact_sheet import CONTACT_SHEET, SHEET_ROWS, write_contact_sheet
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
+from sv2r.output.publishing import published, put_first, withdraw
 from sv2r.output.records import line_of
 from sv2r.plugin.specs import Phase, Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
@@ -95,6 +96,7 @@ def run_job(
         changed = _note_problems(plan, journal, watch)
         if plan.tasks or not _tells_what_ran(job.config):
             _write_run_file(job.config)
+            put_first(output, f"{FOLDER}/{RUN_FILE}")
         if plan.tasks or not journal.get("complete"):
             # Also where a run was killed after its last picture.
             _prepare(output, job.config.job.input, journal)
@@ -152,7 +154,9 @@ def _remove(output: Path, journal: Journal) -> None:
     for name in (PARTS, ATTEMPTS):
         shutil.rmtree(output / FOLDER / name, ignore_errors=True)
     folders: set[Path] = set()
-    for name in _made(journal):
+    made = _made(journal)
+    withdraw(output, made)
+    for name in made:
         path = under(output, name)
         if path is None or not (path.is_file() or path.is_symlink()):
             continue
@@ -243,7 +247,7 @@ def _run(
         config.executor.options, Runtime(input=config.job.input, output=config.job.output)
     )
     kept: dict[str, Any] = {}
-    for record in executor.run(work, _until(stop, plan.tasks)):
+    for record in published(config.job.output, executor.run(work, _until(stop, plan.tasks))):
         _keep_settings(record, journal, kept)
         journal.add(record)
         watch.recorded(record)

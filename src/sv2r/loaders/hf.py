@@ -20,7 +20,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.parquet import leaf_columns, open_parquet, parquet_row
-from sv2r.storage.source import SourcePath, as_source
+from sv2r.storage.source import as_source, holds_archives
 from sv2r.types import Dataset, Instance, Instances, Match, Sample
 
 _ABOUT = "dataset.json"
@@ -70,7 +70,7 @@ def load(options: HfOptions, root: Path) -> Dataset:
 
 
 def _files(root: Path) -> list[str]:
-    if isinstance(root, SourcePath):  # pyarrow wants the file itself
+    if not holds_archives(root):  # pyarrow wants the file itself
         return []
     return [name for name in read_tree(root).files if name.lower().endswith(".parquet")]
 

@@ -23,7 +23,7 @@ from sv2r.loaders.tree import read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
-from sv2r.storage.source import SourcePath, as_source
+from sv2r.storage.source import as_source, holds_archives
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 _ABOUT = "dataset.json"
@@ -106,7 +106,7 @@ def load(options: WebdatasetOptions, root: Path) -> Dataset:
 
 
 def _tars(root: Path) -> list[str]:
-    if isinstance(root, SourcePath):  # no archive in an archive
+    if not holds_archives(root):  # no archive in an archive
         return []
     return [name for name in read_tree(root).files if name.lower().endswith(".tar")]
 

@@ -14,6 +14,7 @@ from sv2r.output.records import from_json
 from sv2r.plugin.options import validate_options
 from sv2r.plugin.registry import Kind, Registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.paths import url_of
 from sv2r.storage.regular import open_regular, read_text
 from sv2r.storage.source import as_source
 from sv2r.storage.strict_yaml import read_yaml
@@ -52,13 +53,14 @@ class Finished:
 
 
 def open_finished(output: Path, *, lenient: bool = False) -> Finished:
-    """Return what an earlier job left in a folder.
+    """Return what an earlier job left in a folder, or at a URL, where it is read in place.
 
     lenient: treat a run.yaml that cannot be read as empty.
 
     Raises:
         ConfigError: the folder is not an output of a job, or its run.yaml is not YAML.
     """
+    output = as_source(output) if url_of(output) else output
     fix = "give the folder that --output named"
     if not output.is_dir():
         what = "is not a folder" if output.exists() else "no such folder"

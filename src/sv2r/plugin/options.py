@@ -23,17 +23,19 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
 from sv2r.plugin.words import nearest
-from sv2r.storage.paths import usable
+from sv2r.storage.paths import url_of, usable, without_file_scheme
 
 
 def whole(path: Path) -> Path:
-    """Return a path that a user gave as an absolute one; made for pydantic.
+    """Return a path that a user gave as an absolute one, a URL as it is; made for pydantic.
 
     Raises:
         ValueError: there can be no such file, or nobody has that home folder.
     """
+    if url_of(path):
+        return usable(path)
     try:
-        return usable(path.expanduser().absolute())
+        return usable(without_file_scheme(path).expanduser().absolute())
     except RuntimeError:
         raise ValueError(f"{path}: there is no such user here") from None
 

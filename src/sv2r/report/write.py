@@ -18,6 +18,8 @@ from sv2r.errors import ConfigError
 from sv2r.job.rebuild import rebuild
 from sv2r.output.attempts import Attempt, read_attempts
 from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
+from sv2r.output.journal import FOLDER
+from sv2r.output.publishing import opened_output, upload
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Conditioner
@@ -58,7 +60,7 @@ def write_report(
         ConfigError: this is not an output of sv2r, or its samples.jsonl is missing or damaged.
         StorageError: the page cannot be written.
     """
-    finished = open_finished(output)
+    finished = open_finished(opened_output(output))
     notes: list[str] = []
     registry = registry or load_registry()
     if dataset is None:
@@ -67,11 +69,12 @@ def write_report(
     entries = _entries(finished, dataset, places, watch)
     worst = entries[:embedded]
     makers = rebuild(finished, registry, "conditioners", notes) if controls else ()
-    carried = list(in_threads(partial(_embed, output, dataset, places, makers), worst))
+    carried = list(in_threads(partial(_embed, finished.output, dataset, places, makers), worst))
     path = finished.folder / REPORT
     write_atomically(
         path, render(finished, entries, carried, notes).encode(errors="backslashreplace")
     )
+    upload(finished.output, [f"{FOLDER}/{REPORT}"])
     if say is not None:
         for line in (*notes, *_missing(carried)):
             say(line)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BOMB, RATIO, MOST = 1 << 28, 100, 1100
 
 # What is read at once, and handed over as one piece.
-_WHOLE = 1 << 26
+WHOLE = 1 << 26
 
 # How gzip, bzip2, xz, zstandard, 7-Zip and RAR begin.
 _WHOLES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
     fault: str = ""
 
 
-_FOLDER = Entry(stat.S_IFDIR)
+FOLDER_ENTRY = Entry(stat.S_IFDIR)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,11 @@ class Archive:
 
     def find(self, name: str) -> Entry | None:
         """Return an entry, a folder for "", or None where there is none of that name."""
-        return self.entries.get(name) if name else _FOLDER
+        return self.entries.get(name) if name else FOLDER_ENTRY
+
+    def names(self, folder: str) -> tuple[str, ...] | None:
+        """Return the names in a folder, or None where it is none."""
+        return self.children.get(folder)
 
     def open(self, name: str) -> io.BufferedIOBase:
         """Return a file's bytes as a stream.
@@ -91,7 +95,7 @@ class Archive:
         if (now.st_size, now.st_mtime_ns) != (self.status.st_size, self.status.st_mtime_ns):
             raise OSError(errno.EIO, f"{self.path.name} was changed; run the same command again")
         raw: io.RawIOBase = _Zipped(self, entry) if self.zipped else _Slice(self.path, entry)
-        if entry.size > _WHOLE:
+        if entry.size > WHOLE:
             return io.BufferedReader(raw, 1 << 20)
         with raw:
             return io.BytesIO(raw.readall())
@@ -186,7 +190,7 @@ def _zip_entries(path: Path) -> Iterator[tuple[str, Entry]]:
 def _zip_entry(info: ZipInfo, place: int) -> Entry:
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
     if info.is_dir():
-        return _FOLDER
+        return FOLDER_ENTRY
     if kind not in (0, stat.S_IFREG):
         return _no_file(kind)
     if info.flag_bits & 1:
@@ -210,7 +214,7 @@ def _tar_entries(path: Path) -> Iterator[tuple[str, Entry]]:
 
 def _tar_entry(info: TarInfo) -> Entry:
     if info.isdir():
-        return _FOLDER
+        return FOLDER_ENTRY
     if info.issym():
         return _no_file(stat.S_IFLNK)
     if not info.isreg() or info.issparse():
@@ -235,13 +239,15 @@ def _checked(path: Path, listed: list[tuple[str, Entry]], size: int) -> dict[str
             raise ConfigError(f"{path}: {error} ({_PACK_AGAIN})") from error
         if not name:
             continue
-        if entries.setdefault(name, entry) is not entry and entry is not _FOLDER:
+        if entries.setdefault(name, entry) is not entry and entry is not FOLDER_ENTRY:
             raise ConfigError(f"{path}: {name} is in it twice; {_PACK_AGAIN}")
         total += entry.size
     if total > MOST * size:
         raise ConfigError(f"{path}: would unpack to {total:,} bytes, which no honest archive does")
     for name in list(entries):
-        while (name := name.rpartition("/")[0]) and entries.setdefault(name, _FOLDER) is _FOLDER:
+        while (name := name.rpartition("/")[0]) and entries.setdefault(
+            name, FOLDER_ENTRY
+        ) is FOLDER_ENTRY:
             pass
         if name:
             raise ConfigError(f"{path}: {name} is a file and a folder in it; {_PACK_AGAIN}")

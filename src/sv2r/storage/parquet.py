@@ -99,7 +99,9 @@ def open_parquet(path: Path) -> Any:
         from pyarrow import parquet
     except ImportError:
         raise ConfigError(f"{path}: reading Parquet {_NEEDED}") from None
-    return parquet.ParquetFile(path, memory_map=True)
+    from sv2r.storage.source import at_hand
+
+    return parquet.ParquetFile(at_hand(path), memory_map=True)
 
 
 @lru_cache(maxsize=64)

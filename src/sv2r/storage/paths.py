@@ -16,6 +16,11 @@ LONGEST_NAME = 255
 _PLAIN = re.compile(r"(?!\.\.?(?:/|$))[^/\\:\0]+(?:/(?!\.\.?(?:/|$))[^/\\:\0]+)*")
 
 
+# A URL, with one slash of its two where it has been a path. One letter is a drive of Windows.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
+_LOCAL = ("file", "local")
+
+
 # How files end that hold many pictures, spelled as folders of these.
 _SHARDS = (".tar", ".parquet")
 
@@ -26,6 +31,32 @@ def shard_of(name: str) -> str | None:
     ends = (n for n, part in enumerate(parts[:-1], 1) if part.lower().endswith(_SHARDS))
     end = next(ends, None)
     return "/".join(parts[:end]) if end else None
+
+
+def url_of(path: Path | str) -> str | None:
+    """Return a place that is no folder of this machine as ``scheme://name``, else None.
+
+    A path keeps one of the two slashes, which is enough to know one: ``s3:/bucket/renders``.
+    """
+    found = _URL.fullmatch(os.fspath(path))
+    if found is None or found[1].lower() in _LOCAL:
+        return None
+    return f"{found[1].lower()}://{found[2].strip('/')}"
+
+
+def without_file_scheme(path: Path) -> Path:
+    """Return the path that a ``file://`` URL names, any other as it is."""
+    found = _URL.fullmatch(os.fspath(path))
+    return Path("/", found[2]) if found and found[1].lower() in _LOCAL else path
+
+
+def cache_folder() -> Path:
+    """Return where copies and indexes are kept that can be made again.
+
+    That is SV2R_CACHE, else ``sv2r`` in XDG_CACHE_HOME, else ``~/.cache/sv2r``.
+    """
+    own, shared = os.environ.get("SV2R_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else Path(shared or "~/.cache").expanduser() / "sv2r"
 
 
 def usable(path: Path) -> Path:

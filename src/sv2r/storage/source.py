@@ -2,6 +2,7 @@
 
 A loader sees a path and nothing else. Inside an archive that is a `SourcePath`, spelled as if the
 archive were a folder (``renders.zip/train/0001.png``): it opens, lists and tells as any path does.
+In a place that is no disk of this machine (``s3://bucket/renders``) it is a `RemotePath`.
 What asks the system itself (`os.scandir`, a library that wants a file's name) goes through
 `list_folder` and `on_disk`, which take both kinds.
 """
@@ -21,10 +22,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from sv2r.errors import ConfigError, StorageError
 from sv2r.storage.archive import Archive, Entry, is_archive, open_archive
-from sv2r.storage.paths import inside, shard_of
+from sv2r.storage.paths import inside, shard_of, url_of
 
 if TYPE_CHECKING:
+    from sv2r.storage.remote import Store
+
     _Path = Path
 else:
     _Path = type(Path())  # which of the two a system has; Path itself is none before 3.12
@@ -69,9 +73,14 @@ def leads_to_file(entry: Listed) -> bool:
 def as_source(path: Path) -> Path:
     """Return a path to read from: of an archive, or what lies in one, a `SourcePath`; else itself.
 
+    A URL is a `RemotePath`, or a `SourcePath` where it is or leads into an archive.
+
     Raises:
-        ConfigError: it is an archive that cannot be read as a folder.
+        ConfigError: it is an archive that cannot be read as a folder, or a URL that is of no known
+            kind or cannot be reached.
     """
+    if url := url_of(path):
+        return _remote_source(url, afresh=not isinstance(path, SourcePath))
     if isinstance(path, SourcePath):
         return path
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
@@ -79,6 +88,23 @@ def as_source(path: Path) -> Path:
         return path
     open_archive(file)
     return SourcePath(path)
+
+
+def _remote_source(url: str, *, afresh: bool) -> SourcePath:
+    from sv2r.storage.remote import archive_in, open_store
+
+    try:
+        store, name = open_store(url)
+        if afresh:
+            store.forget(name)
+        archive = archive_in(store, name)
+        store.find(name)
+    except (StorageError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from error
+    if archive is None or not is_archive(archive[0]):
+        return RemotePath(url)
+    open_archive(archive[0])
+    return SourcePath(url)
 
 
 def published_file(output: Path, name: str) -> Path:
@@ -143,9 +169,15 @@ def on_disk(path: Path) -> Iterator[Path]:
 class SourcePath(_Path):
     """A path into an archive; all that only reads works as on other paths, nothing is written."""
 
-    def _within(self) -> tuple[Archive, str] | None:
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if text.startswith(os.sep) else url_of(text) or text
+
+    def _within(self) -> tuple[Archive | Store, str] | None:
         """Return the archive and the name in it; None for a path above the archive."""
         text = os.fspath(self)
+        if url := url_of(text):
+            return _in_remote_archive(url)
         home = _home(os.path.dirname(text)) or _home(text)  # noqa: PTH120  # few folders are kept
         return (open_archive(Path(home)), text[len(home) :].strip("/")) if home else None
 
@@ -237,7 +269,7 @@ class SourcePath(_Path):
             OSError: it is no folder.
         """
         found = self._within()
-        names = found[0].children.get(found[1]) if found else None
+        names = found[0].names(found[1]) if found else None
         if found is None or names is None:
             if self.is_dir():
                 return
@@ -272,12 +304,53 @@ class SourcePath(_Path):
                 elif entry.is_dir():
                     yield from inner._matching(rest)
 
+    def absolute(self) -> SourcePath:
+        """Return it as it is where it is a URL, else with the working folder before it."""
+        return self if url_of(self) else super().absolute()
+
     def resolve(self, strict: bool = False) -> SourcePath:
         """Return it with the links to the archive followed; in the archive none is."""
+        if url_of(self):
+            return self
         found = self._within()
         if found is None:
             return type(self)(Path(os.fspath(self)).resolve(strict=strict))
-        return type(self)(found[0].path.resolve(strict=strict)) / found[1]
+        archive, name = found
+        own = archive.path if isinstance(archive, Archive) else self
+        return type(self)(own.resolve(strict=strict)) / name
+
+
+class RemotePath(SourcePath):
+    """A path in a remote file system, spelled as its URL; nothing is written."""
+
+    def _within(self) -> tuple[Store, str]:
+        from sv2r.storage.remote import open_store
+
+        return open_store(os.fspath(self))
+
+
+def _in_remote_archive(url: str) -> tuple[Archive, str] | None:
+    from sv2r.storage.remote import archive_in, open_store
+
+    found = archive_in(*open_store(url))
+    return (open_archive(found[0]), found[1]) if found else None
+
+
+def at_hand(path: Path) -> Path:
+    """Return a file for a library that wants its name and reads it often: itself, or a kept copy.
+
+    Raises:
+        FileNotFoundError: there is no such file. StorageError: it cannot be reached.
+    """
+    if not isinstance(path, RemotePath):
+        return path
+    store, name = path._within()
+    return store.kept(name)
+
+
+def holds_archives(root: Path) -> bool:
+    """Return whether archives in a folder can be opened: not where it is in one itself."""
+    return isinstance(root, RemotePath) or not isinstance(root, SourcePath)
 
 
 class MadePath(SourcePath):
@@ -329,7 +402,7 @@ def _home(folder: str) -> str | None:
 class _Listed:
     """An entry of a listing of an archive."""
 
-    def __init__(self, name: str, archive: Archive, entry: Entry) -> None:
+    def __init__(self, name: str, archive: Archive | Store, entry: Entry) -> None:
         self.name, self._archive, self._entry = name, archive, entry
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
@@ -345,7 +418,7 @@ class _Listed:
         return _status(self._archive, self._entry)
 
 
-def _status(archive: Archive, entry: Entry) -> os.stat_result:
+def _status(archive: Archive | Store, entry: Entry) -> os.stat_result:
     own = archive.status
     times = {"st_mtime_ns": own.st_mtime_ns, "st_ctime_ns": own.st_ctime_ns}
     mode = entry.kind | (0o555 if stat.S_ISDIR(entry.kind) else 0o444)

@@ -26,6 +26,7 @@ from sv2r.output.finished import (
     selected_ids,
 )
 from sv2r.output.journal import FOLDER, JOURNAL
+from sv2r.output.publishing import opened_output
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.others import PARTS
@@ -101,7 +102,7 @@ def verify(
     """
     part, registry = read_part(sample), registry or load_registry()
     # Where the journal is damaged too, neither could be fixed before the other.
-    finished = open_finished(Path(output), lenient=fix)
+    finished = open_finished(opened_output(Path(output)), lenient=fix)
     with no_run_at_work(finished):
         records = open_records(finished)
         where = Path(source) if source else None

@@ -22,6 +22,7 @@ from sv2r.loaders.coco.build_index import build_index
 from sv2r.loaders.coco.charset import write_as_utf8
 from sv2r.loaders.coco.index import CocoId, CocoIndex, CocoNames, CocoTally, IndexEntry
 from sv2r.storage.files import replacing
+from sv2r.storage.paths import cache_folder
 from sv2r.storage.source import SourcePath
 
 if TYPE_CHECKING:
@@ -91,14 +92,9 @@ def open_index(
 
 
 def cache_file(path: Path) -> Path:
-    """Return where the index of a COCO file is kept.
-
-    In SV2R_CACHE, else in ``sv2r`` in XDG_CACHE_HOME, else in ``~/.cache/sv2r``.
-    """
-    own, shared = os.environ.get("SV2R_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    folder = Path(own) if own else Path(shared or "~/.cache").expanduser() / "sv2r"
+    """Return where the index of a COCO file is kept: see `cache_folder`."""
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-    return folder / "coco" / f"{digest}.npz"
+    return cache_folder() / "coco" / f"{digest}.npz"
 
 
 def _stamp(path: Path, remap: Mapping[str, str], charset: str) -> _Stamp:

@@ -1,0 +1,148 @@
+"""What is wrong with a URL is one line that names it; a job that it stops goes on later."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.remote.test_convert import MIRROR, comparable, many, pictures, start, wait_for
+from tests.toys.archives import pack
+from tests.toys.jobs import files_of
+
+
+def told(error):
+    """Return the one line that an error is."""
+    lines = [line for line in error.splitlines() if line.startswith("Error")]
+    assert len(lines) == 1, error
+    assert "Traceback" not in error
+    return lines[0]
+
+
+def test_a_bucket_or_folder_that_is_not_there(sv2r, s3, renders, tmp_path):
+    for url in (f"{s3.url}-not/renders", f"{s3.url}/nothing"):
+        code, _, error = sv2r("export", url, "--output", tmp_path / "out", *MIRROR)
+        assert code == 2
+        assert told(error) == f"Error: {url}: no such folder; give the dataset's folder"
+    code, _, error = sv2r("export", renders, "--output", f"{s3.url}-not/real", *MIRROR)
+    assert code == 2
+    assert f"{s3.url}-not/real" in told(error)
+    assert "no such bucket" in told(error)
+
+
+def test_no_permission(sv2r, s3, renders, tmp_path):
+    source = s3.put(renders, "renders")
+    s3.allow(0)
+    try:
+        code, _, error = sv2r("export", source, "--output", tmp_path / "out", *MIRROR)
+        assert code == 2
+        assert told(error).startswith(f"Error: {source}: no permission (")
+        code, _, error = sv2r("export", renders, "--output", f"{s3.url}/real", *MIRROR)
+        assert code == 2
+        assert told(error).startswith(f"Error: {s3.url}/real: no permission (")
+    finally:
+        s3.allow(float("inf"))
+
+
+def test_an_output_with_other_files(sv2r, s3, renders):
+    s3.client.put_object(Bucket=s3.bucket, Key="real/notes.txt", Body=b"mine")
+    code, _, error = sv2r("export", renders, "--output", f"{s3.url}/real", *MIRROR)
+    assert code == 2
+    assert "holds files that no run of sv2r made, such as notes.txt" in told(error)
+    assert list(s3.times("real/")) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/real", "hf://datasets/me/real"])
+def test_what_is_read_only(sv2r, renders, url):
+    code, _, error = sv2r("export", renders, "--output", url, *MIRROR)
+    assert code == 2
+    assert f"{url}: {url.partition(':')[0]}:// is read only here" in told(error)
+
+
+def test_a_scheme_that_nobody_knows_and_a_package_that_is_missing(sv2r, tmp_path):
+    code, _, error = sv2r("export", "s4://b/renders", "--output", tmp_path / "out", *MIRROR)
+    assert code == 2
+    assert told(error).startswith("Error: s4://: no file system is known by that name")
+    code, _, error = sv2r("export", "oss://b/renders", "--output", tmp_path / "out", *MIRROR)
+    assert code == 2
+    assert told(error) == "Error: oss:// needs the ossfs package; pip install ossfs"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    lists = True
+
+    def log_message(self, *_):
+        pass
+
+    def list_directory(self, path):
+        if self.lists:
+            return super().list_directory(path)
+        self.send_error(403, "no listing")
+        return None
+
+
+class _Unlisted(_Quiet):
+    lists = False
+
+
+@pytest.fixture
+def web(renders, tmp_path):
+    """Return the URLs of a server that lists its files, and of one that does not."""
+    pack(renders, tmp_path / "renders.zip")
+    servers = [
+        ThreadingHTTPServer(("127.0.0.1", 0), partial(kind, directory=str(tmp_path)))
+        for kind in (_Quiet, _Unlisted)
+    ]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield [f"http://127.0.0.1:{server.server_port}" for server in servers]
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_web_server(sv2r, web, renders, tmp_path, monkeypatch):
+    monkeypatch.setenv("SV2R_CACHE", str(tmp_path / "cache"))
+    lists, lists_not = web
+    for number, url in enumerate(
+        (f"{lists}/renders", f"{lists}/renders.zip", f"{lists_not}/renders.zip")
+    ):
+        out = tmp_path / f"out{number}"
+        code, _, error = sv2r("export", url, "--output", out, *MIRROR)
+        assert code == 0, error
+        assert (out / "b" / "1.jpg").read_bytes() == (renders / "b" / "1.jpg").read_bytes()
+    code, _, error = sv2r("export", f"{lists_not}/renders", "--output", tmp_path / "x", *MIRROR)
+    assert code == 2
+    assert f"{lists_not}/renders" in told(error)
+    assert "archive" in told(error) or "no permission" in told(error)
+
+
+def test_a_server_that_stops_on_the_way(sv2r, s3, tmp_path, monkeypatch):
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    port = server.get_host_and_port()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    renders = many(tmp_path / "renders", 200)
+    words = ("export", renders, "--output", f"{s3.url}/real", *MIRROR)
+    process = start(*words)
+    wait_for(s3, 10, process)
+    server.stop()
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "cannot be reached" in told(error)
+    assert "run the same command again" in told(error)
+    assert 10 <= len(pictures(s3.times("real/"))) < 200
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    try:
+        code, text, error = sv2r(*words)
+        assert code == 0
+        assert text.startswith("done 200 ")
+    finally:
+        server.stop()
+    assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
+    assert comparable(s3.files("real/")) == comparable(files_of(tmp_path / "real"))
