@@ -110,12 +110,14 @@ class DamageOptions(Options):
     undo_to: float = Field(
         8.0, gt=0, description="Pixels: a larger shift of the whole picture is not undone."
     )
+    # Of 240 pictures by the bundled model, the one with most put back had 0.14; of 72 by networks
+    # that had learnt nothing, 59 of the 62 that could be restored had more than 0.25.
     max_restored: float = Field(
-        1.0,
+        0.25,
         ge=0,
         le=1,
         description="Largest share of a picture's labelled pixels that `restore` may put back; a "
-        "picture that would need more is left as it was made, and damaged.",
+        "picture that would need more is left as it was made, and damaged. 1: no limit.",
     )
     feather: int = Field(
         3,
