@@ -62,7 +62,7 @@ def _run(tmp_path: Path, registry: Registry, translate, **more):
         **more,
     }
     damage = config.get("damage", {})
-    damage = {"steps": damage} if isinstance(damage, list) else damage
+    damage = damage if isinstance(damage, dict) else {"steps": damage}
     # One of a toy's two instances is half of what is labelled.
     config["damage"] = {"max_restored": 1, **damage}
     summary = sv2r.convert(config, registry=_registry_with(registry, translate))
@@ -333,7 +333,7 @@ def test_the_seam_goes_as_far_as_the_damage_and_no_neighbour_changes(make_one, h
     checks = [("survival", _survival())]
     before = judge(frame, picture.byte(), checks)
     assert before.damaged == {1}
-    after = restore(frame, before, DamageOptions(steps=("restore",)), checks)
+    after = restore(frame, before, DamageOptions(steps=("restore",), max_restored=1), checks)
     assert not after.damaged
     assert torch.equal(after.image[:, labels == 2], before.image[:, labels == 2])
     ring = torch.from_numpy((labels == 0) & (_disc(24).numpy() > 0.5))

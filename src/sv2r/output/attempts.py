@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sv2r.errors import SampleError
@@ -18,6 +19,7 @@ from sv2r.storage.regular import read_text
 
 ATTEMPTS = "attempts"
 _SUFFIX = ".json"
+_KEEPING = Lock()
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,19 @@ class Attempt:
 def keep_attempt(output: Path, attempt: Attempt, png: bytes, most: int) -> None:
     """Keep an attempt in OUTPUT/sv2r/attempts: its picture, and a JSON that says what it is.
 
-    Nothing is kept once there are `most` of them, or where the files cannot be written.
+    Nothing is kept once there are `most` of them, or where the files cannot be written. Workers in
+    several processes may keep one more each.
 
     Raises:
         StorageError: the output can take no more bytes.
     """
     folder = output / FOLDER / ATTEMPTS
-    name = _name(attempt)
-    there = folder.is_dir() and sum(path.suffix == _SUFFIX for path in folder.iterdir())
-    if there >= most and not (folder / f"{name}{_SUFFIX}").exists():
-        return
-    text = json.dumps(asdict(attempt), sort_keys=True)
-    with suppress(SampleError):  # the published picture matters, and is not held up by this one
+    name, text = _name(attempt), json.dumps(asdict(attempt), sort_keys=True)
+    # The published picture matters: it does not fail where this one cannot be written.
+    with _KEEPING, suppress(SampleError):
+        there = folder.is_dir() and sum(path.suffix == _SUFFIX for path in folder.iterdir())
+        if there >= most and not (folder / f"{name}{_SUFFIX}").exists():
+            return
         write_atomically(folder / f"{name}.png", png, sync_folder=False)
         write_atomically(folder / f"{name}{_SUFFIX}", text.encode(), sync_folder=False)
 
