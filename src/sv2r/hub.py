@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from sv2r.errors import ConfigError
+from sv2r.storage.paths import url_of, without_file_scheme
 from sv2r.weights import require_plain_files, require_plain_shards, weight_files
 
 
@@ -22,6 +23,21 @@ def whole_path(model: str) -> str:
 
 # What names a checkpoint, as the type of an option: a run.yaml must mean the same from anywhere.
 Checkpoint = Annotated[str, AfterValidator(whole_path)]
+
+
+def local_path(model: str) -> Path:
+    """Return the path that a model is given as; of a URL that of its copy on this machine.
+
+    Raises:
+        ConfigError: it is a URL of nothing, or of what cannot be reached.
+    """
+    if (url := url_of(model)) is None:
+        return without_file_scheme(Path(model)).expanduser()
+    from sv2r.storage.remote import fetched
+
+    if (path := fetched(url)) is None:
+        raise ConfigError(f"{url}: there is no such file or folder")
+    return path
 
 
 def checkpoint_folder(model: str, revision: str | None, option: str) -> Path:
@@ -44,7 +60,7 @@ def checkpoint_folder(model: str, revision: str | None, option: str) -> Path:
 
 
 def _folder(model: str, revision: str | None, option: str) -> Path:
-    path = Path(model).expanduser()
+    path = local_path(model)
     if path.is_dir():
         if revision is not None:
             raise ConfigError(f"{option} {model}: a folder has no revision; leave it out")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 from PIL import Image
@@ -198,3 +202,43 @@ def test_in_memory(renders, tmp_path, monkeypatch):
     assert (summary.exit_code, summary.done) == (0, 6)
     assert memory.cat_file("/real/c.png") == (renders / "c.png").read_bytes()
     assert Image.open(memory.open("/real/b/0.png")).size == Image.open(renders / "b/0.png").size
+
+
+def test_each_picture_is_read_and_put_once(sv2r, s3, tmp_path, caplog):
+    renders = many(tmp_path / "renders", 30)
+    source = s3.put(renders, "renders")
+    with caplog.at_level(logging.INFO, logger="werkzeug"):
+        assert sv2r("export", source, "--output", f"{s3.url}/real", *MIRROR)[0] == 0
+    asked = re.findall(r"(GET|PUT|HEAD) /\w+/(renders|real)/(\S+\.(?:png|json)) ", caplog.text)
+    count = Counter((method, place, name) for method, place, name, *_ in asked)
+    for name in (*pictures(s3.times("renders/")), "annotations.json"):
+        assert count["GET", "renders", name] == 1
+        assert count["HEAD", "renders", name] == 0
+        assert count["PUT", "real", name] == 1
+
+
+def test_two_workers_share_a_bucket(s3, renders, tmp_path, toy_sd15):
+    source = s3.put(renders, "renders")
+    config = config_of(source, f"{s3.url}/real", toy_sd15, device=["cpu", "cpu"])
+    assert package.convert(config).exit_code == 0
+    config = config_of(renders, tmp_path / "real", toy_sd15)
+    assert package.convert(config).exit_code == 0
+    there, here = s3.files("real/"), files_of(tmp_path / "real")
+    assert {n: there[n] for n in pictures(there)} == {n: here[n] for n in pictures(here)}
+
+
+def test_an_interrupted_run_leaves_its_records_there(sv2r, s3, tmp_path):
+    renders = many(tmp_path / "renders", 300)
+    words = ("export", renders, "--output", f"{s3.url}/real", *MIRROR)
+    process = start(*words)
+    wait_for(s3, 10, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+    there = s3.files("real/")
+    named = {json.loads(line)["output"] for line in there["sv2r/samples.jsonl"].splitlines()}
+    assert named == {*pictures(there)}
+    shutil.rmtree(tmp_path / "cache")  # as if on another machine
+    assert sv2r(*words)[0] == 0
+    assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
+    assert comparable(s3.files("real/")) == comparable(files_of(tmp_path / "real"))

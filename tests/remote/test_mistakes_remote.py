@@ -146,3 +146,15 @@ def test_a_server_that_stops_on_the_way(sv2r, s3, tmp_path, monkeypatch):
         server.stop()
     assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
     assert comparable(s3.files("real/")) == comparable(files_of(tmp_path / "real"))
+
+
+def test_what_needs_a_folder_of_this_machine(sv2r, renders, tmp_path):
+    words = ("--input", renders, "--translator", "keep", "--output")
+    code, _, error = sv2r("convert", *words, "memory://real", "--work", "s3://b/work")
+    assert (code, told(error)) == (
+        2,
+        "Error: --work must be a folder of this machine; copy s3://b/work first",
+    )
+    code, _, error = sv2r("preview", *words, "memory://looks")
+    assert code == 2
+    assert told(error) == "Error: --output memory://looks: a preview is looked at; give a folder"

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
-from sv2r.plugin.options import Options, Several, whole
+from sv2r.plugin.options import Folder, Options, Several, whole
 from sv2r.plugin.registry import Kind
 from sv2r.storage.paths import url_of
 from sv2r.storage.source import as_source
@@ -215,7 +215,7 @@ class JobOptions(Options):
         description="The labelled dataset: a folder, or a zip or tar file that is read in place. "
         "A URL of either is read as well: s3://, gs://, az://, hf://, https://."
     )
-    work: Path | None = Field(
+    work: Folder | None = Field(
         None,
         description="The folder on this machine for the journal and a copy of what is made, where "
         "the output is a URL; by default one in the user's cache folder.",
@@ -281,23 +281,16 @@ class JobOptions(Options):
         lists = [_listed(one[1:]) if one.startswith("@") else [one] for one in value]
         return tuple(dict.fromkeys(one for names in lists for one in names))
 
-    @field_validator("input", "output", "work")
+    @field_validator("input", "output")
     @classmethod
-    def _absolute(cls, value: Path | None) -> Path | None:
+    def _absolute(cls, value: Path) -> Path:
         # A run.yaml must mean the same folders wherever it is read.
-        return None if value is None else whole(value)
+        return whole(value)
 
     @field_validator("input")
     @classmethod
     def _readable(cls, value: Path) -> Path:
         return as_source(value)
-
-    @field_validator("work")
-    @classmethod
-    def _on_disk(cls, value: Path | None) -> Path | None:
-        if value is not None and (url := url_of(value)):
-            raise ValueError(f"must be a folder of this machine, not {url}")
-        return value
 
     @field_validator("output")
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sv2r.errors import ConfigError
-from sv2r.hub import fetch_files, hub_errors
+from sv2r.hub import fetch_files, hub_errors, local_path
 from sv2r.weights import refuse_pickle
 
 _OPTION = "--translator.lora"
@@ -26,7 +26,7 @@ def find_lora(path: str, option: str = _OPTION) -> Path | None:
     Raises:
         ConfigError: a pickle, or a folder without one .safetensors file to choose.
     """
-    here = Path(path).expanduser()
+    here = local_path(path)
     refuse_pickle(here, f"{option} {path}")
     if here.is_dir():
         return _only_file(here, f"{option} {path}")

@@ -16,7 +16,7 @@ from sv2r.diffusion.configs import (
     read_config,
 )
 from sv2r.errors import ConfigError
-from sv2r.hub import fetch_files
+from sv2r.hub import fetch_files, local_path
 from sv2r.weights import (
     refuse_pickle,
     refuse_pickles_alone,
@@ -100,7 +100,7 @@ def find_pipeline(
             f"no model given: {option} takes a folder with a model_index.json, a .safetensors file "
             f"or a Hugging Face repository id"
         )
-    path = Path(model).expanduser()
+    path = local_path(model)
     refuse_pickle(path, f"{option} {model}")
     if config and not path.is_file():
         raise ConfigError(f"{option} {model}: config belongs to a single .safetensors file only")
@@ -120,7 +120,7 @@ def find_network(model: str, *, option: str, variant: str | None = None) -> Foun
     Raises:
         ConfigError: no such model, not a folder or repository with a config.json, no weights.
     """
-    path = Path(model).expanduser()
+    path = local_path(model)
     refuse_pickle(path, f"{option} {model}")
     if path.is_file():
         raise ConfigError(f"{option} {model}: give the folder that has its config.json as well")
@@ -163,7 +163,7 @@ def _pipeline(
 
 def _folder(model: str, option: str, revision: str | None) -> tuple[Path, bool]:
     """Return the folder with a model's configuration, and whether it is a repository's."""
-    path = Path(model).expanduser()
+    path = local_path(model)
     if path.is_dir():
         if revision:
             raise ConfigError(f"{option} {model}: a folder has no revision; leave it out")

@@ -40,6 +40,12 @@ def whole(path: Path) -> Path:
         raise ValueError(f"{path}: there is no such user here") from None
 
 
+def _of_this_machine(path: Path) -> Path:
+    if url := url_of(path):
+        raise ValueError(f"must be a folder of this machine; copy {url} first")
+    return whole(path)
+
+
 def as_several(value: Any) -> Any:
     """Return a single text or number as a list of one, anything else as it is."""
     return [value] if isinstance(value, (str, int)) else value
@@ -49,7 +55,7 @@ def as_several(value: Any) -> Any:
 Several = Annotated[tuple[str, ...], BeforeValidator(as_several)]
 
 # A folder, as the type of an option: a run.yaml must mean the same one wherever it is read.
-Folder = Annotated[Path, AfterValidator(whole)]
+Folder = Annotated[Path, AfterValidator(_of_this_machine)]
 
 
 class Options(BaseModel):

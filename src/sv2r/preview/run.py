@@ -18,6 +18,7 @@ from sv2r.output.journal import Journal
 from sv2r.plugin.registry import Registry
 from sv2r.preview.choose import choose_samples
 from sv2r.preview.settings import Setting
+from sv2r.storage.remote import WorkFolder
 from sv2r.types import Dataset, Record
 
 SETTINGS = "settings"
@@ -88,6 +89,8 @@ def run_preview(
     Raises:
         ConfigError: a setting cannot run, or the dataset has no picture to choose.
     """
+    if isinstance(folder, WorkFolder):
+        raise ConfigError(f"--output {folder.url}: a preview is looked at; give a folder")
     settings = list(configs)
     # All of them are checked before the first one runs.
     job, *_ = [open_job(_under(config, folder, one, ()), registry) for one, config in settings]

@@ -9,20 +9,24 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import json
+import logging
 import os
 import stat
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sv2r.errors import ConfigError, StorageError
+from sv2r.errors import ConfigError, SampleError, StorageError
 from sv2r.storage.archive import FOLDER_ENTRY, WHOLE, Entry
-from sv2r.storage.files import TEMPORARY, replacing
-from sv2r.storage.paths import cache_folder
+from sv2r.storage.files import TEMPORARY, in_bytes, replacing
+from sv2r.storage.paths import cache_folder, safe_relative
 
+_LOG = logging.getLogger("sv2r")
 _WEB = ("http", "https")
 # Where a put is seen whole or not at all; elsewhere a file gets its name once it is whole.
 _ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
@@ -36,6 +40,10 @@ _READ_ONLY: Mapping[str, str] = {
 _ARCHIVES = (".zip", ".tar", ".parquet")
 # The size of a file that a web server lists by name alone.
 _UNKNOWN = 1
+# Weights that would run code when they are read, and those of other frameworks.
+_UNREAD = (".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".onnx_data", ".gguf")
+# Bytes of files that are held in memory, to be read again.
+_HELD = 1 << 27
 # What says of a file that it is still the one that was seen.
 _STAMPS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "created", "md5")
 
@@ -55,6 +63,30 @@ def open_store(url: str) -> tuple[Store, str]:
     return _store(scheme, os.getpid()), name  # a connection does not outlive a fork
 
 
+class _Recent:
+    """The files that were read last: a picture's life reads it several times, and so do loaders."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> bytes | None:
+        """Return a file's bytes, if they are held."""
+        with self._lock:
+            if name in self._files:
+                self._files.move_to_end(name)
+            return self._files.get(name)
+
+    def add(self, name: str, data: bytes) -> None:
+        """Hold a file's bytes, and let go of others."""
+        with self._lock:
+            self._size += len(data) - len(self._files.pop(name, b""))
+            self._files[name] = data
+            while self._size > _HELD:
+                self._size -= len(self._files.popitem(last=False)[1])
+
+
 class Store:
     """A remote file system, with names as they stand in a URL behind ``scheme://``."""
 
@@ -66,6 +98,7 @@ class Store:
         self._folders: dict[str, dict[str, Entry]] = {}
         self._single: dict[str, Entry | None] = {}
         self._kept: dict[str, Path] = {}
+        self._recent = _Recent()
         self._fetching = threading.Lock()
 
     def url(self, name: str) -> str:
@@ -99,6 +132,7 @@ class Store:
         for known in (self._folders, self._single, self._kept):
             for one in [one for one in known if one == name or one.startswith(f"{name}/")]:
                 known.pop(one, None)
+        self._recent = _Recent()
 
     def _ask(self, name: str) -> Entry | None:
         if not name:
@@ -159,11 +193,20 @@ class Store:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.url(name))
         if entry.size > WHOLE:
             return self.kept(name).open("rb")
-        with _reached(self.url(name)):
-            data = self._fs.cat_file(self.url(name))
-        if entry.size not in (_UNKNOWN, len(data)):
-            raise OSError(errno.EIO, "was changed since it was listed; run the same command again")
+        if (data := self._recent.get(name)) is None:
+            data = self._read(name, entry.size)
+            self._recent.add(name, data)
         return io.BytesIO(data)
+
+    def _read(self, name: str, size: int) -> bytes:
+        # S3's file system asks for the size first, unless it is told where to stop. One byte more
+        # tells that the file has grown.
+        part = {"start": 0, "end": size + 1} if size > _UNKNOWN else {}
+        with _reached(self.url(name)):
+            data: bytes = self._fs.cat_file(self.url(name), **part)
+        if size not in (_UNKNOWN, len(data)):
+            raise OSError(errno.EIO, "was changed since it was listed; run the same command again")
+        return data
 
     def kept(self, name: str) -> Path:
         """Return a copy of a file on this machine's disk, which stays until the file changes.
@@ -243,6 +286,39 @@ class Store:
             for name, one in found.items()
             if name.startswith(f"{root}/") and not name.endswith("/")
         }
+
+
+def fetched(url: str) -> Path | None:
+    """Return a copy on this machine's disk of a file or a folder of weights; None for neither.
+
+    What was fetched once is kept until it changes there. Weights that are never read stay there.
+
+    Raises:
+        ConfigError: it cannot be reached.
+    """
+    store, name = open_store(url)
+    try:
+        entry = store.find(name)
+        if entry is None or stat.S_ISREG(entry.kind):
+            return store.kept(name) if entry else None
+        tree = {n: told for n, told in store.tree(name).items() if _is_read(n)}
+        marks = json.dumps([url, sorted(tree.items())])
+        digest = hashlib.sha256(marks.encode()).hexdigest()[:24]
+        folder = cache_folder() / "remote" / "folders" / digest / name.rpartition("/")[2]
+        wanted = [n for n in tree if not (folder / n).is_file()]
+        if wanted:
+            size = in_bytes(sum(tree[n][0] for n in wanted))
+            _LOG.warning("fetching    %s (%s)", url, size)
+        for one in wanted:
+            store.get(f"{name}/{one}", folder / one)
+    except (StorageError, SampleError) as error:
+        raise ConfigError(str(error)) from error
+    return folder
+
+
+def _is_read(name: str) -> bool:
+    unread = name.lower().endswith(_UNREAD) or name.endswith("/")
+    return not unread and safe_relative(name).as_posix() == name
 
 
 class WorkFolder(type(Path())):  # type: ignore[misc]
