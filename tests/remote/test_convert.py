@@ -12,11 +12,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from typing import ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 
 import sv2r as package
+from sv2r.storage.files import TEMPORARY
 from tests.toys.archives import pack
 from tests.toys.datasets import make_coco
 from tests.toys.jobs import config_of, files_of
@@ -191,8 +195,6 @@ def test_a_file_url_is_a_folder(sv2r, renders, tmp_path):
 
 
 def test_in_memory(renders, tmp_path, monkeypatch):
-    import fsspec
-
     monkeypatch.setenv("SV2R_CACHE", str(tmp_path / "cache"))
     memory = fsspec.filesystem("memory")
     memory.put(f"{renders}/", "/renders", recursive=True)
@@ -242,3 +244,51 @@ def test_an_interrupted_run_leaves_its_records_there(sv2r, s3, tmp_path):
     assert sv2r(*words)[0] == 0
     assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
     assert comparable(s3.files("real/")) == comparable(files_of(tmp_path / "real"))
+
+
+def test_odd_names_and_a_bucket_without_a_folder(sv2r, s3, tmp_path):
+    names = ("süd/a b.png", "süd/50% #1.png", "x+y&z=1?.png", "'quoted'.png")
+    source = s3.put(make_coco(tmp_path / "renders", names), "renders")
+    s3.client.create_bucket(Bucket=f"{s3.bucket}-whole")
+    output = f"s3://{s3.bucket}-whole"
+    code, _, error = sv2r("export", source, "--output", output, *MIRROR)
+    assert code == 0, error
+    assert sv2r("export", output, "--output", tmp_path / "back", *MIRROR)[0] == 0
+    for name in names:
+        there = s3.client.get_object(Bucket=f"{s3.bucket}-whole", Key=name)["Body"].read()
+        assert there == (tmp_path / "renders" / name).read_bytes()
+        assert there == (tmp_path / "back" / name).read_bytes()
+
+
+class Toy(LocalFileSystem):
+    """Files under other names first, as where a put is not atomic."""
+
+    protocol = "toy"
+    seen: ClassVar[list[str]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return "/" + str(path).removeprefix("toy://").strip("/")
+
+    def put_file(self, lpath, rpath, **more):
+        self.seen.append(rpath.rpartition("/")[2])
+        super().put_file(lpath, rpath, **more)
+
+
+def test_where_a_put_is_not_atomic_a_file_gets_its_name_when_it_is_whole(
+    sv2r, renders, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SV2R_CACHE", str(tmp_path / "cache"))
+    fsspec.register_implementation("toy", Toy, clobber=True)
+    out = tmp_path / "out"
+    (out / "sv2r").mkdir(parents=True)
+    left = out / f"{TEMPORARY}0123456789abcdef.png"
+    left.touch()  # as a kill leaves it
+    (out / "sv2r" / "run.yaml").touch()
+    code, _, error = sv2r("export", f"toy:/{renders}", "--output", f"toy:/{out}", *MIRROR)
+    assert code == 0, error
+    assert len(Toy.seen) >= 6
+    assert all(name.startswith(TEMPORARY) for name in Toy.seen)
+    assert not left.exists()
+    assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
+    assert comparable(files_of(out)) == comparable(files_of(tmp_path / "real"))

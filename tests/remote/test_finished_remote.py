@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 import sv2r as package
+from sv2r.evaluation import sets
 from tests.remote.test_convert import KEEP, MIRROR, comparable, pictures
 from tests.toys.jobs import files_of
 
@@ -88,3 +90,30 @@ def test_what_is_no_run(sv2r, s3, renders):
         code, _, error = sv2r(command, source)
         assert code == 2
         assert error == f"Error: {source}: no output of sv2r; give the URL that --output named\n"
+
+
+def test_a_first_config_names_the_urls(sv2r, s3, renders, tmp_path):
+    source = s3.put(renders, "renders")
+    file = tmp_path / "sv2r.yaml"
+    code, _, error = sv2r("init", source, "--write", file, "--model", "sd15", "--yes")
+    assert code == 0, error
+    text = file.read_text()
+    assert f'input: "{source}"\n' in text
+    assert f'output: "{source}-real"\n' in text
+    _, shown, _ = sv2r("config", "show", "--config", file)
+    assert f"{source}-real" in shown
+
+
+def test_two_runs_are_compared_and_their_pictures_are_found(
+    sv2r, s3, real, tmp_path, registry, monkeypatch
+):
+    words = ("--input", f"{s3.url}/renders", *KEEP)
+    assert sv2r("convert", *words, "--output", f"{s3.url}/other", "--limit", 4)[0] == 0
+    page = tmp_path / "compare.html"
+    code, text, error = sv2r("compare", real, f"{s3.url}/other", "--html", page)
+    assert code == 0, error
+    assert text.startswith("4 pictures are done in all 2 runs")
+    assert page.is_file()
+    monkeypatch.setattr(sets, "LEAST_PICTURES", 6)
+    found = sets.pictures_of("real", Path(real), registry)
+    assert str(found.paths[0]) == f"{real}/a/0.png"

@@ -8,8 +8,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from sv2r.job.open import as_config, open_job
+from sv2r.job.run import run_job
 from tests.remote.test_convert import MIRROR, comparable, many, pictures, start, wait_for
 from tests.toys.archives import pack
+from tests.toys.datasets import make_coco
 from tests.toys.jobs import files_of
 
 
@@ -119,6 +122,18 @@ def test_a_web_server(sv2r, web, renders, tmp_path, monkeypatch):
     assert "archive" in told(error) or "no permission" in told(error)
 
 
+def test_names_that_a_web_address_spells_otherwise(sv2r, web, tmp_path, monkeypatch):
+    monkeypatch.setenv("SV2R_CACHE", str(tmp_path / "cache"))
+    names = ("süd/a b.png", "süd/50% #1.png", "süd/x+y&z.png")
+    make_coco(tmp_path / "odd ones", names)
+    for root in ("odd ones", "odd%20ones"):
+        out = tmp_path / f"out {root}"
+        code, _, error = sv2r("export", f"{web[0]}/{root}", "--output", out, *MIRROR)
+        assert code == 0, error
+        for name in names:
+            assert (out / name).read_bytes() == (tmp_path / "odd ones" / name).read_bytes()
+
+
 def test_a_server_that_stops_on_the_way(sv2r, s3, tmp_path, monkeypatch):
     from moto.server import ThreadedMotoServer
 
@@ -158,3 +173,37 @@ def test_what_needs_a_folder_of_this_machine(sv2r, renders, tmp_path):
     code, _, error = sv2r("preview", *words, "memory://looks")
     assert code == 2
     assert told(error) == "Error: --output memory://looks: a preview is looked at; give a folder"
+
+
+def test_an_output_in_its_input(sv2r, s3, renders):
+    source = s3.put(renders, "renders")
+    for output, what in (
+        (source, "is the input itself"),
+        (f"{source}/real", "lies inside the input"),
+        (s3.url, "holds the input"),
+    ):
+        code, _, error = sv2r("export", source, "--output", output, *MIRROR)
+        assert code == 2
+        assert f"Error: {output}: {what}" in told(error)
+    assert not s3.times("renders/real")
+
+
+def test_an_archive_that_is_compressed(sv2r, s3, tmp_path):
+    code, _, error = sv2r("export", f"{s3.url}/a.tar.gz", "--output", tmp_path / "x", *MIRROR)
+    assert code == 2
+    assert told(error).startswith(f"Error: {s3.url}/a.tar.gz: is compressed as a whole")
+
+
+def test_a_picture_that_changes_after_the_listing_fails_alone(s3, renders, tmp_path, registry):
+    source = s3.put(renders, "renders")
+    config = {"input": source, "output": str(tmp_path / "out"), "writer": "mirror"}
+    resolved = as_config({**config, "translator": "keep", "checks": []}, registry)
+    job = open_job(resolved, registry)  # all is listed
+    s3.client.put_object(Bucket=s3.bucket, Key="renders/a/0.png", Body=b"x" * 5000)
+    s3.client.delete_object(Bucket=s3.bucket, Key="renders/a/1.png")
+    summary = run_job(job)
+    assert (summary.done, summary.failed) == (4, 2)
+    errors = sorted(str(one.error) for one in summary.troubles)
+    assert "a/0.png" in errors[0]
+    assert "was changed since it was listed" in errors[0]
+    assert "a/1.png" in errors[1]

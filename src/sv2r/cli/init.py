@@ -66,8 +66,10 @@ def init(
 
     Exit code: 0 the config is written, 2 RENDERS cannot be read or FILE is there.
     """  # noqa: D301
+    from sv2r.plugin.options import whole
     from sv2r.starter import Starter, prompt_for, starter_config
     from sv2r.storage.files import write_atomically
+    from sv2r.storage.source import as_source
 
     if file.exists() and not overwrite:
         raise ConfigError(f"{file}: is there; give another --write, or --overwrite")
@@ -75,12 +77,12 @@ def init(
     for line in _found(name, dataset, report):
         click.echo(plain(line))
     asks = sys.stdin is not None and sys.stdin.isatty() and not yes
-    root = renders.expanduser().absolute()
+    root = as_source(whole(renders))
     start = Starter(
         dataset,
         report,
         name,
-        Path(_answer("Results go to", output, f"{root}-real", asks)).expanduser().absolute(),
+        _spelled(_answer("Results go to", output, f"{root}-real", asks)),
         _answer("Model (folder, repository, or a name of sv2r models)", model, "sd15", asks),
         _answer("Prompt", prompt, prompt_for(report)[0], asks),
         file,
@@ -90,6 +92,16 @@ def init(
     click.echo(f"{'look':<11} sv2r preview --config {file} --output looks --vary strength=0.4,0.7")
     click.echo(f"{'run':<11} sv2r convert --config {file}")
     return 0
+
+
+def _spelled(text: str) -> Path:
+    """Return a folder by its whole path, or a URL as it is spelled."""
+    from sv2r.plugin.options import whole
+    from sv2r.storage.paths import url_of
+    from sv2r.storage.source import RemotePath
+
+    url = url_of(text)
+    return RemotePath(url) if url else whole(Path(text))
 
 
 def _answer(question: str, given: object, default: str, asks: bool) -> str:

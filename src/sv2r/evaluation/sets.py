@@ -15,6 +15,7 @@ from sv2r.output.finished import RUN_FILE, open_finished
 from sv2r.output.journal import FOLDER
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime
+from sv2r.storage.paths import url_of
 from sv2r.storage.source import as_source, published_file
 from sv2r.types import Record
 
@@ -65,6 +66,7 @@ def pictures_of(name: str, folder: Path, registry: Registry) -> PictureSet:
     Raises:
         ConfigError: it is neither, or has fewer than LEAST_PICTURES pictures.
     """
+    folder = as_source(folder) if url_of(folder) else folder
     if (folder / FOLDER / RUN_FILE).is_file():
         found = _of_run(name, folder)
     else:

@@ -20,6 +20,8 @@ from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Claims, Mixes, Writer
 from sv2r.plugin.words import nearest
 from sv2r.storage.paths import LONGEST_NAME, safe_relative
+from sv2r.storage.remote import WorkFolder
+from sv2r.storage.source import RemotePath
 from sv2r.types import SOURCE_VARIANT, Dataset, Record, Sample, Task
 
 # Names without anything that needs a second look; 60 letters are 240 bytes at the most.
@@ -90,13 +92,14 @@ def check_folders(source: Path, output: Path) -> None:
     """Raise ConfigError where the input is not a folder, or one folder lies inside the other."""
     if not source.is_dir():
         raise ConfigError(f"{source}: no such folder; give the dataset's folder")
-    inner, outer = output.resolve(), source.resolve()
+    own = RemotePath(output.url) if isinstance(output, WorkFolder) else output
+    inner, outer = own.resolve(), source.resolve()
     if inner == outer:
-        raise ConfigError(f"{output}: is the input itself; give another --output")
+        raise ConfigError(f"{own}: is the input itself; give another --output")
     if inner.is_relative_to(outer):
-        raise ConfigError(f"{output}: lies inside the input {source}; give a folder outside of it")
+        raise ConfigError(f"{own}: lies inside the input {source}; give a folder outside of it")
     if outer.is_relative_to(inner):
-        raise ConfigError(f"{output}: holds the input {source}; give a folder of its own")
+        raise ConfigError(f"{own}: holds the input {source}; give a folder of its own")
     if output.is_symlink() and not output.exists():
         raise ConfigError(f"{output}: is a link to nothing; give another --output")
     if output.exists() and not output.is_dir():

@@ -77,8 +77,8 @@ def _settled(waiting: deque[tuple[Record, list[Future[None]]]]) -> Record:
     return record
 
 
-def upload(output: Path, names: Iterable[str] | None = None) -> None:
-    """Put there what differs from what is there, or the named files whatever is there.
+def upload(output: Path) -> None:
+    """Put there what differs from what is there, once a run has ended.
 
     A file that is there and of the same size is taken for the same if it was put there by an
     earlier call, or by `published`.
@@ -89,24 +89,34 @@ def upload(output: Path, names: Iterable[str] | None = None) -> None:
     if not isinstance(output, WorkFolder):
         return
     store, root = open_store(output.url)
-    if names is None:
-        known, there = _known(output), _tree(store, root)
-        recorded = _recorded(output)
-        wanted = [
-            name
-            for name in _here(output)
-            if name not in there
-            or there[name][0] != (output / name).stat().st_size
-            or not (name in recorded or _are_alike(output / name, known.get(name), there[name][1]))
-        ]
-    else:
-        wanted = list(names)
+    known, there, recorded = _known(output), store.tree(root), _recorded(output)
+    wanted = [
+        name
+        for name in _here(output)
+        if name not in there
+        or there[name][0] != (output / name).stat().st_size
+        or not (name in recorded or _are_alike(output / name, known.get(name), there[name][1]))
+    ]
     # The job's own files last: they tell of all others.
-    wanted.sort(key=lambda name: (name.startswith(f"{FOLDER}/"), name))
+    put_files(output, [name for name in wanted if not name.startswith(f"{FOLDER}/")])
+    put_files(output, [name for name in wanted if name.startswith(f"{FOLDER}/")])
+    for name in there:
+        if _is_temporary(name):  # a kill left it
+            store.remove(f"{root}/{name}")
+    _remember(output, _tree(store, root))
+
+
+def put_files(output: Path, names: Iterable[str]) -> None:
+    """Put these files there, whatever is there.
+
+    Raises:
+        StorageError: it cannot be reached, or refuses.
+    """
+    if not isinstance(output, WorkFolder):
+        return
+    store, root = open_store(output.url)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        list(threads.map(lambda name: store.put(output / name, f"{root}/{name}"), wanted))
-    if names is None:
-        _remember(output, _tree(store, root))
+        list(threads.map(lambda name: store.put(output / name, f"{root}/{name}"), names))
 
 
 def put_first(output: Path, name: str) -> None:
@@ -116,7 +126,7 @@ def put_first(output: Path, name: str) -> None:
         ConfigError: nothing can be put there.
     """
     try:
-        upload(output, [name])
+        put_files(output, [name])
     except StorageError as error:
         raise ConfigError(str(error)) from error
 
@@ -185,9 +195,13 @@ def _tree(store: Store, root: str) -> dict[str, tuple[int, str]]:
 
 def _can_be_kept(name: str) -> bool:
     try:
-        return safe_relative(name).as_posix() == name
+        return safe_relative(name).as_posix() == name and not _is_temporary(name)
     except SampleError:
         return False
+
+
+def _is_temporary(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(TEMPORARY)
 
 
 def _recorded(output: Path) -> set[str]:
@@ -249,7 +263,7 @@ def _here(output: Path) -> list[str]:
         for name in names
         if name not in _OWN
         and not name.startswith(f"{FOLDER}/{PARTS}/")
-        and not name.rpartition("/")[2].startswith(TEMPORARY)
+        and not _is_temporary(name)
     ]
 
 

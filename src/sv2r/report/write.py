@@ -19,7 +19,7 @@ from sv2r.job.rebuild import rebuild
 from sv2r.output.attempts import Attempt, read_attempts
 from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.output.journal import FOLDER
-from sv2r.output.publishing import opened_output, upload
+from sv2r.output.publishing import opened_output, put_files
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Conditioner
@@ -74,7 +74,7 @@ def write_report(
     write_atomically(
         path, render(finished, entries, carried, notes).encode(errors="backslashreplace")
     )
-    upload(finished.output, [f"{FOLDER}/{REPORT}"])
+    put_files(finished.output, [f"{FOLDER}/{REPORT}"])
     if say is not None:
         for line in (*notes, *_missing(carried)):
             say(line)

@@ -36,6 +36,10 @@ WHOLE = 1 << 26
 # How gzip, bzip2, xz, zstandard, 7-Zip and RAR begin.
 _WHOLES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
 
+COMPRESSED = (
+    "is compressed as a whole, so no file in it can be read by itself; "
+    "unpack it, or pack it as zip or plain tar"
+)
 _PACK_AGAIN = "pack the folder itself again"
 
 
@@ -172,10 +176,7 @@ def is_archive(path: Path) -> bool:
     if head[257:262] == b"ustar":
         return True
     if head.startswith(_WHOLES):
-        raise ConfigError(
-            f"{path}: is compressed as a whole, so no file in it can be read by itself; "
-            "unpack it, or pack it as zip or plain tar"
-        )
+        raise ConfigError(f"{path}: {COMPRESSED}")
     return path.suffix.lower() == ".tar" and tarfile.is_tarfile(path)
 
 

@@ -20,12 +20,15 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from sv2r.errors import ConfigError, SampleError, StorageError
-from sv2r.storage.archive import FOLDER_ENTRY, WHOLE, Entry
+from sv2r.storage.archive import COMPRESSED, FOLDER_ENTRY, WHOLE, Entry
 from sv2r.storage.files import TEMPORARY, in_bytes, replacing
 from sv2r.storage.paths import cache_folder, safe_relative
 
+# What stands in a web address as it is.
+_PLAIN = "/:@!$&'()*+,;=~"
 _LOG = logging.getLogger("sv2r")
 _WEB = ("http", "https")
 # Where a put is seen whole or not at all; elsewhere a file gets its name once it is whole.
@@ -38,6 +41,7 @@ _READ_ONLY: Mapping[str, str] = {
 }
 # How archives end that are read in place; others would have to be fetched to be told.
 _ARCHIVES = (".zip", ".tar", ".parquet")
+_PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 # The size of a file that a web server lists by name alone.
 _UNKNOWN = 1
 # Weights that would run code when they are read, and those of other frameworks.
@@ -57,9 +61,14 @@ def open_store(url: str) -> tuple[Store, str]:
     """Return the file system of a URL, and the name in it.
 
     Raises:
-        ConfigError: there is no such scheme, or the package that knows it is not installed.
+        ConfigError: there is no such scheme, the package that knows it is not installed, or no name
+            follows.
     """
     scheme, _, name = url.partition("://")
+    if not name:
+        raise ConfigError(f"{url}: names no bucket; write {url}BUCKET/FOLDER")
+    if scheme in _WEB:
+        name = unquote(name)
     return _store(scheme, os.getpid()), name  # a connection does not outlive a fork
 
 
@@ -103,7 +112,7 @@ class Store:
 
     def url(self, name: str) -> str:
         """Return a name with its scheme."""
-        return f"{self._scheme}://{name}"
+        return f"{self._scheme}://{quote(name, _PLAIN) if self._scheme in _WEB else name}"
 
     def find(self, name: str) -> Entry | None:
         """Return what has a name, or None.
@@ -167,7 +176,12 @@ class Store:
         own = str(self._fs._strip_protocol(url)).rstrip("/")
         named = ((str(one["name"]).rstrip("/"), one) for one in found)
         # An object store may hold a marker of the folder itself.
-        inner = {name.rpartition("/")[2]: _entry(one) for name, one in named if name != own}
+        inner = {
+            _last(name, own, web=self._scheme in _WEB): _entry(one)
+            for name, one in named
+            if name != own
+        }
+        inner.pop("", None)
         if not inner and self._scheme in _WEB:
             raise ConfigError(
                 f"{url}: the server lists no files there; give an archive, such as {url}renders.zip"
@@ -202,7 +216,7 @@ class Store:
         # S3's file system asks for the size first, unless it is told where to stop. One byte more
         # tells that the file has grown.
         part = {"start": 0, "end": size + 1} if size > _UNKNOWN else {}
-        with _reached(self.url(name)):
+        with _reached(self.url(name), refused=True):
             data: bytes = self._fs.cat_file(self.url(name), **part)
         if size not in (_UNKNOWN, len(data)):
             raise OSError(errno.EIO, "was changed since it was listed; run the same command again")
@@ -353,6 +367,12 @@ def _work_folder(parts: tuple[str, ...], url: str) -> WorkFolder:
     return folder
 
 
+def require_readable(url: str) -> None:
+    """Raise ConfigError where no file in an archive can be read by itself."""
+    if url.lower().endswith(_PACKED):
+        raise ConfigError(f"{url}: {COMPRESSED}")
+
+
 def require_writable(url: str) -> None:
     """Raise ConfigError where nothing can be written."""
     scheme = url.partition("://")[0]
@@ -369,6 +389,14 @@ def archive_in(store: Store, name: str) -> tuple[Path, str] | None:
             if entry is not None and stat.S_ISREG(entry.kind):
                 return store.kept(whole), "/".join(parts[number:])
     return None
+
+
+def _last(name: str, folder: str, *, web: bool) -> str:
+    """Return what a listed file is called; "" for a link of a web page that is no file in it."""
+    above, _, last = name.rpartition("/")
+    if not web:
+        return last
+    return unquote(last) if above == folder and "?" not in last else ""
 
 
 def _above(name: str) -> Iterator[str]:
@@ -409,16 +437,19 @@ def _filesystem(scheme: str) -> Any:
 
 
 @contextmanager
-def _reached(url: str) -> Iterator[None]:
+def _reached(url: str, *, refused: bool = False) -> Iterator[None]:
     """Tell what goes wrong on the way in one line; that there is no such file, as it is.
 
-    The packages behind fsspec raise errors of their own classes.
+    The packages behind fsspec raise errors of their own classes. refused: one file may be refused
+    where others are not, and that is told as it is, unless what expired lets nobody in any more.
     """
     try:
         yield
     except (FileNotFoundError, ConfigError, StorageError):
         raise
     except Exception as error:
+        if refused and isinstance(error, PermissionError) and "expired" not in str(error).lower():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), url) from error
         raise StorageError(f"{url}: {_reason(error)}") from error
 
 

@@ -91,11 +91,12 @@ def as_source(path: Path) -> Path:
 
 
 def _remote_source(url: str, *, afresh: bool) -> SourcePath:
-    from sv2r.storage.remote import archive_in, open_store
+    from sv2r.storage.remote import archive_in, open_store, require_readable
 
     try:
         store, name = open_store(url)
         if afresh:
+            require_readable(url)
             store.forget(name)
         archive = archive_in(store, name)
         store.find(name)
