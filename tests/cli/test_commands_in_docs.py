@@ -25,6 +25,7 @@ ELSEWHERE = {
     "uv run pytest": "would run this test",
     "uv run python -m syn_via_diff.pipeline": "tests/test_short_command.py runs it",
     "python -m benchmarks.tabletop": "takes hours",
+    "sv2r convert --input s3://": "tests/remote runs it, with a server",
     "$ sv2r plugins": "of plugins that the page has written; tests/plugin/test_docs.py runs them",
 }
 # What a toy needs on top, so that a command ends within seconds: words by the command's beginning.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from click.shell_completion import ShellComplete
@@ -204,3 +205,31 @@ def test_a_shell_completes_commands_options_of_chosen_plugins_and_their_words():
         "tile",
     ]
     assert completed("convert", "--translator", "gone", "--see") == ["--seed"]
+
+
+def test_help_shows_the_defaults_that_will_apply(sv2r, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def shown(*words: object) -> dict[str, str]:
+        """Return the default of each option by its name."""
+        _, out, _ = sv2r("convert", *words, "--help")
+        text = re.sub(r"\s+", " ", out)
+        parts = re.split(r" (--[a-z._-]+)(?:, --[a-z-]+)? (?=[A-Zua])", text)
+        found = {}
+        for name, told in zip(parts[1::2], parts[2::2], strict=True):
+            if match := re.search(r"\[(?:[^\[]*; )?default: ([^];]*)", told):
+                found[name] = match[1]
+        return found
+
+    plain = shown()
+    assert plain["--translator"] == "sdedit"
+    assert plain["--prompt"] == "a photo of {categories}, natural light, 35 mm photograph"
+    assert plain["--check"] == "sanity, shift, survival, invention, background"
+    assert plain["--seed"] == "0"
+    assert shown("--translator", "sdedit")["--translator.strength"] == "0.4"
+    assert shown("--preset", "bridge")["--translator.strength"] == "1.0"
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 7\ntranslator: {name: sdedit, strength: 0.9}\nchecks: [shift]\n")
+    own = shown("--config", file)
+    assert (own["--seed"], own["--translator.strength"], own["--check"]) == ("7", "0.9", "shift")
+    assert shown()["--seed"] == "0"

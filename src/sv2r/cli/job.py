@@ -71,6 +71,8 @@ class JobCommand(ModelCommand):
 
         One whose last word no other has goes by that word as well: --model, --strength.
         """
+        if asked.helping:
+            asked.applied = self._applied(asked)
         options = list(self._of_components(asked))
         give_short_names(options, [*self.own_options, *self.params])
         return options
@@ -88,6 +90,23 @@ class JobCommand(ModelCommand):
         for section, kind in SEVERAL.items():
             for name in merged.get(section, {}):
                 yield from component_options(asked.registry, kind, name, (kind, name))
+
+    def _applied(self, asked: CommandLine) -> dict[tuple[str, ...], str]:
+        """Return what the layers below the command line say, as help shows defaults."""
+        from sv2r.config.layers import flatten, merge
+        from sv2r.config.sections import SEVERAL
+        from sv2r.plugin.options import default_text
+
+        values = merge(self.layers(asked))[0]
+        kinds = {section: str(kind) for section, kind in SEVERAL.items()}
+        found: dict[tuple[str, ...], str] = {}
+        for name, value in flatten(values).items():
+            section, *rest = name.split(".")
+            found[kinds.get(section, section), *rest] = default_text(value)
+        for section, kind in kinds.items():
+            if chosen := values.get(section):
+                found[kind,] = ", ".join(chosen)
+        return found
 
     def merged(self, asked: CommandLine) -> dict[str, Any]:
         """Return what preset, config file and command line choose, in one mapping."""
@@ -111,7 +130,10 @@ class JobCommand(ModelCommand):
 
         if asked.below is None:
             preset, file = asked.named.get("preset"), asked.named.get("config_file")
-            if not (preset or file or asked.helping) and _FALLBACK_PRESET in asked.registry.presets:
+            if asked.helping and not _chosen(asked.named) and not (preset or file):
+                asked.below = [_bundled_fallback()]
+                return asked.below
+            if not (preset or file) and _FALLBACK_PRESET in asked.registry.presets:
                 preset = _FALLBACK_PRESET
             files = [Path(file)] if file else []
             given = bool(preset or file)
@@ -160,6 +182,30 @@ class JobCommand(ModelCommand):
                 given[option.path[0]] = list(words) if option.multiple else words[0]
         top = Layer(COMMAND_LINE, {**given, **_chosen(values)})
         return Request(asked.registry, (*self.layers(asked), top), tuple(texts))
+
+
+def _bundled_fallback() -> Layer:
+    """Return the preset that applies where none is named, without importing any plugin."""
+    from sv2r.config.layers import Layer
+    from sv2r.presets import sv2r_presets
+    from sv2r.storage.strict_yaml import read_yaml
+
+    (file,) = (one for one in sv2r_presets() if one.name == f"{_FALLBACK_PRESET}.yaml")
+    return Layer(_FALLBACK_PRESET, read_yaml(file.read_text(encoding="utf-8"), file.name))
+
+
+class ChoosingOption(click.Option):
+    """An option that names components; help shows those that apply where it is not given."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return it as help shows it."""
+        record = super().get_help_record(ctx)
+        applied = getattr(ctx.obj, "applied", {})
+        path = (self.name or "",)
+        chosen = applied.get(path) or applied.get((*path, "name"))
+        if record is None or not chosen:
+            return record
+        return record[0], f"{record[1].partition('  [')[0]}  [default: {chosen}]"
 
 
 def _told_short(asked: CommandLine, name: str) -> str:
@@ -217,7 +263,7 @@ def _choosing() -> list[click.Option]:
     }
     several = ("conditioner", "check")
     made = [
-        click.Option([f"--{name}"], metavar="NAME", multiple=name in several, help=text)
+        ChoosingOption([f"--{name}"], metavar="NAME", multiple=name in several, help=text)
         for name, text in one.items()
     ]
     text = "A YAML config, applied over the preset."

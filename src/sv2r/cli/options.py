@@ -76,6 +76,14 @@ class ModelOption(click.Option):
         )
         self.path, self.declared, self.typed, self.section = path, declared, typed, section
 
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return it as help shows it, with the default that a preset or config gives it."""
+        record = super().get_help_record(ctx)
+        applied = getattr(ctx.obj, "applied", {}).get(self.path)
+        if record is None or applied is None:
+            return record
+        return record[0], help_text(self.declared, applied)
+
     @property
     def short(self) -> str:
         """Return the last word of its path, as an option."""
@@ -90,6 +98,7 @@ class CommandLine:
     these. helping: whether help is asked for, or a shell completes.
     options: those that are made from models: the command's own, and those of the plugins it uses.
     below: the layers that the command line goes over, once they have been read.
+    applied: what these say, as texts, by the options' paths; for help alone.
     """
 
     named: Mapping[str, Any] = field(default_factory=dict)
@@ -97,6 +106,7 @@ class CommandLine:
     helping: bool = False
     options: Sequence[click.Option] = ()
     below: Sequence[Layer] | None = None
+    applied: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
     @property
     def dotted(self) -> list[str]:
@@ -315,10 +325,14 @@ def metavar(declared: OptionField) -> str:
     return "|".join(w.upper() if w in _TYPES or len(words) == 1 else w for w in words)
 
 
-def help_text(declared: OptionField) -> str:
-    """Return an option's description with its bounds and default, as click writes them."""
-    notes = [declared.bounds, "required" if declared.default == "required" else ""]
-    default = declared.default not in ("", "required")
-    notes += [f"default: {declared.default}" if default else "", declared.repetition]
+def help_text(declared: OptionField, applied: str | None = None) -> str:
+    """Return an option's description with its bounds and default, as click writes them.
+
+    applied: the default that counts in the place of the declared one.
+    """
+    default = declared.default if applied is None else applied
+    notes = [declared.bounds, "required" if default == "required" else ""]
+    shown = default not in ("", "required")
+    notes += [f"default: {default}" if shown else "", declared.repetition]
     told = "; ".join(note for note in notes if note)
     return f"{declared.description}{f'  [{told}]' if told else ''}"

@@ -370,13 +370,18 @@ def _default_text(info: FieldInfo) -> str:
     default = info.get_default(call_default_factory=True, validated_data={})
     if default is PydanticUndefined or default is None or default in ((), {}, [], frozenset()):
         return ""
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, Mapping):
-        return ", ".join(f"{key}={value}" for key, value in default.items())
-    if isinstance(default, (list, tuple)):
-        return ", ".join(str(item) for item in default)
-    return str(default)
+    return default_text(default)
+
+
+def default_text(value: object) -> str:
+    """Return an option's value as help shows it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={value}" for key, value in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
 
 
 def _bounds(info: FieldInfo) -> str:
