@@ -37,7 +37,18 @@ NEEDS_A_MODEL = {
 # Formats whose contract is checked in the tests of their own, which write such folders.
 OWN_TESTS = frozenset(
     {
-        *("blenderproc", "bop", "carla", "hf", "kitti", "labelme", "replicator", "solo", "vkitti"),
+        *(
+            "blenderproc",
+            "bop",
+            "carla",
+            "hf",
+            "hypersim",
+            "kitti",
+            "labelme",
+            "replicator",
+            "solo",
+            "vkitti",
+        ),
         *("voc", "webdataset", "yolo"),
     }
 )
