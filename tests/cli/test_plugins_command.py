@@ -181,3 +181,12 @@ def test_an_unknown_name_ends_the_command_with_2_and_one_line() -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("Error: no component 'sobl'; did you mean sobel?")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_command_of_a_package_that_is_not_there_says_which(sv2r, monkeypatch):
+    monkeypatch.setenv("SV2R_DISABLE_PLUGINS", "tabletop")
+    code, _, error = sv2r("demo")
+    assert code == 2
+    assert error.strip() == (
+        "Error: the command 'demo' is in a package of its own: pip install 'sv2r[demo]'"
+    )

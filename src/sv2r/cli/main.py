@@ -99,9 +99,16 @@ def _find(name: str) -> click.Command | None:
     return next(map(guarded, found), None)
 
 
+# Commands of packages that are installed by name alone, and the extras that bring them.
+_EXTRAS = {"demo": "demo", "tabletop": "demo"}
+
+
 def _unknown(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
+    if name in _EXTRAS:
+        extra = _EXTRAS[name]
+        return f"the command '{name}' is in a package of its own: pip install 'sv2r[{extra}]'"
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
     return f"no command '{name}'; {hint}"
