@@ -11,13 +11,13 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from sv2r.errors import ConfigError
-from sv2r.storage.paths import url_of, without_file_scheme
+from sv2r.storage.paths import from_home, url_of, without_file_scheme
 from sv2r.weights import require_plain_files, require_plain_shards, weight_files
 
 
 def whole_path(model: str) -> str:
     """Return a file or folder that is here by its whole path, a repository's id as it is."""
-    path = Path(model).expanduser()
+    path = from_home(Path(model))
     return str(path.absolute()) if path.exists() else model
 
 
@@ -32,7 +32,7 @@ def local_path(model: str) -> Path:
         ConfigError: it is a URL of nothing, or of what cannot be reached.
     """
     if (url := url_of(model)) is None:
-        return without_file_scheme(Path(model)).expanduser()
+        return from_home(without_file_scheme(Path(model)))
     from sv2r.storage.remote import fetched
 
     if (path := fetched(url)) is None:

@@ -220,3 +220,30 @@ def test_a_latin_1_terminal(tmp_path: Path) -> None:
     assert ran.returncode == 2
     assert b"Traceback" not in ran.stderr
     assert b"no such folder" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lint", "LONG"),
+        ("lint", "LONG", "--loader.masks", "x"),
+        ("init", "LONG", "--yes"),
+        ("init", ".", "--yes", "--output", "LONG"),
+        ("export", "LONG", "--writer", "yolo", "--output", "out"),
+        ("compare", "LONG", "LONG2"),
+        ("preview", "--input", "LONG", "--output", "out"),
+        ("evaluate", "--source", "LONG", "--translated", "LONG", "--photos", "LONG"),
+        ("train", "lora", "--photos", "LONG", "--output", "out", "--model", "LONG"),
+        ("config", "copy", "default", "LONG"),
+        ("config", "show", "--config", "LONG"),
+        ("verify", "LONG", "--input", "LONG"),
+        ("report", "LONG"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-here/x"])
+def test_every_command_refuses_a_path_that_cannot_be(
+    sv2r: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = sv2r(*(word.replace("LONG", name) for word in words))
+    assert (code, len(err.splitlines())) == (2, 1), err[-500:]

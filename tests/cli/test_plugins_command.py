@@ -184,7 +184,7 @@ def test_an_unknown_name_ends_the_command_with_2_and_one_line() -> None:
 
 
 def test_a_command_of_a_package_that_is_not_there_says_which(sv2r, monkeypatch):
-    monkeypatch.setenv("SV2R_DISABLE_PLUGINS", "tabletop")
+    monkeypatch.setenv("SV2R_DISABLE_PLUGINS", "sv2r-tabletop")
     code, _, error = sv2r("demo")
     assert code == 2
     assert error.strip() == (

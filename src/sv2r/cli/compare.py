@@ -42,14 +42,14 @@ def compare(outputs: tuple[Path, ...], pictures: int, html: Path) -> int:
 
     Exit code: 0 there is a page, 2 a folder is no finished run, or the runs share no picture.
     """  # noqa: D301
-    from sv2r.plugin.options import whole
+    from sv2r.cli.paths import typed_path
     from sv2r.plugin.registry import load_registry
     from sv2r.preview.compare import compare_runs
     from sv2r.preview.page import row_lines, write_page
 
     if len(outputs) < 2:
         raise ConfigError("sv2r compare needs two runs at least: sv2r compare OUTPUT OUTPUT")
-    found = compare_runs([whole(one) for one in outputs], pictures, load_registry())
+    found = compare_runs([typed_path(one) for one in outputs], pictures, load_registry())
     rows = found.looks.rows
     click.echo(f"{found.shared:,} pictures are done in all {len(rows)} runs")
     for row in rows:

@@ -11,6 +11,7 @@ import click
 
 from sv2r.cli.lines import plain
 from sv2r.cli.options import OnceCommand
+from sv2r.cli.paths import typed_path
 from sv2r.errors import ConfigError
 from sv2r.plugin.hookspecs import hookimpl
 
@@ -99,7 +100,7 @@ def evaluate(
     from sv2r.worker.work import find_devices
 
     renders, *others = _sets(source, translated, load_registry())
-    found_photos = photos_in(photos.expanduser().absolute())
+    found_photos = photos_in(typed_path(photos))
     network = find_features(features, find_devices((device,))[0])
     with watching("looking") as watch:
         found = run_evaluation(
@@ -126,7 +127,6 @@ def _sets(source: Path, translated: Sequence[str], registry: Registry) -> list[P
     """Return the renders and what became of them, each under a name of its own."""
     from sv2r.evaluation.run import HELD_OUT, RENDERS
     from sv2r.evaluation.sets import pictures_of
-    from sv2r.plugin.options import whole
 
     named: dict[str, Path] = {RENDERS: source}
     for text in translated:
@@ -137,7 +137,7 @@ def _sets(source: Path, translated: Sequence[str], registry: Registry) -> list[P
                 f"--translated {text}: there is a set called {name}; give NAME=FOLDER"
             )
         named[name] = Path(folder)
-    return [pictures_of(name, whole(folder), registry) for name, folder in named.items()]
+    return [pictures_of(name, typed_path(folder), registry) for name, folder in named.items()]
 
 
 @hookimpl

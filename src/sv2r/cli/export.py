@@ -123,10 +123,10 @@ def _config(ctx: click.Context, dataset: Path, values: Mapping[str, Any]) -> Con
     """Return the config of the job; of a finished run, the pictures that are done alone."""
     from dataclasses import replace
 
-    from sv2r.plugin.options import whole
+    from sv2r.cli.paths import typed_path
 
     asked: CommandLine = ctx.obj
-    asked.named = {**asked.named, "input": whole(dataset)}
+    asked.named = {**asked.named, "input": typed_path(dataset)}
     config = export.request(ctx, values, {"input": str(dataset)}).config()
     run = _finished(config.job.input)
     if run is None or (names := _left_over(run, config.job.only)) is None:

@@ -66,7 +66,7 @@ def init(
 
     Exit code: 0 the config is written, 2 RENDERS cannot be read or FILE is there.
     """  # noqa: D301
-    from sv2r.plugin.options import whole
+    from sv2r.cli.paths import typed_path
     from sv2r.starter import Starter, prompt_for, starter_config
     from sv2r.storage.files import write_atomically
     from sv2r.storage.source import as_source
@@ -77,7 +77,7 @@ def init(
     for line in _found(name, dataset, report):
         click.echo(plain(line))
     asks = sys.stdin is not None and sys.stdin.isatty() and not yes
-    root = as_source(whole(renders))
+    root = as_source(typed_path(renders))
     start = Starter(
         dataset,
         report,
@@ -96,12 +96,12 @@ def init(
 
 def _spelled(text: str) -> Path:
     """Return a folder by its whole path, or a URL as it is spelled."""
-    from sv2r.plugin.options import whole
+    from sv2r.cli.paths import typed_path
     from sv2r.storage.paths import url_of
     from sv2r.storage.source import RemotePath
 
     url = url_of(text)
-    return RemotePath(url) if url else whole(Path(text))
+    return RemotePath(url) if url else typed_path(Path(text))
 
 
 def _answer(question: str, given: object, default: str, asks: bool) -> str:

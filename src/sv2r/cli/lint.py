@@ -128,12 +128,13 @@ def open_for_lint(
     registry: Registry, root: Path, name: str | None, texts: Mapping[str, Sequence[str]]
 ) -> tuple[str, Dataset]:
     """Return the loader's name and the dataset."""
+    from sv2r.cli.paths import typed_path
     from sv2r.config.resolve import detect_loader
-    from sv2r.plugin.options import read_texts, validate_options, whole
+    from sv2r.plugin.options import read_texts, validate_options
     from sv2r.plugin.specs import Runtime
     from sv2r.storage.source import as_source
 
-    root = as_source(whole(root))
+    root = as_source(typed_path(root))
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; give the dataset's folder")
     name = name or detect_loader(registry, root)

@@ -306,14 +306,14 @@ def give_short_names(options: Sequence[ModelOption], taken: Iterable[click.Param
 
 def folder_in(words: Sequence[str]) -> Path | None:
     """Return the word that is the dataset, among options that may take values."""
-    from sv2r.plugin.options import whole
+    from sv2r.cli.paths import typed_path
     from sv2r.storage.source import as_source
 
     values = {i + 1 for i, word in enumerate(words) if word.startswith("--") and "=" not in word}
     plain = [word for i, word in enumerate(words) if i not in values and not word.startswith("--")]
     # The word behind a switch looks like its value.
     folders = plain or [word for word in words if Path(word).exists()]
-    return as_source(whole(Path(folders[-1]))) if folders else None
+    return as_source(typed_path(Path(folders[-1]))) if folders else None
 
 
 def metavar(declared: OptionField) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_serializer, field_validator
 
 from sv2r.plugin.options import Folder, Options, Several, whole
 from sv2r.plugin.registry import Kind
-from sv2r.storage.paths import url_of
+from sv2r.storage.paths import from_home, url_of
 from sv2r.storage.source import as_source
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
@@ -197,7 +197,7 @@ PLAIN: Mapping[str, type[Options]] = {
 def _listed(file: str) -> list[str]:
     """Return the ids that a text file lists, as patterns that match these alone."""
     try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+        lines = from_home(Path(file)).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ValueError(f"@{file}: {str(error.strerror).lower()}") from None
     except UnicodeDecodeError:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 
 from sv2r.hub import whole_path
 from sv2r.plugin.words import nearest
+from sv2r.storage.paths import from_home
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def id_of(model: str) -> str:
     Raises:
         ValueError: it is none of these, and much like a short name.
     """
-    if "/" in model or Path(model).expanduser().exists():
+    if "/" in model or from_home(Path(model)).exists():
         return whole_path(model)
     known = {one.name: one.id for one in named_models()}
     if model not in known and (near := nearest(model, known)):

@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from sv2r.errors import ConfigError
 from sv2r.plugin.words import nearest
-from sv2r.storage.paths import url_of, usable, without_file_scheme
+from sv2r.storage.paths import from_home, url_of, usable, without_file_scheme
 
 
 def whole(path: Path) -> Path:
@@ -34,10 +34,7 @@ def whole(path: Path) -> Path:
     """
     if url_of(path):
         return usable(path)
-    try:
-        return usable(without_file_scheme(path).expanduser().absolute())
-    except RuntimeError:
-        raise ValueError(f"{path}: there is no such user here") from None
+    return usable(from_home(without_file_scheme(path)).absolute())
 
 
 def _of_this_machine(path: Path) -> Path:

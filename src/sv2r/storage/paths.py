@@ -50,6 +50,18 @@ def without_file_scheme(path: Path) -> Path:
     return Path("/", found[2]) if found and found[1].lower() in _LOCAL else path
 
 
+def from_home(path: Path) -> Path:
+    """Return a path whose ~ is put in place.
+
+    Raises:
+        ValueError: nobody has that home folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such user here") from None
+
+
 def cache_folder() -> Path:
     """Return where copies and indexes are kept that can be made again.
 
