@@ -21,6 +21,7 @@ from PIL import Image
 
 import sv2r as package
 from sv2r.storage.files import TEMPORARY
+from sv2r.storage.strict_yaml import write_yaml
 from tests.toys.archives import pack
 from tests.toys.datasets import make_coco
 from tests.toys.jobs import config_of, files_of
@@ -222,7 +223,11 @@ def test_each_picture_is_read_and_put_once(sv2r, s3, tmp_path, caplog):
 def test_two_workers_share_a_bucket(s3, renders, tmp_path, toy_sd15):
     source = s3.put(renders, "renders")
     config = config_of(source, f"{s3.url}/real", toy_sd15, device=["cpu", "cpu"])
-    assert package.convert(config).exit_code == 0
+    file = tmp_path / "job.yaml"
+    file.write_text(write_yaml(config))
+    process = start("convert", "--config", file)  # its workers have the environment of its own
+    _, error = process.communicate()
+    assert process.returncode == 0, error
     config = config_of(renders, tmp_path / "real", toy_sd15)
     assert package.convert(config).exit_code == 0
     there, here = s3.files("real/"), files_of(tmp_path / "real")

@@ -122,6 +122,17 @@ def test_a_web_server(sv2r, web, renders, tmp_path, monkeypatch):
     assert "archive" in told(error) or "no permission" in told(error)
 
 
+def test_a_finished_run_on_a_web_server(sv2r, web, renders, tmp_path, monkeypatch):
+    monkeypatch.setenv("SV2R_CACHE", str(tmp_path / "cache"))
+    assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
+    code, text, error = sv2r("verify", f"{web[0]}/real", "--sample", 0)
+    assert (code, error) == (0, ""), text
+    code, text, error = sv2r("report", f"{web[0]}/real")
+    assert code == 0, error
+    assert text.startswith(str(tmp_path / "cache"))
+    assert not (tmp_path / "real" / "sv2r" / "report.html").exists()
+
+
 def test_names_that_a_web_address_spells_otherwise(sv2r, web, tmp_path, monkeypatch):
     monkeypatch.setenv("SV2R_CACHE", str(tmp_path / "cache"))
     names = ("süd/a b.png", "süd/50% #1.png", "süd/x+y&z.png")

@@ -297,8 +297,9 @@ class JobOptions(Options):
     def _writable(cls, value: Path, info: ValidationInfo) -> Path:
         if (url := url_of(value)) is None:
             return value
-        from sv2r.storage.remote import WorkFolder
+        from sv2r.storage.remote import WorkFolder, require_writable
 
+        require_writable(url)
         return WorkFolder.of(url, info.data.get("work"))
 
     @field_serializer("output")

@@ -28,6 +28,7 @@ from sv2r.report.data import page_data
 from sv2r.report.entries import ReportEntry, make_entry
 from sv2r.report.pictures import Embedded, embed
 from sv2r.storage.files import write_atomically
+from sv2r.storage.remote import WorkFolder, is_read_only
 from sv2r.types import Dataset, Record
 from sv2r.worker.threads import in_threads
 
@@ -74,7 +75,8 @@ def write_report(
     write_atomically(
         path, render(finished, entries, carried, notes).encode(errors="backslashreplace")
     )
-    put_files(finished.output, [f"{FOLDER}/{REPORT}"])
+    if not (isinstance(finished.output, WorkFolder) and is_read_only(finished.output.url)):
+        put_files(finished.output, [f"{FOLDER}/{REPORT}"])
     if say is not None:
         for line in (*notes, *_missing(carried)):
             say(line)

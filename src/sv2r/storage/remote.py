@@ -345,12 +345,7 @@ class WorkFolder(type(Path())):  # type: ignore[misc]
 
     @classmethod
     def of(cls, url: str, work: Path | None) -> WorkFolder:
-        """Return the folder for a URL, in a folder for all such ones or the user's cache.
-
-        Raises:
-            ConfigError: nothing can be written there.
-        """
-        require_writable(url)
+        """Return the folder for a URL, in a folder for all such ones or the user's cache."""
         last = "".join(c if c.isalnum() or c in "-_." else "-" for c in url.rpartition("/")[2])
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]
         folder = cls(work or cache_folder() / "remote" / "work", f"{last[:60]}-{digest}")
@@ -378,6 +373,11 @@ def require_writable(url: str) -> None:
     scheme = url.partition("://")[0]
     if fix := _READ_ONLY.get(scheme):
         raise ConfigError(f"{url}: {scheme}:// is read only here; {fix}")
+
+
+def is_read_only(url: str) -> bool:
+    """Return whether nothing can be written there."""
+    return url.partition("://")[0] in _READ_ONLY
 
 
 def archive_in(store: Store, name: str) -> tuple[Path, str] | None:
