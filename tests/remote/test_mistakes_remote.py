@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +11,7 @@ import pytest
 
 from sv2r.job.open import as_config, open_job
 from sv2r.job.run import run_job
+from sv2r.storage import remote
 from tests.remote.test_convert import MIRROR, comparable, many, pictures, start, wait_for
 from tests.toys.archives import pack
 from tests.toys.datasets import make_coco
@@ -145,33 +147,59 @@ def test_names_that_a_web_address_spells_otherwise(sv2r, web, tmp_path, monkeypa
             assert (out / name).read_bytes() == (tmp_path / "odd ones" / name).read_bytes()
 
 
-def test_a_server_that_stops_on_the_way(sv2r, s3, tmp_path, monkeypatch):
+@pytest.fixture
+def frail(s3, monkeypatch):
+    """Return what stops a second server of the same buckets, and what starts it again."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     port = server.get_host_and_port()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    again = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    yield server.stop, again.start
+    again.stop()
+
+
+def test_an_output_whose_server_stops_on_the_way(sv2r, s3, frail, tmp_path):
+    stop, start_again = frail
     renders = many(tmp_path / "renders", 200)
     words = ("export", renders, "--output", f"{s3.url}/real", *MIRROR)
     process = start(*words)
     wait_for(s3, 10, process)
-    server.stop()
+    stop()
     _, error = process.communicate()
     assert process.returncode == 1
     assert "cannot be reached" in told(error)
     assert "run the same command again" in told(error)
     assert 10 <= len(pictures(s3.times("real/"))) < 200
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    try:
-        code, text, error = sv2r(*words)
-        assert code == 0
-        assert text.startswith("done 200 ")
-    finally:
-        server.stop()
+    start_again()
+    code, text, error = sv2r(*words)
+    assert code == 0
+    assert text.startswith("done 200 ")
     assert sv2r("export", renders, "--output", tmp_path / "real", *MIRROR)[0] == 0
     assert comparable(s3.files("real/")) == comparable(files_of(tmp_path / "real"))
+
+
+def test_an_input_whose_server_stops_on_the_way(sv2r, s3, frail, tmp_path):
+    stop, start_again = frail
+    renders = many(tmp_path / "renders", 200)
+    out = tmp_path / "real"
+    words = ("export", s3.put(renders, "renders"), "--output", out, *MIRROR)
+    process = start(*words)
+    while len(list(out.rglob("*.png"))) < 10 and process.poll() is None:
+        time.sleep(0.01)
+    stop()
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "cannot be reached" in told(error)
+    assert 10 <= len(list(out.rglob("*.png"))) < 200
+    start_again()
+    code, text, error = sv2r(*words)
+    assert code == 0, error
+    assert text.startswith("done 200 ")
+    for name in pictures(s3.times("renders/")):
+        assert (out / name).read_bytes() == (renders / name).read_bytes()
 
 
 def test_what_needs_a_folder_of_this_machine(sv2r, renders, tmp_path):
@@ -218,3 +246,13 @@ def test_a_picture_that_changes_after_the_listing_fails_alone(s3, renders, tmp_p
     assert "a/0.png" in errors[0]
     assert "was changed since it was listed" in errors[0]
     assert "a/1.png" in errors[1]
+
+
+def test_a_large_file_is_read_from_a_copy(sv2r, s3, renders, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "WHOLE", 500)
+    source = s3.put(renders, "renders")
+    out = tmp_path / "out"
+    assert sv2r("export", source, "--output", out, *MIRROR)[0] == 0
+    kept = {path.name for path in (tmp_path / "cache" / "remote" / "files").rglob("*.*")}
+    assert "annotations.json" in kept
+    assert (out / "annotations.json").read_bytes() == (renders / "annotations.json").read_bytes()
