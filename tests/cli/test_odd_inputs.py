@@ -81,6 +81,14 @@ def test_values_of_another_kind(
     refused(sv2r("convert", "--config", file, "--dry-run"), says)
 
 
+@pytest.mark.parametrize(
+    "field", ["{count:9999999999}", "{categories:>999999999}", "{count:.5000}"]
+)
+def test_fields_wider_than_a_memory(sv2r: Run, data: Path, tmp_path: Path, field: str) -> None:
+    result = sv2r("convert", "--config", config(tmp_path, ""), "--prompt", field)
+    refused(result, "is wider than a prompt; write {c")
+
+
 def test_aliases_that_multiply(sv2r: Run, data: Path, tmp_path: Path) -> None:
     lines = [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
     file = config(tmp_path, "\n".join(["a0: &a0 [x, x]", *lines]))
@@ -96,6 +104,26 @@ def test_names_that_no_file_has(
     words = [word for pair in given.items() for word in pair]
     said = "holds a NUL character" if "\0" in name else "has a name of more than 255 bytes"
     refused(sv2r("convert", *words, *GRADE), said)
+
+
+PIPES = ("notes.json", "a.parquet", "a.tar", "data.yaml", "0.txt", "a.hdf5", "depth.npy", "a.zip")
+
+
+def test_pipes_in_the_input_do_not_hold_lint_up(data: Path) -> None:
+    (data / "more").mkdir()
+    for name in PIPES:
+        os.mkfifo(data / name)
+        os.mkfifo(data / "more" / name)
+    assert typed("lint", str(data), timeout=100).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
+def test_a_list_of_samples_that_never_ends(data: Path, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = ["--config", str(config(tmp_path, "")), "--only", f"@{tmp_path / name}"]
+    done = typed("convert", *words, timeout=100)
+    assert done.returncode == 2
+    assert done.stderr.decode().endswith("not a regular file\n")
 
 
 @pytest.mark.parametrize("command", ["verify", "report", "lint"])

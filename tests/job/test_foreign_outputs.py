@@ -187,6 +187,26 @@ def test_a_changed_column_of_the_journal_is_found(config, tmp_path, statement):
     assert verify(tmp_path / "out", sample="0").findings == ()
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records; END"],
+        ["CREATE TABLE more (a)"],
+        ["ALTER TABLE records RENAME TO r", "CREATE VIEW records AS SELECT * FROM r"],
+    ],
+)
+def test_what_no_run_puts_into_a_journal_is_found(config, tmp_path, statements):
+    for statement in statements:
+        change(tmp_path / "out", statement)
+    findings = verify(tmp_path / "out", sample="0").findings
+    assert any("which no run makes" in f.message for f in findings)
+    with pytest.raises(ConfigError, match="the journal is damaged"):
+        sv2r.convert(config)
+    verify(tmp_path / "out", sample="0", fix=True)
+    sv2r.convert(config)
+    assert verify(tmp_path / "out", sample="0").findings == ()
+
+
 def test_a_record_that_was_changed_in_the_journal_is_made_again(config, tmp_path):
     output = tmp_path / "out"
     right = (output / "sv2r" / "samples.jsonl").read_bytes()

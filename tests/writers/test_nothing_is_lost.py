@@ -11,8 +11,10 @@ from PIL import Image
 import sv2r
 from sv2r.errors import ConfigError
 from sv2r.loaders.coco.loader import CocoOptions, load
+from sv2r.plugin.specs import Runtime
 from sv2r.storage.others import find_others
 from sv2r.verify.dataset import verify
+from sv2r.writers.mirror import Mirror, MirrorOptions
 
 GRADE = {"name": "grade", "mean": [60, 10, 5], "std": [15, 5, 5]}
 SQUARE = [[4, 4, 16, 4, 16, 16, 4, 16]]
@@ -246,3 +248,54 @@ def test_pictures_that_were_not_asked_for_are_not_carried_as_they_are(tmp_path):
     source = coco(tmp_path / "in", {"a.png": "a.png", "b.png": "b.png"})
     convert(source, tmp_path / "out", "mirror", limit=1)
     assert not (tmp_path / "out/b.png").exists()
+
+
+@pytest.mark.parametrize("writer", ["folder", "webdataset", "hf"])
+def test_what_is_said_of_dataset_categories_and_pictures_goes_through_another_format(
+    tmp_path, writer
+):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    convert(source, tmp_path / "between", {"name": writer})
+    convert(tmp_path / "between", tmp_path / "out", {"name": "coco"})
+    found = json.loads((tmp_path / "out/annotations.json").read_text())
+    (category,) = found["categories"]
+    assert (category["supercategory"], category["skeleton"]) == ("dish", [[1, 2]])
+    assert (found["info"], found["licenses"]) == ({"year": 2026}, [{"id": 3, "name": "CC0"}])
+    assert found["images"][0]["license"] == 3
+
+
+@pytest.mark.parametrize("writer", ["coco", "folder"])
+def test_half_a_character_goes_through_an_export(tmp_path, writer):
+    source = coco(tmp_path / "in", {"a.png": "a.png"}, note="\ud800x")
+    convert(source, tmp_path / "out", {"name": writer})
+    assert verify(tmp_path / "out").findings == ()
+    written = tmp_path / "out" / ("annotations.json" if writer == "coco" else "instances.jsonl")
+    assert '"note": "\\ud800x"' in written.read_text()
+
+
+def told_by(source, **options):
+    runtime = Runtime(input=source, output=source.parent / "out")
+    return list(Mirror(MirrorOptions(**options), runtime).prepare(load(source, CocoOptions())))
+
+
+def test_a_file_whose_place_a_picture_takes_is_not_said_to_be_carried(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    (source / "a.BMP").write_bytes(b"mine")
+    (source / "notes").write_bytes(b"more")
+    summary = convert(source, tmp_path / "out", {"name": "mirror", "format": "bmp"})
+    assert summary.done == 1
+    (told, left) = told_by(source, format="bmp")
+    assert told.startswith("carries 1 file that the loader does not know (4 bytes)")
+    assert left == "left behind: files in whose places pictures are written, such as a.BMP (1)"
+    assert not (tmp_path / "out/a.BMP").exists()
+
+
+def test_the_folder_of_the_job_in_another_case_is_not_carried(tmp_path):
+    source = coco(tmp_path / "in", {"a.png": "a.png"})
+    (source / "SV2R").mkdir()
+    (source / "SV2R/run.yaml").write_text("mine")
+    found = find_others(load(source, CocoOptions()))
+    assert found.files == ()
+    assert list(found.left) == [
+        "the folder sv2r, as the output has its own; rename it to have it carried"
+    ]

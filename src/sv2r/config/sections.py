@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_serializer, field_validator
 from sv2r.plugin.options import Folder, Options, Several, whole
 from sv2r.plugin.registry import Kind
 from sv2r.storage.paths import from_home, url_of
+from sv2r.storage.regular import read_text
 from sv2r.storage.source import as_source
 
 Step = Literal["undo", "retry", "redo", "restore", "reject", "keep"]
@@ -71,9 +73,15 @@ class PromptOptions(Options):
         for _, field, spec, _ in parts:
             if field is not None and not field.isidentifier():
                 raise ValueError(f"'{{{field}}}' is not a name; write {{{{ for a brace")
+            if any(len(number) > _DIGITS for number in re.findall(r"\d+", spec or "")):
+                raise ValueError(f"':{spec}' is wider than a prompt; write {{{field}}}")
             if spec and not _fits_text(spec):
                 raise ValueError(f"':{spec}' is not a format for text; write {{{field}}}")
         return value
+
+
+# Of a width or a precision in a prompt's field: text of 10 GB would fill the memory.
+_DIGITS = 3
 
 
 def _fits_text(spec: str) -> bool:
@@ -197,7 +205,7 @@ PLAIN: Mapping[str, type[Options]] = {
 def _listed(file: str) -> list[str]:
     """Return the ids that a text file lists, as patterns that match these alone."""
     try:
-        lines = from_home(Path(file)).read_text(encoding="utf-8").splitlines()
+        lines = read_text(from_home(Path(file))).splitlines()
     except OSError as error:
         raise ValueError(f"@{file}: {str(error.strerror).lower()}") from None
     except UnicodeDecodeError:

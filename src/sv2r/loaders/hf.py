@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sv2r.errors import ConfigError, SampleError
+from sv2r.loaders.about import read_about
 from sv2r.loaders.lazy import LazySamples, failing
 from sv2r.loaders.tree import read_tree, split_name
 from sv2r.plugin.hookspecs import hookimpl
@@ -59,6 +60,7 @@ def load(options: HfOptions, root: Path) -> Dataset:
             raise ConfigError(f"{root}: {reason}")
     names = _names(root / files[0], files[0])
     rows = [row for name in files for row in _rows(root, name)]
+    details, extra = read_about(root)
     return Dataset(
         root=root,
         samples=LazySamples(rows, partial(_sample, root, names)),
@@ -66,6 +68,8 @@ def load(options: HfOptions, root: Path) -> Dataset:
         categories=tuple(names),
         annotation_files=(root / _ABOUT,) if (root / _ABOUT).is_file() else (),
         notes=(f"{len(files):,} Parquet file{'' if len(files) == 1 else 's'}",),
+        details=details,
+        extra=extra,
     )
 
 

@@ -25,6 +25,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
 from sv2r.storage.paths import inside
+from sv2r.storage.regular import open_regular
 from sv2r.types import Dataset, Instance, Instances, Match, Problem, Sample
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _pasted(shape: _Shape, size: tuple[int, int], where: str) -> NDArray[np.bool
 def _is_labelme(root: Path, name: str) -> bool:
     """Return whether a JSON begins as LabelMe's do; only its first bytes are read."""
     try:
-        with (root / name).open("rb") as file:
+        with open_regular(root / name) as file:
             head = file.read(400)
     except OSError:
         return False

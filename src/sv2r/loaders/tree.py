@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def split_name(name: str) -> tuple[str, str, str]:
 
 
 class AnyCase:
-    """Finds files by names whose case may differ from theirs, as some systems' files do."""
+    """Finds files by names whose case, or way to write accents, differs, as some systems' do."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -125,9 +126,14 @@ class AnyCase:
             return None
         if own not in self._listings:
             self._listings[own] = _by_folded_name(self._root / own)
-        alike = self._listings[own].get(last.casefold(), [])
+        alike = self._listings[own].get(_folded(last), [])
         exact = [last] if last in alike else alike
         return f"{own}/{exact[0]}".lstrip("/") if len(exact) == 1 else None
+
+
+def _folded(name: str) -> str:
+    """Return a name without its case, accents as one character each: macOS writes them as two."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _by_folded_name(folder: Path) -> dict[str, list[str]]:
@@ -135,7 +141,7 @@ def _by_folded_name(folder: Path) -> dict[str, list[str]]:
     try:
         with list_folder(folder) as entries:
             for entry in entries:
-                found.setdefault(entry.name.casefold(), []).append(entry.name)
+                found.setdefault(_folded(entry.name), []).append(entry.name)
     except OSError:
         return {}
     return found

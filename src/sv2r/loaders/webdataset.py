@@ -17,6 +17,7 @@ import msgspec
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import PICTURE_SUFFIXES
+from sv2r.loaders.about import read_about
 from sv2r.loaders.json_file import read_json
 from sv2r.loaders.lazy import LazySamples, failing
 from sv2r.loaders.tree import read_tree, split_name
@@ -93,6 +94,7 @@ def load(options: WebdatasetOptions, root: Path) -> Dataset:
         about = read_json(root / _ABOUT, _ABOUT, Overview) if there else about
     except SampleError as error:
         raise ConfigError(str(error)) from None
+    details, extra = read_about(root)
     return Dataset(
         root=root,
         samples=LazySamples(shots, partial(_sample, root)),
@@ -101,6 +103,8 @@ def load(options: WebdatasetOptions, root: Path) -> Dataset:
         annotation_files=(root / _ABOUT,) if there else (),
         problems=tuple(item for item in found if isinstance(item, Problem)),
         category_ids={one.name: one.id for one in about.categories if one.id is not None},
+        details=details,
+        extra=extra,
         notes=(f"{len(tars):,} tar{'' if len(tars) == 1 else 's'} of WebDataset",),
     )
 

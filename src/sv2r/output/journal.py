@@ -70,15 +70,16 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
-            wrong = self._db.execute(_OTHER_TYPES).fetchone()
+            strange = strange_part(self._db)
+            wrong = None if strange else self._db.execute(_OTHER_TYPES).fetchone()
         except _DAMAGE as error:
             self._lock.close()
             if getattr(error, "sqlite_errorname", "") in _UNWRITABLE:
                 raise ConfigError(f"{self._path}: {error}; {_WRITABLE}") from None
             raise self._damaged(error) from None
-        if wrong is not None:
+        if strange or wrong is not None:
             self.close()
-            raise self._damaged("columns of other types")
+            raise self._damaged(strange or "columns of other types")
 
     def __enter__(self) -> Journal:
         return self
@@ -243,6 +244,20 @@ SELECT 1 FROM records WHERE typeof(sample) != 'text' OR typeof(variant) != 'inte
     OR typeof(status) != 'text' OR typeof(data) != 'text'
 UNION ALL SELECT 1 FROM meta WHERE typeof(key) != 'text' OR typeof(value) != 'text' LIMIT 1
 """
+
+
+# A trigger or a view of somebody else's would change records behind the run's back.
+_STRANGE = """
+SELECT type || ' ' || name FROM sqlite_master
+WHERE (type NOT IN ('table', 'index') OR name NOT IN ('meta', 'records', 'by_status'))
+    AND name NOT GLOB 'sqlite_autoindex_*' LIMIT 1
+"""
+
+
+def strange_part(database: sqlite3.Connection) -> str | None:
+    """Return what a journal holds that no run makes, as a reason, or None."""
+    found = database.execute(_STRANGE).fetchone()
+    return f"the {found[0]}, which no run makes" if found else None
 
 
 def _make(folder: Path) -> None:

@@ -76,7 +76,7 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
         with list_folder(dataset.root / prefix) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
-                if entry.is_dir(follow_symlinks=False) and name != OWN:
+                if entry.is_dir(follow_symlinks=False) and name.casefold() != OWN:
                     waiting.append(f"{name}/")
                 else:
                     yield name, entry
@@ -84,7 +84,7 @@ def _entries(dataset: Dataset) -> Iterator[tuple[str, Listed]]:
 
 def _reason(dataset: Dataset, name: str, entry: Listed) -> str | None:
     """Return why something is not taken along, or None."""
-    if name == OWN and leads_to_folder(entry):
+    if name.casefold() == OWN and leads_to_folder(entry):
         if is_output(dataset.root):
             return "the folder sv2r of an earlier run"
         return "the folder sv2r, as the output has its own; rename it to have it carried"

@@ -95,6 +95,8 @@ def open_parquet(path: Path) -> Any:
     Raises:
         ConfigError: pyarrow is not installed. OSError, ValueError: it cannot be read.
     """
+    if not stat.S_ISREG(path.stat().st_mode):  # it would wait for the writer of a pipe
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     try:
         from pyarrow import parquet
     except ImportError:

@@ -16,7 +16,14 @@ from urllib.parse import quote
 from sv2r.config.resolve import difference, identity_of
 from sv2r.errors import ConfigError
 from sv2r.output.finished import RUN_FILE, SAMPLES, Finished
-from sv2r.output.journal import CHANGED_IDENTITY, FOLDER, JOURNAL, Journal, digest_of
+from sv2r.output.journal import (
+    CHANGED_IDENTITY,
+    FOLDER,
+    JOURNAL,
+    Journal,
+    digest_of,
+    strange_part,
+)
 from sv2r.output.records import from_json, line_of
 from sv2r.storage.regular import is_own_file
 from sv2r.types import Record
@@ -180,6 +187,8 @@ def _look_through(database: sqlite3.Connection) -> dict[str, Any]:
     verdict = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
         raise ValueError(" ".join(str(verdict).split()))
+    if strange := strange_part(database):
+        raise ValueError(strange)
     columns = "sample, variant, status, data"
     for sample, variant, status, data in database.execute(f"SELECT {columns} FROM records"):  # noqa: S608
         record = from_json(data)

@@ -17,6 +17,7 @@ from sv2r.storage.files import replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
+    HALVES,
     MarkingOptions,
     about_itself,
     done_samples,
@@ -115,7 +116,10 @@ class CocoWriter(Mixing[CocoExportOptions]):
 
     def _write(self, name: str, pieces: Iterable[str]) -> str:
         path = self._output / name
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors=HALVES) as stream,
+        ):
             stream.writelines(pieces)
         return sha256_file(path)
 

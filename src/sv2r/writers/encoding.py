@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 OutputFormat = Literal["same", "png", "jpg", "webp", "tif", "bmp"]
 
+HALVES = "backslashreplace"
+"""How half a character in JSON is encoded, as JSON itself has it: \\ud800."""
+
 # How the step begins that `read_picture` notes of a picture with an orientation.
 TURNED = "EXIF orientation"
 

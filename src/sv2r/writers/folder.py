@@ -13,6 +13,7 @@ from sv2r.storage.files import replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
 from sv2r.types import Dataset, Frame, Instances, Published, Record, Sample
 from sv2r.writers.encoding import (
+    HALVES,
     MarkingOptions,
     about_itself,
     done_samples,
@@ -64,7 +65,10 @@ class FolderWriter(Mixing[MarkingOptions]):
     def finish(self, dataset: Dataset, records: Iterable[Record]) -> Mapping[str, str]:
         """Write a line per picture that is done: what each value of its mask is."""
         path = self._output / TABLE
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors=HALVES) as stream,
+        ):
             for sample, record in done_samples(dataset, records):
                 crowds = doubtful_ids(record, self._options.doubtful)
                 split = drawn_split(sample, self._options) if self._options.split else ""
@@ -73,7 +77,7 @@ class FolderWriter(Mixing[MarkingOptions]):
         written = {TABLE: sha256_file(path)}
         if about:
             text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
-            written[ABOUT] = write_atomically(self._output / ABOUT, text.encode())
+            written[ABOUT] = write_atomically(self._output / ABOUT, text.encode(errors=HALVES))
         return written
 
     def prepare(self, dataset: Dataset) -> Iterable[str]:

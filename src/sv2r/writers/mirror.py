@@ -138,12 +138,23 @@ class Mirror:
                     f"{place}: the folder {OWN} in the output is the job's own; {fix}"
                 )
         others = find_others(dataset)
-        if others.files:
-            yield from self._told(others, renames=renames)
+        taken = self._taken(dataset, others) if renames else ()
+        if carried := tuple(name for name in others.files if name not in taken):
+            size = sum((dataset.root / name).stat().st_size for name in taken)
+            yield from self._told(replace(others, files=carried, size=others.size - size), renames)
         for reason, count in others.left.items():
             yield f"left behind: {reason} ({count:,})"
+        if taken and self._options.others == "copy":
+            why = "in whose places pictures are written"
+            yield f"left behind: files {why}, such as {min(taken)} ({len(taken):,})"
 
-    def _told(self, others: Others, *, renames: bool) -> Iterator[str]:
+    def _taken(self, dataset: Dataset, others: Others) -> frozenset[str]:
+        """Return the other files whose places pictures take under their new names."""
+        asked = {name.casefold(): name for name in others.files}
+        made = (str(self._renamed(PurePosixPath(id_))).casefold() for id_ in dataset.ids)
+        return frozenset(asked[place] for place in made if place in asked)
+
+    def _told(self, others: Others, renames: bool) -> Iterator[str]:
         several = f"file{'' if len(others.files) == 1 else 's'}"
         size = in_bytes(others.size)
         what = f"{len(others.files):,} {several} that the loader does not know ({size})"

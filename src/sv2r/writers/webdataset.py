@@ -13,7 +13,7 @@ from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.specs import Runtime, Writer, WriterSpec
 from sv2r.storage.files import write_atomically
 from sv2r.types import Dataset, Frame, Published, Record, Sample
-from sv2r.writers.encoding import doubtful_ids, left_out, marks, publish_picture, told_of
+from sv2r.writers.encoding import HALVES, doubtful_ids, left_out, marks, publish_picture, told_of
 from sv2r.writers.masks import instance_rows, mask_values, renumbered
 from sv2r.writers.shards import Packed, ShardOptions, Shards, same_key
 from sv2r.writers.splits import Mixing
@@ -69,7 +69,10 @@ class WebDatasetWriter(Mixing[ShardOptions]):
         """Make the tars of all that is done, and dataset.json."""
         written = self._shards.pack(dataset, records, _names, self._write)
         text = json.dumps(told_of(dataset), ensure_ascii=False, indent=1) + "\n"
-        return {**written, _ABOUT: write_atomically(self._output / _ABOUT, text.encode())}
+        return {
+            **written,
+            _ABOUT: write_atomically(self._output / _ABOUT, text.encode(errors=HALVES)),
+        }
 
     def _write(self, path: Path, some: Iterator[tuple[Packed, list[bytes]]]) -> None:
         with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -103,7 +106,7 @@ def _about(
         "instances": instance_rows(frame.instances, values),
         **({"extra": dict(sample.extra)} if sample.extra else {}),
     }
-    return json.dumps(told, ensure_ascii=False).encode()
+    return json.dumps(told, ensure_ascii=False).encode(errors=HALVES)
 
 
 def _marked(text: bytes, sample: Sample, crowds: frozenset[int]) -> bytes:
@@ -112,7 +115,7 @@ def _marked(text: bytes, sample: Sample, crowds: frozenset[int]) -> bytes:
     values = mask_values(sample.load_instances(), _LARGEST, _MASK)
     for row in told["instances"]:
         row["crowd"] = row["crowd"] or row["value"] in {values[id_] for id_ in crowds}
-    return json.dumps(told, ensure_ascii=False).encode()
+    return json.dumps(told, ensure_ascii=False).encode(errors=HALVES)
 
 
 def build(options: ShardOptions, runtime: Runtime) -> Writer:

@@ -353,7 +353,7 @@ def test_pictures_that_are_nowhere_are_told_once_and_not_one_by_one(tmp_path):
         loaded(root)
     assert str(told.value) == (
         "coco.json: 0.png (one of 3 looked for) is not in the input folder itself; "
-        "name the pictures' folder with --loader.images"
+        "--loader.images elsewhere is where elsewhere/0.png lies"
     )
     assert loaded(root, images="elsewhere").ids[0] == "elsewhere/0.png"
     assert loaded(root, images=".").ids[0] == "0.png"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sv2r.config.resolve import detect_loader
 from sv2r.errors import ConfigError
-from sv2r.loaders.folder.loader import detect
+from sv2r.loaders.folder.loader import FolderOptions, detect, load
 from sv2r.plugin.registry import load_registry
 from tests.toys.folders import IDS, WHITE, dataset, pairs, problems, put
 
@@ -78,3 +80,38 @@ def test_a_folder_for_each_frame_has_files_of_one_name(tmp_path, image, mask):
     data = dataset(tmp_path)
     assert pairs(data) == {f"{f}/{image}": [f"{f}/{mask}"] for f in ("0001", "0002")}
     assert data.problems == ()
+
+
+@pytest.mark.parametrize("word", ["vis", "viz", "overlay", "visualization", "amodal"])
+def test_a_view_of_a_mask_beside_an_array_is_another_pass(tmp_path, word):
+    for number in range(3):
+        Image.new("RGB", (12, 8)).save(tmp_path / f"{number}.png")
+        Image.new("RGB", (12, 8)).save(tmp_path / f"{number}_{word}.png")
+        np.save(tmp_path / f"{number}.npy", np.eye(8, 12, dtype=np.uint8))
+    dataset = load(FolderOptions(), tmp_path)
+    assert list(dataset.ids) == ["0.png", "1.png", "2.png"]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "avif", "HEIC", "jp2"])
+def test_a_picture_that_is_not_read_is_named_and_no_mask_is_to_be_removed(tmp_path, suffix):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            Image.new("L", (12, 8), 5).save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "images/1.png").rename(tmp_path / f"images/1.{suffix}")
+    (problem,) = load(FolderOptions(), tmp_path).problems
+    told = f"a picture as {suffix.upper()}, which is not read; save it as PNG or TIFF"
+    assert problem.message == f"images/1.{suffix}: {told}"
+    (tmp_path / "images/0.png").rename(tmp_path / f"images/0.{suffix}")
+    with pytest.raises(ConfigError, match=f"pictures as {suffix.upper()} are not read"):
+        load(FolderOptions(), tmp_path)
+
+
+@pytest.mark.parametrize("word", ["depth", "Normals", "semantic", "disparity"])
+def test_other_passes_are_not_counted_as_pictures_without_a_mask(tmp_path, word):
+    for folder in ("rgb", word):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (12, 8), 5).save(tmp_path / folder / "0.png")
+    with pytest.raises(ConfigError, match=r"rgb/0.png is one of 1\)"):
+        load(FolderOptions(), tmp_path)

@@ -134,7 +134,7 @@ def test_when_no_mask_can_be_looked_at_each_sample_tells_its_own_fault(tmp_path)
         (
             ("images/a.png", "masks/b.png"),
             {"masks": "masks"},
-            "no picture has a mask in masks (images/a.png is one of 2); say where",
+            "no picture has a mask in masks (images/a.png is one of 1); say where",
         ),
     ],
 )

@@ -15,12 +15,20 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# How a JSON object begins in them where there is no mark.
+_BARE = tuple(
+    (start.encode(charset), charset)
+    for charset in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+    for start in ("{", "\n{", "\r\n{", " {")
+)
+_HEAD = 12  # bytes that tell
 _CHUNK = 1 << 20  # characters
 
 
 def marked_charset(head: bytes) -> str:
     """Return the charset that a file's first bytes say, "" for UTF-8 and what says nothing."""
-    return next((charset for mark, charset in _MARKS if head.startswith(mark)), "")
+    marks = (*_MARKS, *_BARE)
+    return next((charset for mark, charset in marks if head.startswith(mark)), "")
 
 
 def charset_of(path: Path, asked: str) -> str:
@@ -28,7 +36,7 @@ def charset_of(path: Path, asked: str) -> str:
     if asked:
         return asked
     with path.open("rb") as stream:
-        return marked_charset(stream.read(4))
+        return marked_charset(stream.read(_HEAD))
 
 
 def write_as_utf8(source: Path, target: Path, charset: str, name: str) -> None:

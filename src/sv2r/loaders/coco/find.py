@@ -11,9 +11,10 @@ from typing import Literal
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.coco.charset import marked_charset
-from sv2r.loaders.tree import AnyCase
+from sv2r.loaders.tree import AnyCase, read_tree
 from sv2r.plugin.words import nearest
 from sv2r.storage.paths import inside
+from sv2r.storage.regular import open_regular
 from sv2r.storage.source import leads_to_file, list_folder
 
 CandidateKind = Literal["instances", "no annotations", "panoptic", "captions", "no masks"]
@@ -148,10 +149,47 @@ def find_images(root: Path, annotations: str, names: Sequence[str]) -> tuple[str
         looked = ", ".join(folder or "the input folder itself" for folder in folders)
         where = f"not in {looked}" if len(folders) == 1 else f"in none of {looked}"
         some = f"(one of {len(probes)} looked for) is {where}"
-        raise NoPictures(
-            f"{annotations}: {probes[0]} {some}; name the pictures' folder with --loader.images"
-        )
+        raise NoPictures(f"{annotations}: {probes[0]} {some}; {_hint(root, probes[0])}")
     return folders[best], len(probes), hits[best]
+
+
+def _hint(root: Path, name: str) -> str:
+    """Return what to do where a picture is in none of the folders that were looked through."""
+    last = name.rpartition("/")[2]
+    found = next((n for n in read_tree(root).files if n.rpartition("/")[2] == last), None)
+    if found is None:
+        return "name the pictures' folder with --loader.images"
+    if found.endswith(f"/{name}"):
+        return f"--loader.images {found.removesuffix(f'/{name}')} is where {found} lies"
+    return f"{found} has its name: write the folders into file_name"
+
+
+def rivals(root: Path, annotations: str, names: Sequence[str], folder: str) -> Iterator[str]:
+    """Yield the other folders in which just as many pictures lie by these names, and not the same.
+
+    folder: the one that `find_images` found.
+    """
+    step = max(1, len(names) // PROBES)
+    probes = [names[i] for i in range(0, len(names), step)][:PROBES]
+    own = [AnyCase(root / folder).find(probe) for probe in probes]
+    for other in search_folders(root, PurePosixPath(annotations)):
+        found = [AnyCase(root / other).find(probe) for probe in probes] if other != folder else []
+        pairs = [(a, b) for a, b in zip(own, found, strict=False) if a and b]
+        if pairs and len(pairs) == sum(a is not None for a in own) and are_unlike(*pairs[0]):
+            yield other
+
+
+def are_unlike(one: Path | None, other: Path | None) -> bool:
+    """Return whether two files hold other bytes; what cannot be read is like nothing."""
+    try:
+        return not one or not other or _content(one) != _content(other)
+    except OSError:
+        return True
+
+
+def _content(path: Path) -> bytes:
+    with open_regular(path) as stream:
+        return stream.read()
 
 
 def search_folders(root: Path, annotations: PurePosixPath) -> Iterator[str]:

@@ -161,6 +161,8 @@ def parse_object(text: bytes, what: str, at: int) -> dict[str, Any]:
         if lenient is None:
             fix = "run the command again, and leave the file alone meanwhile"
             raise SampleError(f"the file has changed; {fix}") from None
+        if _is_json(lenient):
+            return lenient  # it holds half a character, which msgspec does not read
         number = f" {lenient['id']!r}" if "id" in lenient else ""
         raise SampleError(
             f"{what}{number} holds NaN or Infinity, which JSON does not have; write a number"
@@ -168,6 +170,15 @@ def parse_object(text: bytes, what: str, at: int) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise SampleError("the file has changed; run the command again")
     return parsed
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether all numbers in it are finite."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def parse_leniently(text: bytes) -> dict[str, Any] | None:

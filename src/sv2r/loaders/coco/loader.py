@@ -12,7 +12,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from sv2r.errors import ConfigError, SampleError
 from sv2r.loaders.channels import channel_pattern, require_channels
 from sv2r.loaders.coco.choose import CocoFiles, choose, listed, which
-from sv2r.loaders.coco.find import NoPictures, describe, expand, find_candidates, find_images
+from sv2r.loaders.coco.find import (
+    NoPictures,
+    describe,
+    expand,
+    find_candidates,
+    find_images,
+    rivals,
+)
 from sv2r.plugin.hookspecs import hookimpl
 from sv2r.plugin.options import Options
 from sv2r.plugin.specs import Loader, LoaderSpec, Runtime
@@ -106,7 +113,7 @@ def load(root: Path, options: CocoOptions) -> Dataset:
     doubts: list[str] = []
     if options.annotations:
         named = expand(root, options.annotations)
-        parts = [_open_part(root, name, options, notes) for name in named]
+        parts = [_open_part(root, name, options, notes, doubts) for name in named]
     else:
         parts = _open_splits(root, choose(root, find_candidates(root)), options, notes, doubts)
     problems = [problem for part in parts for problem in part.problems()]
@@ -156,7 +163,7 @@ def _open_splits(
     missing: list[NoPictures] = []
     for name in chosen.names:
         try:
-            parts.append(_open_part(root, name, options, notes))
+            parts.append(_open_part(root, name, options, notes, doubts))
         except NoPictures as error:
             missing.append(error)
     if not parts:
@@ -167,7 +174,9 @@ def _open_splits(
     return parts
 
 
-def _open_part(root: Path, name: str, options: CocoOptions, notes: list[str]) -> Part:
+def _open_part(
+    root: Path, name: str, options: CocoOptions, notes: list[str], doubts: list[str]
+) -> Part:
     """Return one COCO file with its index, and note what was decided about it."""
     from sv2r.loaders.coco.charset import charset_of
     from sv2r.loaders.coco.samples import whole_part
@@ -181,6 +190,11 @@ def _open_part(root: Path, name: str, options: CocoOptions, notes: list[str]) ->
         folder = _images_folder(root, options.images)
     else:
         folder, looked, found = find_images(root, name, index.names)
+        if other := next(rivals(root, name, index.names, folder), None):
+            doubts.append(
+                f"{name}: {index.names[0]} is in {other or '.'} too, another picture; taken from "
+                f"{folder or '.'}, which --loader.images {folder or '.'} settles"
+            )
         if folder != _relative(PurePosixPath(name).parent):
             notes.append(f"pictures of {name} in {folder or '.'} ({found} of {looked} looked for)")
     if not index.panoptic:

@@ -15,6 +15,7 @@ from sv2r.loaders.folder.naming import (
     APART,
     BESIDE,
     MASK_SUFFIXES,
+    PASS_WORDS,
     Naming,
     image_pattern,
     mask_pattern,
@@ -36,6 +37,11 @@ MASK_FOLDERS = (
 # What a folder of masks adds to the name of the folder of pictures next to it, the likelier first:
 # train and trainannot, val and val_masks.
 MASK_ENDINGS = ("instances", "masks", "mask", "seg", "labels", "annot", "annotations", "gt")
+
+# Pictures in formats that are not read.
+UNREAD_SUFFIXES = frozenset(
+    {".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".tga", ".exr", ".hdr", ".svg"}
+)
 
 # Enough pictures to tell a naming from a coincidence: runs of neighbours, since passes of one view
 # stand together and single names at even distances could all be of one pass.
@@ -73,7 +79,8 @@ class Place:
     images: relative to the root, "" for the root itself. masks: the folder of masks as a path.
     masks_inside: masks relative to the root, or None where it lies elsewhere.
     picture_files, mask_files: files below each, relative to it; neither has the other's folder.
-    masks_by_stem: mask_files by their names without suffix.
+    masks_by_stem: mask_files by their names without suffix. unread_files: pictures among those
+        below images whose format is not read.
     """
 
     images: str
@@ -83,6 +90,7 @@ class Place:
     mask_files: Sequence[str]
     masks_by_stem: Mapping[str, Sequence[str]]
     naming: Naming = APART[0]
+    unread_files: Sequence[str] = ()
 
     @property
     def beside(self) -> bool:
@@ -262,6 +270,12 @@ def _is_picture(name: str) -> bool:
     return split_name(name)[2].lower() in PICTURE_SUFFIXES
 
 
+def _is_other(name: str) -> bool:
+    """Return whether a file lies in a folder of masks, or of another pass of the renderer."""
+    words = {part.lower() for part in name.split("/")[:-1]}
+    return not words.isdisjoint((*MASK_FOLDERS, *PASS_WORDS))
+
+
 def _worded(folders: Iterable[str], words: Sequence[str]) -> list[str]:
     known = {name for name in folders if _last(name) in words}
     return sorted(known, key=lambda name: (words.index(_last(name)), name))
@@ -300,9 +314,10 @@ def _place(tree: Tree, images: str, masks: str) -> Place:
             others = _worded(_children(tree, images), MASK_FOLDERS)
             pictures = _without(pictures, [*below((inside,), images), *others])
             labels = _without(labels, below((images,), inside))
+    unread = [name for name in pictures if split_name(name)[2].lower() in UNREAD_SUFFIXES]
     pictures = list(filter(_is_picture, pictures))
     labels = [name for name in labels if split_name(name)[2].lower() in MASK_SUFFIXES]
-    return Place(images, folder, inside, pictures, labels, _by_stem(labels))
+    return Place(images, folder, inside, pictures, labels, _by_stem(labels), unread_files=unread)
 
 
 def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
@@ -364,7 +379,14 @@ def _score(place: Place) -> int:
 
 def _nothing_found(asked: Asked, tree: Tree) -> NothingFound:
     pictures = list(filter(_is_picture, tree.files))
+    own = [name for name in pictures if not _is_other(name)]
+    unread = [name for name in tree.files if split_name(name)[2].lower() in UNREAD_SUFFIXES]
     link = f"; {tree.problems[0].message}" if tree.problems else ""
+    if unread and not own:
+        kind = split_name(unread[0])[2][1:].upper()
+        reason = f"pictures as {kind} are not read, {unread[0]} is one of {len(unread):,}"
+        return NothingFound(f"{reason}; save them as PNG or TIFF: {tree.root}", reason)
+    pictures = own or pictures
     if not pictures:
         reason = f"no picture in it (PNG, JPEG, WebP, TIFF, BMP){link}"
         return NothingFound(f"{reason}: {tree.root}", reason)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sv2r.errors import ConfigError
+from sv2r.loaders.about import DATASET_FILE, read_about
 from sv2r.loaders.channels import channel_pattern, find_channels, require_channels
 from sv2r.loaders.folder.keys import named, read_key
 from sv2r.loaders.folder.table import (
-    ABOUT,
-    NO_ROWS,
+    NO_LINE,
     TABLE,
     Rows,
+    TableLine,
     categories_of,
-    read_about,
     read_table,
     renamed_table,
     with_rows,
@@ -133,7 +133,7 @@ class FolderSamples(Sequence[Sample]):
     pairs: Sequence[Pair]
     reading: Reading
     channels: Mapping[str, str]
-    table: Mapping[str, Rows] = field(default_factory=dict)
+    table: Mapping[str, TableLine] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -152,19 +152,21 @@ class FolderSamples(Sequence[Sample]):
         files = [pair.place.masks / mask.name for mask in pair.masks]
         if pair.names:
             files.append(self.root / pair.names)
+        line = self.table.get(pair.image, NO_LINE)
         return Sample(
             id=pair.image,
             image=image,
-            load_instances=partial(
-                load_instances, self.root, pair, self.reading, self.table.get(pair.image, NO_ROWS)
-            ),
+            load_instances=partial(load_instances, self.root, pair, self.reading, line.rows),
             annotation_files=tuple(files),
             channels=find_channels(self.root, image, self.channels, pair.stem),
             attributes={"folder": pair.folder} if pair.folder else {},
+            extra=line.extra,
         )
 
 
-def load_instances(root: Path, pair: Pair, reading: Reading, rows: Rows = NO_ROWS) -> Instances:
+def load_instances(
+    root: Path, pair: Pair, reading: Reading, rows: Rows = NO_LINE.rows
+) -> Instances:
     """Return the instances of one picture.
 
     rows: what the folder writer's own table says of them.
@@ -228,7 +230,9 @@ def load(options: FolderOptions, root: Path) -> Dataset:
         samples=FolderSamples(root, pairs.pairs, reading, channels, table),
         ids=[pair.image for pair in pairs.pairs],
         categories=given if table else category_names(root, pairs.pairs, reading, given),
-        annotation_files=tuple(root / n for n in (TABLE, ABOUT) if table and (root / n).is_file()),
+        annotation_files=tuple(
+            root / n for n in (TABLE, DATASET_FILE) if table and (root / n).is_file()
+        ),
         details=details,
         extra=extra,
         renamed=renamed_table if table else None,

@@ -94,14 +94,15 @@ _MASK_WORDS = (
     *("mask", "masks", "seg", "segmentation", "label", "labels", "annotation", "id", "ids"),
 )
 # What renderers write beside a picture, as the last or first word of a file's name.
-_PASS_WORDS = (
+PASS_WORDS = (
     *("depth", "distance", "disparity", "normal", "normals", "flow", "motion", "albedo", "diffuse"),
     *("specular", "ao", "uv", "position", "xyz", "nocs", "emission", "shading", "segmentation"),
     *("seg", "mask", "masks", "label", "labels", "labelids", "instance", "instances", "semantic"),
-    *("instanceids", "color_mask", "preview", "heatmap", "cs", "is"),
+    *("instanceids", "color_mask", "preview", "heatmap", "cs", "is", "vis", "viz", "overlay"),
+    *("visualization", "visualisation", "amodal"),
 )
 _PASS = re.compile(
-    rf"(?:(?P<before>.+)[_.-](?:{'|'.join(_PASS_WORDS)})|(?:{'|'.join(_PASS_WORDS)})[_.-](?P<after>.+))",
+    rf"(?:(?P<before>.+)[_.-](?:{'|'.join(PASS_WORDS)})|(?:{'|'.join(PASS_WORDS)})[_.-](?P<after>.+))",
     re.IGNORECASE,
 )
 

@@ -64,8 +64,10 @@ def pair_up(
         pictures = list(_pictures(tree, place, channels))
         folder, file = _names_pattern(tree, place, pictures, names)
         found = _per_instance if place.naming.mask is None else _one_each
-        refused = set(_refused(tree, place))
-        for item in (*found(place, pictures, refused), *_folders(tree, place)):
+        unread = _unread(place)
+        refused = {*_refused(tree, place), *unread}
+        others = (*_folders(tree, place), *unread.values())
+        for item in (*found(place, pictures, refused), *others):
             if isinstance(item, Problem):
                 problems.append(item)
             elif item.image not in pairs:
@@ -205,6 +207,21 @@ def _folders(tree: Tree, place: Place) -> Iterator[Problem]:
             continue
         if place.masks_inside is None or place.beside or not _within(image, place.masks_inside):
             yield Problem(image, f"{image}: is a folder; put the picture itself there")
+
+
+def _unread(place: Place) -> dict[str, Problem]:
+    """Return pictures with a mask that are in a format that is not read, by their keys."""
+    found = {}
+    there = {_key(name) for name in place.picture_files}
+    for name in place.unread_files:
+        folder, stem, suffix = split_name(name)
+        alike = f"{folder}{stem}.png"
+        if place.naming.mask is not None and _key(name) not in there and place.masks_of(alike):
+            image, kind = place.image_name(name), suffix[1:].upper()
+            told = f"{image}: a picture as {kind}, which is not read; save it as PNG or TIFF"
+            key = f"{folder}{place.naming.image.stem_of(stem, '.png')}"
+            found[key] = Problem(image, told)
+    return found
 
 
 def _lies_in(place: Place, name: str) -> bool:

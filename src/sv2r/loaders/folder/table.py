@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sv2r.errors import ConfigError, SampleError
 from sv2r.images.picture_file import read_file
+from sv2r.loaders.about import DATASET_FILE
 from sv2r.types import Instance, Instances
 
-TABLE, ABOUT = "instances.jsonl", "dataset.json"
+TABLE = "instances.jsonl"
 
 Rows = Mapping[int, Mapping[str, Any]]
-NO_ROWS: Rows = MappingProxyType({})
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
-def read_table(root: Path) -> dict[str, Rows]:
-    """Return what a table says of each picture's values, {} where there is no table.
+@dataclass(frozen=True)
+class TableLine:
+    """What a table says of a picture. rows: of its mask's values. extra: of the picture besides."""
+
+    rows: Rows = field(default_factory=lambda: _NOTHING)
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+
+
+NO_LINE = TableLine()
+
+
+def read_table(root: Path) -> dict[str, TableLine]:
+    """Return what a table says of each picture, {} where there is no table.
 
     Raises:
         ConfigError: it is there and cannot be read, or a line of it is none of the writer's.
     """
     if not (root / TABLE).is_file():
         return {}
-    found: dict[str, Rows] = {}
+    found: dict[str, TableLine] = {}
     try:
         lines = read_file(root / TABLE, TABLE).decode().splitlines()
     except (SampleError, UnicodeDecodeError) as error:
@@ -38,30 +50,18 @@ def read_table(root: Path) -> dict[str, Rows]:
             rows = {row["value"]: row for row in entry["instances"]}
             if not all(isinstance(row["category"], str) for row in rows.values()):
                 raise TypeError
-            found[entry["image"]] = rows
+            extra = entry.get("extra")
+            found[entry["image"]] = TableLine(rows, extra if isinstance(extra, dict) else _NOTHING)
         except (ValueError, KeyError, TypeError, RecursionError):
             told = f"{TABLE} line {number}: is none of the folder writer's"
             raise ConfigError(f"{told}; export it again, or rename the file") from None
     return found
 
 
-def read_about(root: Path) -> tuple[Mapping[str, Mapping[str, Any]], dict[str, Any]]:
-    """Return what dataset.json says of the categories, by name, and of the dataset itself."""
-    try:
-        found = json.loads(read_file(root / ABOUT, ABOUT))
-        own = {entry["name"]: _without(entry, "id", "name") for entry in found["categories"]}
-    except (SampleError, ValueError, KeyError, TypeError, RecursionError):
-        return {}, {}
-    return own, _without(found, "categories")
-
-
-def _without(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key not in names}
-
-
-def categories_of(table: Mapping[str, Rows]) -> list[str]:
+def categories_of(table: Mapping[str, TableLine]) -> list[str]:
     """Return the categories in a table, in its order."""
-    return list(dict.fromkeys(r["category"] for rows in table.values() for r in rows.values()))
+    rows = (row for line in table.values() for row in line.rows.values())
+    return list(dict.fromkeys(row["category"] for row in rows))
 
 
 def with_rows(instances: Instances, rows: Rows) -> Instances:
@@ -81,14 +81,14 @@ def _instance(id_: int, row: Mapping[str, Any], drawn: Instance | None) -> Insta
         str(row["category"]),
         bool(row.get("crowd")),
         source,
-        extra=extra if isinstance(extra, Mapping) else MappingProxyType({}),
+        extra=extra if isinstance(extra, Mapping) else _NOTHING,
     )
 
 
 def renamed_table(file: Path, names: Mapping[str, str]) -> bytes:
     """Return a label file's bytes in which pictures have new names."""
-    if file.name == ABOUT:
-        return read_file(file, ABOUT)
+    if file.name == DATASET_FILE:
+        return read_file(file, DATASET_FILE)
     lines = []
     for line in read_file(file, TABLE).decode().splitlines():
         entry = json.loads(line)
