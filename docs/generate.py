@@ -186,9 +186,11 @@ def _hooks() -> Iterator[str]:
 _TYPES: Mapping[str, Sequence[str]] = {
     "What a hook returns": (
         *("PluginSpec", "LoaderSpec", "ConditionerSpec", "TranslatorSpec", "CheckSpec"),
-        *("WriterSpec", "ExecutorSpec"),
+        *("WriterSpec", "ExecutorSpec", "TrainerSpec"),
     ),
-    "What a component is": ("Translator", "Writer", "Executor", "Work", "Worker"),
+    "What a component is": (
+        *("Translator", "Writer", "Executor", "Work", "Worker", "Trainer", "Training"),
+    ),
     "What a component may have as well": ("Describes", "Buckets", "Claims"),
     "What a component is built with": ("Runtime",),
     "What flows": (

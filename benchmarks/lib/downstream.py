@@ -12,12 +12,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.lib import averageprecision, segmenter, tableworld
-from benchmarks.lib.averageprecision import gap_closed, interval
+from benchmarks.lib import segmenter, tableworld
 from benchmarks.lib.bench import MIXED, PHOTO, SYNTHETIC, Bench, Figure
 from benchmarks.lib.tableworld import PHOTO_CEILING, TEST_PHOTO
 from benchmarks.lib.translated import BASELINES, DIFFUSION
 from sv2r import write_atomically
+from sv2r.bench import precision
+from sv2r.bench.precision import gap_closed, interval
 
 
 def figures(bench: Bench) -> list[Figure]:
@@ -25,16 +26,16 @@ def figures(bench: Bench) -> list[Figure]:
     jobs = _trainings(bench)
     _run(bench, [job for job in jobs if not job.result.is_file()])
     truth = tableworld.read(bench.world / TEST_PHOTO, bench.translation.limit).truth()
-    runs: dict[str, list[averageprecision.Scored]] = {}
+    runs: dict[str, list[precision.Scored]] = {}
     for job in jobs:
         found = json.loads(job.result.read_bytes())["detections"]
-        runs.setdefault(job.name, []).append(averageprecision.scored(truth, found))
+        runs.setdefault(job.name, []).append(precision.scored(truth, found))
     whole = {n: sum(r.precision() for r in of) / len(of) for n, of in runs.items()}
     key = [str(job.result.name) for job in jobs]
     draws = bench.kept(
         "downstream/bootstrap",
         [key, 20 * bench.draws],
-        lambda: list(averageprecision.draws(runs, 20 * bench.draws)),
+        lambda: list(precision.draws(runs, 20 * bench.draws)),
     )
     return [*_precisions(whole, draws), *_gaps(whole, draws)]
 

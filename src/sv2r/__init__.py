@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sv2r.plugin.specs import Loader as Loader
     from sv2r.plugin.specs import LoaderSpec as LoaderSpec
     from sv2r.plugin.specs import Runtime as Runtime
+    from sv2r.plugin.specs import Trainer as Trainer
+    from sv2r.plugin.specs import TrainerSpec as TrainerSpec
+    from sv2r.plugin.specs import Training as Training
     from sv2r.plugin.specs import Translator as Translator
     from sv2r.plugin.specs import TranslatorSpec as TranslatorSpec
     from sv2r.plugin.specs import Writer as Writer
@@ -60,7 +63,7 @@ _HOMES = {
     "sv2r.plugin.specs": (
         *("Check", "CheckSpec", "Conditioner", "ConditionerSpec", "Executor", "ExecutorSpec"),
         *("Loader", "LoaderSpec", "Runtime", "Translator", "TranslatorSpec"),
-        *("Writer", "WriterSpec"),
+        *("Writer", "WriterSpec", "Trainer", "TrainerSpec", "Training"),
     ),
     "sv2r.types": (
         *("Batch", "CheckResult", "ControlMap", "Dataset", "Frame", "Instance", "Instances"),

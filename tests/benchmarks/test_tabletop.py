@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from pycocotools import mask as rle
 
-from benchmarks.lib import averageprecision, tableworld
+from benchmarks.lib import tableworld
+from sv2r.bench import precision
 from sv2r.evaluation import looks as realism
 
 SIZE = 64
@@ -113,29 +114,29 @@ def _found(images: tuple[int, ...]) -> list[dict]:
 
 
 def test_average_precision_over_all_pictures_and_over_a_draw() -> None:
-    all_right = averageprecision.scored(_truth(), _found((1, 2, 3, 4)))
-    half = averageprecision.scored(_truth(), _found((1, 2)))
+    all_right = precision.scored(_truth(), _found((1, 2, 3, 4)))
+    half = precision.scored(_truth(), _found((1, 2)))
     assert all_right.precision() == pytest.approx(1)
     assert half.precision() == pytest.approx(0.5, abs=0.01)
     assert half.precision([0, 1, 1, 0]) == pytest.approx(1)
     assert half.precision([2, 3, 3, 2]) == 0
     assert half.precision() == pytest.approx(0.5, abs=0.01)  # nothing is left of the draws
-    assert averageprecision.scored(_truth(), []).precision() == 0
+    assert precision.scored(_truth(), []).precision() == 0
 
 
 def test_draws_pair_the_pictures_and_draw_the_trainings() -> None:
-    best, none = (averageprecision.scored(_truth(), _found(which)) for which in ((1, 2, 3, 4), ()))
-    draws = list(averageprecision.draws({"photo": [best, best], "mixed": [best, none]}, 40))
+    best, none = (precision.scored(_truth(), _found(which)) for which in ((1, 2, 3, 4), ()))
+    draws = list(precision.draws({"photo": [best, best], "mixed": [best, none]}, 40))
     assert {round(draw["photo"], 3) for draw in draws} == {1}
     assert {round(draw["mixed"], 3) for draw in draws} == {0, 0.5, 1}
 
 
 def test_the_gap_closed_and_its_interval() -> None:
-    assert averageprecision.gap_closed(0.3, 0.2, 0.4) == pytest.approx(0.5)
-    assert averageprecision.gap_closed(0.1, 0.2, 0.4) == pytest.approx(-0.5)
-    assert math.isnan(averageprecision.gap_closed(0.3, 0.4, 0.4))
-    assert averageprecision.interval(list(range(1001))) == (25, 975)
-    assert averageprecision.interval([0.5] * 9 + [math.nan]) == (-math.inf, 0.5)
+    assert precision.gap_closed(0.3, 0.2, 0.4) == pytest.approx(0.5)
+    assert precision.gap_closed(0.1, 0.2, 0.4) == pytest.approx(-0.5)
+    assert math.isnan(precision.gap_closed(0.3, 0.4, 0.4))
+    assert precision.interval(list(range(1001))) == (25, 975)
+    assert precision.interval([0.5] * 9 + [math.nan]) == (-math.inf, 0.5)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toys.datasets import make_coco, write_render
+from tests.toys.datasets import add_pattern, make_coco, write_render
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -35,6 +35,7 @@ MORE = {
     "preview": ["--steps", "4"],
     "train lora": ["--steps", "1", "--resolution", "32", "--rank", "2"],
     "train controlnet": ["--steps", "1", "--resolution", "32"],
+    "bench": ["--seeds", "1", "--trainer.steps", "2", "--trainer.size", "64"],
     "train bridge": ["--steps", "1", "--resolution", "32"],
 }
 # Where a page says "…", these words stand.
@@ -78,6 +79,7 @@ def workplace(tmp_path_factory, toy_sd15, toy_canny) -> Path:
     names = tuple(f"{number:02}.png" for number in range(8))
     for place in ("renders", "data/renders", "data/blenderproc_coco"):
         make_coco(root / place, names)
+    add_pattern(make_coco(root / "data/labelled-photos", names, seed=50), 1)
     with zipfile.ZipFile(root / "renders.zip", "w") as archive:
         for path in sorted((root / "renders").rglob("*.*")):
             archive.write(path, path.relative_to(root / "renders"))
@@ -112,7 +114,7 @@ def given_before(sv2r, page: str) -> None:
     """Make what a page takes from one that is read before it: results, and a config."""
     toy = ["--translator", "sdedit", "--model", "models/sd15", "--steps", 4, "--on-damage", "keep"]
     for output in {
-        "docs/evidence.md": ["real"],
+        "docs/evidence.md": ["real", "data/real"],
         "docs/export.md": ["data/real"],
         "docs/index.md": ["data/real", "data/real2"],
         "docs/verify.md": ["real"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sv2r.testing import (
     check_executor,
     check_loader,
     check_options,
+    check_trainer,
     check_translator,
     check_writer,
     make_dataset,
@@ -26,6 +28,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "check": check_check,
     "conditioner": check_conditioner,
     "executor": check_executor,
+    "trainer": check_trainer,
     "translator": check_translator,
     "writer": check_writer,
 }
@@ -52,6 +55,7 @@ OWN_TESTS = frozenset(
         *("voc", "webdataset", "yolo"),
     }
 )
+FINDS_NOTHING = 'import sys; open(sys.argv[1] + "/detections.json", "w").write("[]")'
 STEPS = {"strength": 0.5, "steps": 4}
 
 
@@ -73,6 +77,8 @@ def options(toy_sd15: Path, toy_canny: Path, tmp_path_factory: pytest.TempPathFa
     depth = toys.save_depth(tmp_path_factory.mktemp("models") / "depth")
     return {
         "conditioner depth": {"model": str(depth)},
+        "trainer command": {"command": f"{sys.executable} -c '{FINDS_NOTHING}' {{out}}"},
+        "trainer maskrcnn": {"steps": 2, "batch_size": 2, "size": 64},
         "translator sdedit": model,
         "translator checkpoint": model,
         "translator controlnet": {**model, "controlnet": {"canny": str(toy_canny)}},

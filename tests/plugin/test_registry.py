@@ -27,7 +27,7 @@ def _hook(body: str, name: str = "sv2r_checks") -> str:
 
 HOOKS = (
     "sv2r_loaders, sv2r_conditioners, sv2r_translators, sv2r_checks, sv2r_writers, "
-    "sv2r_executors, sv2r_presets, sv2r_commands"
+    "sv2r_executors, sv2r_trainers, sv2r_presets, sv2r_commands"
 )
 UNFINISHED = f"""
 from __future__ import annotations

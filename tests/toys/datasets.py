@@ -38,6 +38,16 @@ def make_coco(
     return root
 
 
+def add_pattern(root: Path, seed: int) -> None:
+    """Lay coloured squares over the PNGs of a folder, so that they look like no other folder's."""
+    random = np.random.default_rng(seed)
+    for path in sorted(root.rglob("*.png")):
+        squares = random.integers(0, 256, (8, 8, 3), np.uint8)
+        with Image.open(path) as picture:
+            pattern = Image.fromarray(squares).resize(picture.size, Image.Resampling.NEAREST)
+            Image.blend(picture, pattern, 0.7).save(path)
+
+
 def write_render(path: Path, height: int, width: int, seed: int) -> None:
     """Write a picture with two flat objects on a gradient."""
     random = np.random.default_rng(seed)

@@ -85,7 +85,16 @@ def show_component(name: str, as_json: bool, strict: bool) -> None:
 
 
 def _order(entry: Entry) -> int:
-    kinds = ("loader", "conditioner", "translator", "check", "writer", "executor", "preset")
+    kinds = (
+        "loader",
+        "conditioner",
+        "translator",
+        "check",
+        "writer",
+        "executor",
+        "trainer",
+        "preset",
+    )
     return kinds.index(entry.kind) if entry.kind in kinds else len(kinds)
 
 

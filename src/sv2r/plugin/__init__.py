@@ -1,1 +1,1 @@
-"""How sv2r is extended: typed specs, eight hooks, a registry that keeps failures, options."""
+"""How sv2r is extended: typed specs, nine hooks, a registry that keeps failures, options."""

@@ -29,6 +29,7 @@ HOOK_KINDS: Mapping[str, Kind] = MappingProxyType(
         "sv2r_checks": "check",
         "sv2r_writers": "writer",
         "sv2r_executors": "executor",
+        "sv2r_trainers": "trainer",
     }
 )
 HOOKS = (*HOOK_KINDS, "sv2r_presets", "sv2r_commands")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sv2r.plugin.discovery import Owner
 
-Kind = Literal["loader", "conditioner", "translator", "check", "writer", "executor"]
+Kind = Literal["loader", "conditioner", "translator", "check", "writer", "executor", "trainer"]
 Stage = Literal["metadata", "import", "hooks", "call", "type", "name", "clash"]
 
 

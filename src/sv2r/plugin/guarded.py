@@ -35,6 +35,7 @@ _METHODS: Mapping[str, str] = {
             "publish",
             "finish",
             "run",
+            "detect",
         )
     },
     "__call__": "call",

@@ -1,4 +1,4 @@
-"""The eight hooks. Each returns what the plugin brings; sv2r collects, checks and then keeps it.
+"""The nine hooks. Each returns what the plugin brings; sv2r collects, checks and then keeps it.
 
 An implementation is a function of the same name with ``@hookimpl`` on it, in a module that an entry
 point of the group ``sv2r`` names.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ConditionerSpec,
         ExecutorSpec,
         LoaderSpec,
+        TrainerSpec,
         TranslatorSpec,
         WriterSpec,
     )
@@ -61,6 +62,12 @@ def sv2r_writers() -> Iterable[WriterSpec[Any]]:
 @hookspec
 def sv2r_executors() -> Iterable[ExecutorSpec[Any]]:
     """Return places where workers run. See `ExecutorSpec`."""
+    return ()
+
+
+@hookspec
+def sv2r_trainers() -> Iterable[TrainerSpec[Any]]:
+    """Return ways of training a segmenter. See `TrainerSpec`."""
     return ()
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ConditionerSpec,
         ExecutorSpec,
         LoaderSpec,
+        TrainerSpec,
         TranslatorSpec,
         WriterSpec,
     )
@@ -92,6 +93,8 @@ class Registry:
     def spec(self, kind: Literal["writer"], name: str) -> WriterSpec[Any]: ...
     @overload
     def spec(self, kind: Literal["executor"], name: str) -> ExecutorSpec[Any]: ...
+    @overload
+    def spec(self, kind: Literal["trainer"], name: str) -> TrainerSpec[Any]: ...
     @overload
     def spec(self, kind: Kind, name: str) -> AnySpec: ...
 

@@ -304,4 +304,50 @@ class ExecutorSpec(PluginSpec[OptionsT, Executor]):
     """A place where workers run, returned from `sv2r_executors`."""
 
 
+Detections = Sequence[Mapping[str, Any]]
+"""COCO results: image_id, category_id, score, and segmentation as RLE, of each thing found."""
+
+
+def _shown_to_nobody(step: int, steps: int, loss: float, /) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a segmenter, and the pictures to try it on.
+
+    train, test: folders with annotations.json (COCO, masks as RLE) and the pictures it names.
+    categories: names, ids from 1. out: a folder for whatever is to be kept.
+    show: takes the step, the number of steps, and the loss there.
+    """
+
+    train: Path
+    test: Path
+    categories: tuple[str, ...]
+    seed: int
+    out: Path
+    device: str
+    show: Callable[[int, int, float], None] = _shown_to_nobody
+
+
+class Trainer(Protocol):
+    """Trains a segmenter and says what it finds.
+
+    The same training gives the same result, as far as the device allows: what is compared must
+    differ in its pictures alone.
+    """
+
+    def detect(self, training: Training, /) -> Detections:
+        """Return what a segmenter that was trained finds in the test pictures.
+
+        Raises:
+            ConfigError: it cannot be trained, or gave nothing that can be read.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSpec(PluginSpec[OptionsT, Trainer]):
+    """A way of training a segmenter, returned from `sv2r_trainers`; `sv2r bench` uses it."""
+
+
 AnySpec = PluginSpec[Any, Any]

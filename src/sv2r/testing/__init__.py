@@ -14,6 +14,7 @@ from sv2r.testing.loading import check_loader
 from sv2r.testing.makers import make_batch, make_dataset, make_frame
 from sv2r.testing.pictures import check_check, check_conditioner, check_translator
 from sv2r.testing.plugins import check_executor, check_plugin
+from sv2r.testing.trainers import check_trainer
 from sv2r.testing.writing import check_writer
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "check_loader",
     "check_options",
     "check_plugin",
+    "check_trainer",
     "check_translator",
     "check_writer",
     "make_batch",

@@ -14,6 +14,7 @@ from sv2r.storage.strict_yaml import read_yaml
 from sv2r.testing.contract import ContractError, Given, Subject, built, check_options, subject_of
 from sv2r.testing.loading import check_loader
 from sv2r.testing.pictures import check_check, check_conditioner, check_translator
+from sv2r.testing.trainers import check_trainer
 from sv2r.testing.writing import check_writer
 from sv2r.types import Record, Task
 
@@ -61,6 +62,7 @@ def _check_entry(entry: Entry, options: Given, roots: Mapping[str, Path]) -> Non
         "check": check_check,
         "writer": check_writer,
         "executor": check_executor,
+        "trainer": check_trainer,
     }
     if entry.kind in checks:
         checks[entry.kind](entry.value, options)

@@ -1,4 +1,4 @@
-"""COCO mask AP of trainings, and how much of a gap is closed, with bootstrap intervals."""
+"""COCO AP of trainings, their differences, and how sure these are: by bootstrap."""
 
 from __future__ import annotations
 
@@ -63,6 +63,64 @@ def scored(truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]]) ->
     matches = evaluation.evalImgs
     kept = [matches[first : first + count] for first in range(0, len(matches), count)]
     return Scored(evaluation, kept, count)
+
+
+AREAS = ("small", "medium", "large")
+_SUMMARY = ("AP", "AP50", "AP75", *(f"AP {name}" for name in AREAS))
+
+
+def coco_figures(
+    truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], kind: str = "segm"
+) -> dict[str, float]:
+    """Return COCO's summary of detections, by pycocotools: AP, AP50, AP75, by area, by category.
+
+    kind: "segm" for masks, "bbox" for boxes. Figures of what the truth lacks are left out.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = dict(truth)
+        coco.createIndex()
+        if not detections:
+            return dict.fromkeys(("AP", "AP50", "AP75"), 0.0)
+        evaluation = COCOeval(coco, coco.loadRes([dict(d) for d in detections]), kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    found = dict(zip(_SUMMARY, map(float, evaluation.stats), strict=False))
+    for place, id_ in enumerate(evaluation.params.catIds):
+        precision = evaluation.eval["precision"][:, :, place, 0, -1]
+        known = precision[precision > -1]
+        if known.size:
+            found[f"AP {coco.cats[id_]['name']}"] = float(known.mean())
+    return {name: value for name, value in found.items() if value >= 0}
+
+
+def paired_draws(
+    runs: Mapping[str, Sequence[Scored]],
+    count: int,
+    seed: int = 0,
+    *,
+    pictures: bool = True,
+    trainings: bool = True,
+) -> list[dict[str, float]]:
+    """Return AP by arm for each bootstrap draw; all arms see the same pictures and the same seeds.
+
+    runs: the trainings of each arm, in the order of their seeds, as many for each. pictures,
+    trainings: whether these are drawn, or all taken once.
+    """
+    rng = np.random.default_rng(seed)
+    first = next(iter(runs.values()))
+    found = []
+    for _ in range(count):
+        shown = rng.integers(first[0].pictures, size=first[0].pictures).tolist()
+        chosen = rng.integers(len(first), size=len(first)).tolist()
+        numbers, times = np.unique(chosen if trainings else range(len(first)), return_counts=True)
+        drawn = {}
+        for name, of in runs.items():
+            values = [of[int(n)].precision(shown if pictures else None) for n in numbers]
+            drawn[name] = float(np.average(values, weights=times))
+        found.append(drawn)
+    return found
 
 
 def draws(

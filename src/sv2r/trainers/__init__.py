@@ -1,0 +1,1 @@
+"""Trainers of segmenters, for `sv2r bench`: one module for each."""
