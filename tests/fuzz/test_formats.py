@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import sv2r
 from sv2r.plugin.registry import Registry
 from tests.fuzz.changes import cases, change_folder, changed, changed_bytes
 from tests.fuzz.reading import read_all, run
+from tests.loaders import test_blenderproc, test_labelme, test_vkitti
+from tests.toys.datasets import make_coco
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -42,6 +47,73 @@ def test_what_a_loader_reads(loader: str, tmp_path: Path, registry: Registry) ->
         done = _changed(root, chance)
         chance.name += f" ({done})"  # type: ignore[attr-defined]
         run(chance, lambda root=root: (spec.detect(root), read_all(spec, root)))
+
+
+def _labelme(root: Path) -> None:
+    square = test_labelme.SQUARE
+    mask = test_labelme.png([[1, 0], [1, 1]])
+    more = {"label": "pan", "points": [[5, 2], [6, 3]], "shape_type": "mask", "mask": mask}
+    test_labelme.put(root, [square, {**square, "group_id": 3}, more])
+    test_labelme.put(root, [square], "b/c.png")
+
+
+def _vkitti(root: Path) -> None:
+    for camera in ("Camera_0", "Camera_1"):
+        test_vkitti.put(root, "fog", camera)
+
+
+def _blenderproc(root: Path) -> None:
+    test_blenderproc.frame(root / "run/0.hdf5", depth=np.full((2, 3), 2.5, np.float32))
+    test_blenderproc.frame(root / "run/1.hdf5")
+
+
+def _exported(writer: str) -> Callable[[Path], None]:
+    def make(root: Path) -> None:
+        source = make_coco(root.parent / "source", ("a.png", "b.png"))
+        paths = {"input": str(source), "output": str(root)}
+        sv2r.convert({**paths, "translator": "keep", "checks": [], "writer": writer})
+        shutil.rmtree(root / "sv2r")
+
+    return make
+
+
+MADE: Mapping[str, Callable[[Path], None]] = {
+    "blenderproc": _blenderproc,
+    "hf": _exported("hf"),
+    "labelme": _labelme,
+    "vkitti": _vkitti,
+    "webdataset": _exported("webdataset"),
+}
+
+
+@pytest.mark.parametrize("loader", MADE)
+def test_what_a_loader_reads_of_made_files(loader: str, tmp_path: Path, registry: Registry) -> None:
+    whole, root = tmp_path / "whole", tmp_path / "in"
+    MADE[loader](whole)
+    spec = registry.spec("loader", loader)
+    assert read_all(spec, whole) > 0
+    for chance in cases(25):
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(whole, root)
+        done = _changed_table(root, chance) or _changed(root, chance)
+        chance.name += f" ({done})"  # type: ignore[attr-defined]
+        run(chance, lambda root=root: (spec.detect(root), read_all(spec, root)))
+
+
+def _changed_table(root: Path, chance: random.Random) -> str:
+    """Write a BlenderProc file with another table, other ids or another array; "" for none."""
+    file = root / "run/0.hdf5"
+    if not file.is_file() or chance.random() < 0.4:
+        return ""
+    ids = chance.choice([test_blenderproc.IDS, [[1.5, 2.5]], [[2**40, -1]], [[[4, 9]]], []])
+    more: dict[str, Any] = {"instance_attribute_maps": changed(test_blenderproc.TABLE, chance)}
+    if chance.random() < 0.5:
+        more[test_blenderproc.IDS_KEY] = np.array(ids)
+    try:
+        test_blenderproc.frame(file, **more)
+    except (ValueError, TypeError, OSError, RuntimeError, UnicodeEncodeError):
+        return ""  # HDF5 does not hold it
+    return f"table: {more}"
 
 
 def _changed(root: Path, chance: random.Random) -> str:

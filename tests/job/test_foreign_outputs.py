@@ -207,6 +207,19 @@ def test_what_no_run_puts_into_a_journal_is_found(config, tmp_path, statements):
     assert verify(tmp_path / "out", sample="0").findings == ()
 
 
+@pytest.mark.parametrize("more", ["FIRST", "\n", "no record\n", "[" * 9000 + "\n", "\0\n"])
+def test_lines_that_are_no_records_are_found(config, tmp_path, more):
+    lines = tmp_path / "out" / "sv2r" / "samples.jsonl"
+    first = lines.read_text().partition("\n")[0]
+    with lines.open("a") as stream:
+        stream.write(more.replace("FIRST", f"{first}\n"))
+    (finding,) = verify(tmp_path / "out", sample="0").findings
+    assert (finding.path, finding.kind) == ("sv2r/samples.jsonl", "changed")
+    verify(tmp_path / "out", sample="0", fix=True)
+    sv2r.convert(config)
+    assert verify(tmp_path / "out", sample="0").findings == ()
+
+
 def test_a_record_that_was_changed_in_the_journal_is_made_again(config, tmp_path):
     output = tmp_path / "out"
     right = (output / "sv2r" / "samples.jsonl").read_bytes()

@@ -30,6 +30,7 @@ class Alien(BaseException):
     [
         (SystemExit(0), "SystemExit: 0"),
         (SystemExit(), "SystemExit"),
+        (GeneratorExit(), "GeneratorExit"),
         (Alien("from\nafar"), "Alien: from afar"),
         (StopIteration(3), "StopIteration: 3"),
         (KeyError("key"), "KeyError: 'key'"),

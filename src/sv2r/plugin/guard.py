@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 # What a plugin's code may raise: what it has to tell the user, and what is not its own.
-_PASSING = (Sv2rError, KeyboardInterrupt, GeneratorExit)
+_PASSING = (Sv2rError, KeyboardInterrupt)
 
 
 class Guard:

@@ -222,8 +222,12 @@ def _against_lines(journal: Path, finished: Finished, *, complete: bool) -> Iter
     if not complete:
         yield Fault("record", ".", f"the last run was not finished; {_FINISH}")
         return
-    theirs = {(r.sample, r.variant): line_of(r) for r in _whole_lines(finished)}
+    found = list(_lines(finished))
+    theirs = {(r.sample, r.variant): line_of(r) for r in found if isinstance(r, Record)}
     place = f"{FOLDER}/{SAMPLES}"
+    if broken := [line for line in found if isinstance(line, str)]:
+        more = f", and {len(broken) - 1:,} more" if len(broken) > 1 else ""
+        yield Fault("changed", place, f"{broken[0]}{more}; {_WRITES}")
     for record in _journal_records(journal):
         task = (record.sample, record.variant)
         if theirs.pop(task, None) != line_of(record):
