@@ -65,6 +65,9 @@ def test_json_has_all_of_it(sv2r, out):
         ],
         "notes": [],
         "fixed": [],
+        "retried": 0,
+        "repaired": 0,
+        "rendered": 0.0,
         "clean": False,
         "exit_code": 1,
     }

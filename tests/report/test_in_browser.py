@@ -48,7 +48,7 @@ def test_filters_filter_by_status_category_repair_and_words(open_page, report):
     page.get_by_label("Search").fill("photo a/")
     assert opened.names() == ["a/0.png"]
     page.get_by_label("Search").fill("")
-    page.get_by_label("repaired only").check()
+    page.get_by_label("made again or repaired").check()
     assert opened.names() == ["a/0.png"]
     page.get_by_label("Search").fill("nowhere")
     assert opened.names() == []

@@ -18,9 +18,12 @@ import sv2r
 from sv2r.errors import ConfigError
 from sv2r.output.journal import Journal
 from sv2r.output.records import line_of
+from sv2r.report.write import write_report
 from sv2r.verify.dataset import Verification, verify
+from sv2r.verify.lines import verify_lines
 from sv2r.verify.scores import ScoredPart, read_part
 from tests.toys.datasets import make_coco, write_render
+from tests.toys.outputs import make_output
 
 NAMES = ("a/0.png", "a/1.png", "b/1.jpg", "c.png")
 # Own files that say where the folder is, so that they differ in another one.
@@ -528,3 +531,18 @@ def test_the_sample_is_a_share_or_a_number():
 def test_any_other_sample_is_refused(text):
     with pytest.raises(ConfigError, match="give a share such as 5%, or a number of pictures"):
         read_part(text)
+
+
+def test_what_is_not_as_the_model_made_it_is_counted(tmp_path):
+    def repaired(record):
+        if record.sample == "c.png":
+            return record
+        share = 0.25 if record.sample == "a.png" else None
+        return replace(record, repairs=("retry: made 2 times",), rendered=share)
+
+    output = make_output(tmp_path, ("a.png", "b.png", "c.png"), repaired)
+    found = verify(output, sample="0")
+    told = "2 pictures made again · 1 picture holds pixels of the render: 8.3% of all that is done"
+    assert found.repaired.words == told
+    assert f"repairs     {told}" in list(verify_lines(found))
+    assert told in write_report(output).read_text()

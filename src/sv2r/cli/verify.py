@@ -71,6 +71,9 @@ def _plain(found: Verification) -> dict[str, object]:
         **asdict(found),
         "output": str(found.output),
         "findings": findings,
+        "retried": found.repaired.retried,
+        "repaired": found.repaired.restored,
+        "rendered": round(found.repaired.rendered, 6),
         "clean": not found.findings,
         "exit_code": found.exit_code,
     }

@@ -13,6 +13,7 @@ from sv2r.job.summary import Summary
 from sv2r.output.contact_sheet import CONTACT_SHEET
 from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER
+from sv2r.output.repaired import Repaired
 from sv2r.storage.remote import WorkFolder
 from sv2r.worker.prompts import unused_lists
 
@@ -77,7 +78,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     left = f" · not begun {summary.left:,}" if summary.left else ""
     yield f"{counts}{left} · {duration(summary.seconds)}{_verified(summary)}"
     if summary.retried or summary.repaired:
-        yield _titled("repairs", _repairs(summary))
+        share = summary.rendered * summary.done
+        found = Repaired(summary.done, summary.retried, summary.repaired, share)
+        yield _titled("repairs", found.words)
     for fault in summary.faults:
         yield _titled("labels", fault)
     for note in summary.notes:
@@ -116,15 +119,6 @@ def _verified(summary: Summary) -> str:
     if summary.faults:
         return f" · labels NOT right: {what}"
     return f" · labels {'verified' if end else 'written'}: {what}"
-
-
-def _repairs(summary: Summary) -> str:
-    """Return how many pictures are not as the model first made them."""
-    parts = [f"{_count(summary.retried, 'picture')} made again"] if summary.retried else []
-    if summary.repaired:
-        held = f"{_count(summary.repaired, 'picture')} hold" + ("s" * (summary.repaired == 1))
-        parts.append(f"{held} pixels of the render: {summary.rendered:.1%} of all that is done")
-    return " · ".join(parts)
 
 
 def _count(number: int, one: str, many: str = "") -> str:

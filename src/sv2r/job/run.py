@@ -26,6 +26,7 @@ from sv2r.output.finished import REPORT, RUN_FILE, SAMPLES
 from sv2r.output.journal import FOLDER, Journal
 from sv2r.output.publishing import published, put_first, withdraw
 from sv2r.output.records import line_of
+from sv2r.output.repaired import Repaired
 from sv2r.plugin.specs import Phase, Runtime
 from sv2r.storage.files import remove_leftovers, replacing, write_atomically
 from sv2r.storage.hashes import sha256_file
@@ -33,7 +34,7 @@ from sv2r.storage.others import PARTS
 from sv2r.storage.paths import under
 from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import read_yaml, write_yaml
-from sv2r.types import SOURCE_VARIANT, Record
+from sv2r.types import Record
 from sv2r.worker.damage import OVERDONE
 from sv2r.worker.work import LocalWork, find_devices
 
@@ -343,21 +344,18 @@ def _write_samples(path: Path, journal: Journal) -> Mapping[str, float]:
     overdone: pictures of which more would have to be restored than is allowed.
     rendered: share of all translated pictures that is the renders', each picture counting alike.
     """
-    counts: Counter[str] = Counter()
+    counts, repaired = Counter[str](), Repaired()
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for record in journal.records():
             stream.write(line_of(record))
             counts["overdone"] += any(one.startswith(OVERDONE) for one in record.repairs)
             if record.status == "done":
-                counts["done"] += record.variant != SOURCE_VARIANT
                 counts["copied"] += len(record.labels)
                 counts["instances"] += sum(map(len, record.instances.values()))
                 counts["checked"] += record.checked
-                counts["retried"] += any(one.startswith("retry") for one in record.repairs)
-                counts["repaired"] += bool(record.rendered)
-                counts["share"] += round(1e6 * (record.rendered or 0))
-    share = counts["share"] / 1e6 / counts["done"] if counts["done"] else 0.0
-    return {**{name: counts[name] for name in _COUNTED}, "rendered": round(share, 6)}
+                repaired = repaired.plus(record)
+    counts["retried"], counts["repaired"] = repaired.retried, repaired.restored
+    return {**{name: counts[name] for name in _COUNTED}, "rendered": round(repaired.rendered, 6)}
 
 
 def _equal(sources: Iterable[Path], verified: Mapping[str, str]) -> int:

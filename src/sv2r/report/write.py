@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sv2r.output.attempts import Attempt, read_attempts
 from sv2r.output.finished import REPORT, Finished, open_dataset, open_finished
 from sv2r.output.journal import FOLDER
 from sv2r.output.publishing import opened_output, put_files
+from sv2r.output.repaired import Repaired
 from sv2r.plugin.options import Options
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.plugin.specs import Conditioner
@@ -113,6 +114,7 @@ def render(
         counts=statistics.status_counts(entries),
         total=len(entries),
         repaired=sum(bool(entry.record.repairs) for entry in entries),
+        repairs=reduce(Repaired.plus, (entry.record for entry in entries), Repaired()).words,
         categories=statistics.by_category(entries, threshold),
         survivals=statistics.survival_histogram(entries),
         shifts=statistics.shift_histogram(entries),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +27,7 @@ from sv2r.output.finished import (
 )
 from sv2r.output.journal import FOLDER, JOURNAL
 from sv2r.output.publishing import opened_output
+from sv2r.output.repaired import Repaired
 from sv2r.plugin.registry import Registry, load_registry
 from sv2r.storage.files import TEMPORARY
 from sv2r.storage.others import PARTS
@@ -60,6 +61,7 @@ class Verification:
     published. labels: label files with the bytes that they should have. labels_how: what
     they were compared with. scored: pictures that the checks saw again.
     findings: what is wrong. notes: what could not be looked at, and why. fixed: what --fix did.
+    repaired: what the records say of pictures that are not as the model first made them.
     """
 
     output: Path
@@ -72,6 +74,7 @@ class Verification:
     findings: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    repaired: Repaired = field(default_factory=Repaired, compare=False)
 
     @property
     def exit_code(self) -> int:
@@ -122,7 +125,10 @@ def _look(
 ) -> Verification:
     """Return what a look at every record, and then at every file, finds."""
     notes: list[str] = []
-    counts = Counter(record.status for record in records.read())
+    counts, repaired = Counter[str](), Repaired()
+    for record in records.read():
+        counts[record.status] += 1
+        repaired = repaired.plus(record)
     total = counts.total()
     inputs = _open_inputs(finished, registry, source, notes)
     wanted = part.of(counts["done"]) if inputs.dataset else 0
@@ -159,6 +165,7 @@ def _look(
         scored,
         tuple(sorted(set(findings), key=_order)),
         tuple(notes),
+        repaired=repaired,
     )
 
 

@@ -18,6 +18,8 @@ def verify_lines(found: Verification) -> Iterator[str]:
         yield f"{'':<11} and {more:,} more; --json lists all"
     for note in found.notes:
         yield f"{'note':<11} {note}"
+    if found.repaired.words:
+        yield f"{'repairs':<11} {found.repaired.words}"
     if not found.fixed and any(finding.kind != "extra" for finding in found.findings):
         yield f"{'fix':<11} sv2r verify {found.output} --fix, then the same sv2r convert again"
     for line in found.fixed:
