@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +68,8 @@ def components_of(index: Mapping[str, Any], file: Path) -> dict[str, Component]:
     """Return the parts that a model_index.json names, those it leaves out left out.
 
     Raises:
-        ConfigError: a part is not a pair of a library and a class, or its name is not a folder's.
+        ConfigError: a part is not a pair of a library and a class, is of a library that is neither
+            diffusers nor transformers, or its name is not a folder's.
     """
     found = {}
     for name, value in index.items():
@@ -75,6 +78,9 @@ def components_of(index: Mapping[str, Any], file: Path) -> dict[str, Component]:
         if isinstance(value, list) and len(value) == 2 and _are(str, value):
             if not re.fullmatch(r"\w+", name):
                 raise ConfigError(f"{file}: {name!r} cannot be the name of a model's part")
+            if not _is_known(value[0]):
+                known = "a model's parts are of diffusers or transformers alone"
+                raise ConfigError(f"{file}: {name} is of {value[0]!a}, and {known}")
             found[name] = (value[0], value[1])
         elif _PART.fullmatch(name) and value is not None and value != [None, None]:
             raise ConfigError(
@@ -82,6 +88,20 @@ def components_of(index: Mapping[str, Any], file: Path) -> dict[str, Component]:
                 f"{json.dumps(value)[:80]}; copy the model again"
             )
     return found
+
+
+@lru_cache(maxsize=64)
+def _is_known(library: str) -> bool:
+    """Return whether a part's library is one of models, or a pipeline's own module in diffusers.
+
+    Any other would be imported by the name that somebody's file gives.
+    """
+    if library in ("diffusers", "transformers"):
+        return True
+    found = find_spec("diffusers")
+    homes = (found.submodule_search_locations if found else None) or []
+    own = any((Path(home) / "pipelines" / library).is_dir() for home in homes)
+    return library.isidentifier() and own
 
 
 def _are(kind: type, values: list[Any]) -> bool:
