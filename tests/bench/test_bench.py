@@ -206,6 +206,25 @@ def listing(place: Path) -> Path:
     return place / "categories.yaml"
 
 
+def test_a_folder_with_other_files_is_left_alone(sv2r, place):
+    (place / "mine/sets/synthetic").mkdir(parents=True)
+    (place / "mine/sets/synthetic/thesis.txt").write_text("years of work")
+    code, _, error = sv2r(*asked(place, output="mine"))
+    assert code == 2
+    assert error.splitlines()[-1].endswith(
+        "holds files that no sv2r bench made, such as sets; give a folder that is empty or new"
+    )
+    assert (place / "mine/sets/synthetic/thesis.txt").read_text() == "years of work"
+
+
+def test_a_script_that_changes_its_pictures_changes_none_of_the_users(sv2r, place):
+    before = {path: path.read_bytes() for path in (place / "renders").rglob("*.*")}
+    change = "\nfor path in train.rglob('*.png'):\n    open(path, 'wb').write(b'')\n"
+    (place / "train.py").write_text(SCRIPT + change)
+    assert sv2r(*asked(place))[0] == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_categories_are_renamed_and_left_out_as_the_file_says(sv2r, place):
     for name in ("renders", "other"):
         rename(place / name, "bowl", "dish")

@@ -25,7 +25,7 @@ from sv2r.storage.regular import read_text
 from sv2r.storage.strict_yaml import write_yaml
 from sv2r.trainers.detections import require_detections
 
-DATA, RUNS, RESULT, BENCH_FILE = "data", "runs", "result.json", "bench.yaml"
+DATA, RUNS, RESULT, BENCH_FILE = "sets", "runs", "result.json", "bench.yaml"
 _REAL, _ERROR = "real-test", "error.txt"
 
 
@@ -123,7 +123,7 @@ def run_bench(
     }
     for name, of in sets.items():
         _check_categories(name, of, real.categories, asked.categories)
-    folder.mkdir(parents=True, exist_ok=True)
+    _require_own(folder)
     truth = write_coco(folder / DATA / _REAL, [real], real.categories, {})
     if not truth.counts:
         raise ConfigError(f"{asked.real}: has no instance to find; AP needs labelled photographs")
@@ -146,6 +146,25 @@ def run_bench(
     bench = _Bench(asked.trainer, asked.options, truth, real.categories)
     _train_all(todo, bench, registry, devices, until, watch)
     return _judged(folder, jobs, data, truth, real.categories)
+
+
+def _require_own(folder: Path) -> None:
+    """Make the folder of a comparison.
+
+    Raises:
+        ConfigError: it holds files that are not of one: they might be replaced.
+    """
+    if folder.is_dir() and not (folder / BENCH_FILE).is_file():
+        first = min((path.name for path in folder.iterdir()), default=None)
+        if first is not None:
+            what = f"holds files that no sv2r bench made, such as {first}"
+            raise ConfigError(f"{folder}: {what}; give a folder that is empty or new")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be made ({str(error.strerror).lower()})") from None
+    if not (folder / BENCH_FILE).is_file():
+        write_atomically(folder / BENCH_FILE, b"{}\n")
 
 
 def _check_categories(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from sv2r.output.journal import FOLDER
 from sv2r.plugin.registry import Registry
 from sv2r.plugin.specs import Runtime
 from sv2r.results import open_results
-from sv2r.storage.files import write_atomically
+from sv2r.storage.files import copy_atomically, write_atomically
 from sv2r.types import Dataset, Instances, Sample
 
 if TYPE_CHECKING:
@@ -105,7 +104,8 @@ def write_coco(
 ) -> CocoFolder:
     """Write the pictures of some sets and their labels as one COCO dataset, masks as RLE.
 
-    Pictures are linked where the disk can, else copied. Instances without a pixel are left out.
+    Pictures are copied, by sharing their blocks where the disk can. Instances without a pixel are
+    left out.
 
     categories: what the labels may be, ids from 1 in that order. names: what a category is called
         otherwise; None leaves its instances out.
@@ -129,7 +129,8 @@ def write_coco(
             raise ConfigError(f"{picture.path}: {error}; take it out of the set") from error
         number = len(images) + 1
         name = f"images/{number:06d}{picture.path.suffix.lower()}"
-        _link(picture.path, folder / name)
+        # No link: a training script that changes its pictures must not change the user's.
+        copy_atomically(picture.path, folder / name, sync_folder=False)
         height, width = read.pixels.shape[:2]
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         hashes.append(read.sha256)
@@ -163,13 +164,6 @@ def _annotations(
             "area": int(mask.sum()),
             "iscrowd": int(instance.crowd),
         }
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except (OSError, TypeError):  # another disk, or a member of an archive
-        target.write_bytes(source.read_bytes())
 
 
 def look_bits(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
