@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from sv2r.diffusion.memory import check_offload, offload_for
 from sv2r.diffusion.options import DiffusionOptions
@@ -366,3 +367,21 @@ def test_a_lora_of_another_model(root: Path, tmp_path: Path) -> None:
         match=r"does not fit the model: it was made for another one; \d+ of its weights have",
     ):
         sdedit.build(options, Runtime())
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_weights_that_are_not_all_there(toy_sd15: Path, tmp_path: Path, part: str) -> None:
+    root = tmp_path / "sd15"
+    shutil.copytree(toy_sd15, root)
+    (file,) = (root / part).glob("*.safetensors")
+    weights = load_file(file)
+    kept = {name: tensor for number, (name, tensor) in enumerate(weights.items()) if number % 2}
+    save_file(kept, file, metadata={"format": "pt"})
+    (spec,) = sdedit.sv2r_translators()
+    with pytest.raises(ConfigError) as refused:
+        spec.build(spec.options(model=str(root), steps=2), Runtime())
+    told = str(refused.value)
+    lacking = len(weights) - len(kept)
+    start = f"--translator.model {root}: {part} lacks {lacking} of its {len(weights)} tensors, such"
+    assert told.startswith(start)
+    assert told.endswith("; copy it again")

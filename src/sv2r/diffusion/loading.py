@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def load_pipeline(
         if exact_vae:
             extra["vae"] = _read_vae(source)
         pipe = _read_weights(source, found, dtype, extra)
+        _require_complete(source, pipe.components)
         pipe.set_progress_bar_config(disable=True)
         if options.scheduler:
             pipe.scheduler = make_scheduler(options.scheduler, pipe.scheduler)
@@ -108,6 +110,22 @@ def _require_readable(source: FoundModel) -> None:
             raise ConfigError(
                 f"{source.option} {source.asked}: {name} is damaged ({error}); copy it again"
             ) from None
+
+
+def _require_complete(source: FoundModel, parts: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a network got no weights for some of its tensors."""
+    from torch import nn
+
+    for part, network in parts.items():
+        if not isinstance(network, nn.Module):
+            continue
+        tensors = dict(network.named_parameters())
+        lacking = [name for name, tensor in tensors.items() if tensor.is_meta]
+        if lacking:
+            what = f"{part} lacks {len(lacking):,} of its {len(tensors):,} tensors"
+            raise ConfigError(
+                f"{source.option} {source.asked}: {what}, such as {lacking[0]}; copy it again"
+            )
 
 
 def _read_weights(source: FoundModel, pipeline: Any, dtype: Any, extra: dict[str, Any]) -> Any:
@@ -166,7 +184,7 @@ def load_network(source: FoundModel, class_name: str, dtype: Any) -> Any:
     _require_readable(source)
     try:
         with quiet():
-            return getattr(diffusers, class_name).from_pretrained(
+            network = getattr(diffusers, class_name).from_pretrained(
                 source.folder,
                 variant=source.variant if _has_variant(source.folder, source.variant) else None,
                 use_safetensors=True,
@@ -175,6 +193,8 @@ def load_network(source: FoundModel, class_name: str, dtype: Any) -> Any:
             )
     except _UNREADABLE as error:
         raise ConfigError(_unreadable(source, class_name, error)) from error
+    _require_complete(source, {class_name: network})
+    return network
 
 
 def _has_variant(folder: Path, variant: str | None) -> bool:
