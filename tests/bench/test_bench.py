@@ -157,6 +157,10 @@ def rename(root: Path, old: str, new: str) -> None:
             lambda place, words: words.extend(["--arm", f"mixed={place / 'other'}"]),
             "there is an arm called mixed",
         ),
+        (
+            lambda place, words: words.__setitem__(words.index("--output") + 1, "s3://a/b"),
+            "--output s3://a/b: must be a folder of this machine",
+        ),
         (lambda place, words: words.extend(["--time", "soon"]), "--time soon: write a time such"),
         (
             lambda place, words: (place / "train.py").write_text("raise SystemExit(3)"),

@@ -118,6 +118,7 @@ def bench(
     """  # noqa: D301
     from sv2r.bench.page import bench_data, bench_lines, write_bench
     from sv2r.bench.run import Comparison, run_bench
+    from sv2r.storage.paths import url_of
     from sv2r.worker.work import find_devices
 
     name = trainer or _TRAINER
@@ -131,6 +132,8 @@ def bench(
     )
     devices = find_devices(tuple(device.split(",")))
     folder = typed_path(output)
+    if url := url_of(folder):
+        raise ConfigError(f"--output {url}: must be a folder of this machine")
     found = run_bench(
         folder,
         asked,
