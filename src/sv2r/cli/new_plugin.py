@@ -13,7 +13,7 @@ from sv2r.errors import ConfigError
 from sv2r.plugin.collect import NAME
 
 KINDS = (
-    *("loader", "conditioner", "translator", "check", "writer", "executor"),
+    *("loader", "conditioner", "translator", "check", "writer", "executor", "trainer"),
     *("preset", "command"),
 )
 
